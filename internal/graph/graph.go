@@ -113,7 +113,8 @@ type Node struct {
 
 // Graph is a network: Values in any order, Nodes in execution order (every node after the producers of its inputs).
 //
-// A subgraph (an attribute of If) has its own Values. Names it reads from the enclosing graph appear in Captures.
+// A subgraph (an attribute of If) has its own Values. Those without producer, constant or input declaration are read
+// from the enclosing graph by name, as ONNX prescribes.
 type Graph struct {
 	Name     string
 	Source   string // file that the graph came from, for messages
@@ -123,13 +124,6 @@ type Graph struct {
 	Outputs  []ValueID
 	Metadata map[string]string
 	Opsets   map[string]int // domain → imported version
-	Captures []Capture      // subgraphs only
-}
-
-// Capture binds a value of a subgraph to the value of the same meaning in the enclosing graph.
-type Capture struct {
-	Inner ValueID // in the subgraph
-	Outer ValueID // in the enclosing graph
 }
 
 // Value returns the value with the given identifier; id must not be None.

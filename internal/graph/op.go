@@ -64,6 +64,7 @@ type NodeCtx struct {
 	Out     []Type    // set by Infer, one per node output; filled in when Compile is called
 	Threads int       // workers that the kernel may count on, at least 1
 	graph   *Graph
+	packs   *Packs
 }
 
 // Kernel is the compiled form of a node.

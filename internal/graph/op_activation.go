@@ -1,0 +1,142 @@
+package graph
+
+import (
+	"math"
+
+	"winnow/internal/kernel"
+)
+
+// activation describes an elementwise function with float attributes: make reads them once at compile time.
+type activation struct {
+	name  string
+	since int
+	make  func(c *NodeCtx) (f32 func(dst, src []float32), f64 func(float64) float64, err error)
+}
+
+type (
+	vecFunc = func(dst, src []float32)
+	mapFunc = func(float64) float64
+)
+
+var activations = []activation{
+	{"LeakyRelu", 1, scalarAct(func(c *NodeCtx) mapFunc {
+		alpha := float64(c.AttrFloat("alpha", 0.01))
+		return func(x float64) float64 {
+			if x < 0 {
+				return alpha * x
+			}
+			return x
+		}
+	})},
+	{"ThresholdedRelu", 10, scalarAct(func(c *NodeCtx) mapFunc {
+		alpha := float64(c.AttrFloat("alpha", 1))
+		return func(x float64) float64 {
+			if x > alpha {
+				return x
+			}
+			return 0
+		}
+	})},
+	{"Elu", 1, scalarAct(func(c *NodeCtx) mapFunc {
+		alpha := float64(c.AttrFloat("alpha", 1))
+		return func(x float64) float64 {
+			if x < 0 {
+				return alpha * math.Expm1(x)
+			}
+			return x
+		}
+	})},
+	{"Selu", 1, scalarAct(func(c *NodeCtx) mapFunc {
+		alpha := float64(c.AttrFloat("alpha", 1.67326319217681884765625))
+		gamma := float64(c.AttrFloat("gamma", 1.05070102214813232421875))
+		return func(x float64) float64 {
+			if x <= 0 {
+				return gamma * alpha * math.Expm1(x)
+			}
+			return gamma * x
+		}
+	})},
+	{"Celu", 12, scalarAct(func(c *NodeCtx) mapFunc {
+		alpha := float64(c.AttrFloat("alpha", 1))
+		return func(x float64) float64 { return math.Max(0, x) + math.Min(0, alpha*math.Expm1(x/alpha)) }
+	})},
+	{"HardSigmoid", 1, scalarAct(func(c *NodeCtx) mapFunc {
+		alpha, beta := float64(c.AttrFloat("alpha", 0.2)), float64(c.AttrFloat("beta", 0.5))
+		return func(x float64) float64 { return math.Max(0, math.Min(1, alpha*x+beta)) }
+	})},
+	{"Shrink", 9, scalarAct(func(c *NodeCtx) mapFunc {
+		bias, lambd := float64(c.AttrFloat("bias", 0)), float64(c.AttrFloat("lambd", 0.5))
+		return func(x float64) float64 {
+			switch {
+			case x < -lambd:
+				return x + bias
+			case x > lambd:
+				return x - bias
+			}
+			return 0
+		}
+	})},
+	{"Swish", 24, swishAct},
+	{"Gelu", 20, geluAct},
+}
+
+func init() {
+	for _, a := range activations {
+		Register(activationOp(a))
+	}
+}
+
+// activationOp turns a table row into an operator.
+func activationOp(a activation) Operator {
+	types := classFloat
+	if a.name == "Shrink" {
+		types = classNumber
+	}
+	return Operator{
+		Name: a.name, Since: a.since, InPlace: []int{0},
+		Infer: func(c *NodeCtx) error { return inferUnary(c, types) },
+		Compile: func(c *NodeCtx) (Kernel, error) {
+			if classOf(c.In[0].DType) == classInt {
+				return Kernel{}, c.Refuse("", "integer input")
+			}
+			f32, f64, err := a.make(c)
+			if err != nil {
+				return Kernel{}, err
+			}
+			return unaryKernel(c.In[0].DType, f32, f64), nil
+		},
+	}
+}
+
+func scalarAct(make func(c *NodeCtx) mapFunc) func(c *NodeCtx) (vecFunc, mapFunc, error) {
+	return func(c *NodeCtx) (vecFunc, mapFunc, error) { return nil, make(c), nil }
+}
+
+// swishAct is x·sigmoid(alpha·x), alpha 1 by default.
+func swishAct(c *NodeCtx) (vecFunc, mapFunc, error) {
+	alpha := float64(c.AttrFloat("alpha", 1))
+	f64 := func(x float64) float64 { return x * sigmoid(alpha*x) }
+	if alpha == 1 {
+		return kernel.Silu, f64, nil
+	}
+	return nil, f64, nil
+}
+
+// geluAct reads attribute approximate: "none" is the error-function form, "tanh" its approximation.
+func geluAct(c *NodeCtx) (vecFunc, mapFunc, error) {
+	switch approx := c.AttrString("approximate", "none"); approx {
+	case "none", "":
+		return kernel.Gelu, gelu, nil
+	case "tanh":
+		return kernel.GeluTanh, geluTanh, nil
+	default:
+		return nil, nil, c.Refuse("approximate", "want none or tanh, not "+approx)
+	}
+}
+
+func gelu(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) }
+
+// geluTanh is equation 2 of Hendrycks and Gimpel, "Gaussian Error Linear Units".
+func geluTanh(x float64) float64 {
+	return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+}

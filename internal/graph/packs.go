@@ -1,0 +1,51 @@
+package graph
+
+import (
+	"sync"
+	"unsafe"
+)
+
+// Packs shares packed weights between the programs of one network (one program per set of input shapes). It is safe for
+// concurrent use. The zero value is ready.
+type Packs struct {
+	mu    sync.Mutex
+	items map[packKey]any
+	bytes int
+}
+
+type packKey struct {
+	data *byte
+	size int
+	kind string
+}
+
+// Bytes is the memory that all packed forms hold together.
+func (p *Packs) Bytes() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes
+}
+
+// Packed returns the packed form of constant input i, building it unless another node or program already did. kind names
+// the layout with everything it depends on besides the data, for example "gemmB/320x1280/t". The input must be a
+// constant. build returns the packed form and its size in bytes.
+func (c *NodeCtx) Packed(i int, kind string, build func() (any, int)) any {
+	data := c.In[i].Const.Data
+	if c.packs == nil || len(data) == 0 {
+		v, _ := build()
+		return v
+	}
+	key := packKey{unsafe.SliceData(data), len(data), kind}
+	c.packs.mu.Lock()
+	defer c.packs.mu.Unlock()
+	if v, ok := c.packs.items[key]; ok {
+		return v
+	}
+	v, n := build()
+	if c.packs.items == nil {
+		c.packs.items = map[packKey]any{}
+	}
+	c.packs.items[key] = v
+	c.packs.bytes += n
+	return v
+}
