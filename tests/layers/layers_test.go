@@ -14,6 +14,7 @@ import (
 // missing here fails the test, so that each new package is placed on purpose.
 var layer = map[string]int{
 	"winnow/internal/tensor": 0,
+	"winnow/internal/mmap":   0,
 
 	"winnow/internal/kernel":    1,
 	"winnow/internal/rng":       1,
