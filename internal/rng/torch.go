@@ -4,8 +4,8 @@
 // The engine and the uniform numbers are equal bit for bit. Normal numbers of calls shorter than 16 use double
 // precision in torch and are equal bit for bit as well, up to the last bit of the platform's log and cos. Longer calls
 // use float32 polynomials for log, sin and cos inside torch (its AVX2 code, taken on AVX2 and AVX-512 machines); this
-// package rounds the exact functions to float32 instead: about 5 numbers of 6 are equal, no other is further away than
-// 4 units in the last place or 2.4e-7 in absolute value (measured on 200,000 numbers; the test holds that). Torch built
+// package rounds the exact functions to float32 instead: of 2^20 numbers 83.5 % are equal bit for bit, 14.3 % are off
+// by one unit in the last place, 2.1 % by two and 0.06 % by three (4.8e-7 at most, for numbers beyond ±4). Torch built
 // without AVX2 rounds the angle differently and differs from torch with AVX2, and so from this package, by up to 1.8e-6.
 package rng
 
