@@ -47,7 +47,9 @@ func span(lo, hi int) string {
 func badNode(c *NodeCtx, format string, args ...any) error { return c.ShapeErrorf(-1, format, args...) }
 
 // badInput is badNode for a fault of one input.
-func badInput(c *NodeCtx, i int, format string, args ...any) error { return c.ShapeErrorf(i, format, args...) }
+func badInput(c *NodeCtx, i int, format string, args ...any) error {
+	return c.ShapeErrorf(i, format, args...)
+}
 
 // class is a set of element types that an operator input accepts.
 type class uint8

@@ -12,8 +12,8 @@ type unary struct {
 	name  string
 	since int
 	types class
-	f32   func(dst, src []float32)   // vector loop; nil: f64 rounded to float32
-	f64   func(x float64) float64    // reference, and float64 tensors
+	f32   func(dst, src []float32)     // vector loop; nil: f64 rounded to float32
+	f64   func(x float64) float64      // reference, and float64 tensors
 	ints  func(dt tensor.DType) Kernel // integer types, where the operator allows them
 }
 

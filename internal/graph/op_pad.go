@@ -1,0 +1,230 @@
+package graph
+
+import (
+	"winnow/internal/kernel"
+	"winnow/internal/tensor"
+)
+
+func init() {
+	Register(Operator{Name: "Pad", Since: 2, Infer: inferPad, Compile: compilePad})
+}
+
+// padding holds the pads before and after each dimension; negative pads crop.
+type padding struct{ begin, end []int }
+
+// readPads reads attribute pads before opset 11, input 1 (and axes, input 3) from then on.
+func readPads(c *NodeCtx) (padding, error) {
+	rank := len(c.In[0].Shape)
+	p := padding{make([]int, rank), make([]int, rank)}
+	values, ok := c.AttrInts("pads")
+	if c.Node.Opset >= 11 {
+		var err error
+		if values, err = c.ConstInts(1); err != nil {
+			return p, err
+		}
+	} else if !ok {
+		return p, badNode(c, "lacks attribute pads")
+	}
+	axes, err := padAxes(c, rank)
+	if err != nil {
+		return p, err
+	}
+	if len(values) != 2*len(axes) {
+		return p, badNode(c, "has %d pads for %d dimensions", len(values), len(axes))
+	}
+	for i, a := range axes {
+		lo, hi := values[i], values[len(axes)+i]
+		if max(lo, hi) > maxElems || min(lo, hi) < -maxElems {
+			return p, badNode(c, "pads %v are out of range", values)
+		}
+		p.begin[a], p.end[a] = int(lo), int(hi)
+	}
+	return p, nil
+}
+
+func padAxes(c *NodeCtx, rank int) ([]int, error) {
+	axes := []int{}
+	if c.Has(3) {
+		v, err := c.ConstInts(3)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := normAxes(c, v, rank); err != nil {
+			return nil, err
+		}
+		for _, a := range v {
+			axes = append(axes, int((a+int64(rank))%int64(rank)))
+		}
+		return axes, nil
+	}
+	for i := range rank {
+		axes = append(axes, i)
+	}
+	return axes, nil
+}
+
+func inferPad(c *NodeCtx) error {
+	lo, hi := 2, 4
+	if c.Node.Opset < 11 {
+		lo, hi = 1, 1
+	}
+	if err := checkArity(c, lo, hi, 1, 1); err != nil {
+		return err
+	}
+	if err := checkClass(c, 0, classFixed); err != nil {
+		return err
+	}
+	if c.Has(2) && (c.In[2].DType != c.In[0].DType || c.In[2].Elems() != 1) {
+		return badInput(c, 2, "is %v, want one %v", c.In[2].Type, c.In[0].DType)
+	}
+	p, err := readPads(c)
+	if err != nil {
+		return err
+	}
+	mode := c.AttrString("mode", "constant")
+	shape := make([]int, len(c.In[0].Shape))
+	for i, d := range c.In[0].Shape {
+		shape[i] = d + p.begin[i] + p.end[i]
+		if shape[i] < 0 {
+			return badNode(c, "pads remove more than the size %d of dimension %d", d, i)
+		}
+		if err := checkPadMode(c, mode, d, shape[i]); err != nil {
+			return err
+		}
+	}
+	return out1(c, c.In[0].DType, shape)
+}
+
+// checkPadMode requires something to copy from where mode fills with the input's own elements.
+func checkPadMode(c *NodeCtx, mode string, n, padded int) error {
+	switch mode {
+	case "constant":
+	case "edge", "reflect", "wrap":
+		if n == 0 && padded > 0 {
+			return badNode(c, "mode %s cannot extend an empty dimension", mode)
+		}
+	default:
+		return c.Refuse("mode", "want constant, edge, reflect or wrap, not "+mode)
+	}
+	return nil
+}
+
+// padSource maps an output coordinate (relative to the input) to an input coordinate, -1 for the constant.
+func padSource(mode string, i, n int) int {
+	if i >= 0 && i < n {
+		return i
+	}
+	switch mode {
+	case "edge":
+		return min(max(i, 0), n-1)
+	case "wrap":
+		return ((i % n) + n) % n
+	case "reflect": // period 2(n-1), the border is not repeated
+		if n == 1 {
+			return 0
+		}
+		i = ((i % (2*n - 2)) + 2*n - 2) % (2*n - 2)
+		return min(i, 2*n-2-i)
+	}
+	return -1
+}
+
+func compilePad(c *NodeCtx) (Kernel, error) {
+	p, err := readPads(c)
+	if err != nil {
+		return Kernel{}, err
+	}
+	mode := c.AttrString("mode", "constant")
+	in, out := c.In[0].Shape, c.Out[0].Shape
+	m := &axisMap{in: in, out: out, src: make([][]int, len(in))}
+	for d := range in {
+		m.src[d] = make([]int, out[d])
+		for i := range m.src[d] {
+			m.src[d][i] = padSource(mode, i-p.begin[d], in[d])
+		}
+	}
+	fill, err := padValue(c)
+	if err != nil {
+		return Kernel{}, err
+	}
+	hasValue := c.Has(2)
+	size := storage(c.In[0].DType).Size()
+	return run(func(f *Frame) {
+		value := fill
+		if hasValue {
+			value = f.In[2].Data
+		}
+		m.copy(f.Pool, f.Out[0].Data, f.In[0].Data, size, value)
+	}), nil
+}
+
+// padValue is the constant of opsets before 11, zero otherwise.
+func padValue(c *NodeCtx) ([]byte, error) {
+	v := c.AttrFloat("value", 0)
+	switch {
+	case v == 0 || c.Node.Opset >= 11:
+		return make([]byte, storage(c.In[0].DType).Size()), nil
+	case storage(c.In[0].DType) == tensor.F32:
+		return tensor.FromF32([]float32{v}).Data, nil
+	case c.In[0].DType == tensor.F64:
+		return tensor.FromF64([]float64{float64(v)}).Data, nil
+	}
+	return nil, c.Refuse("value", "constant for "+c.In[0].DType.String())
+}
+
+// axisMap selects, per dimension, which input coordinate each output coordinate shows; -1 shows a constant.
+type axisMap struct {
+	in, out []int
+	src     [][]int
+}
+
+// copy fills dst; elements have size bytes.
+func (m *axisMap) copy(p *kernel.Pool, dst, src []byte, size int, value []byte) {
+	if len(dst) == 0 {
+		return
+	}
+	if len(m.out) == 0 {
+		copy(dst, src)
+		return
+	}
+	last := len(m.out) - 1
+	str := rowStrides(m.in)
+	n := m.out[last]
+	rowTasks(p, len(dst)/(n*size), n, func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			base, rest := 0, r
+			for d := last - 1; d >= 0; d-- {
+				s := m.src[d][rest%m.out[d]]
+				rest /= m.out[d]
+				if s < 0 {
+					base = -1
+					break
+				}
+				base += s * str[d]
+			}
+			m.row(dst[r*n*size:][:n*size], src, base, size, value)
+		}
+	})
+}
+
+// row fills one output row from the input row at base (-1: all constant), copying runs of neighbours at once.
+func (m *axisMap) row(dst, src []byte, base, size int, value []byte) {
+	if base < 0 {
+		fillBytes(dst, value)
+		return
+	}
+	cols := m.src[len(m.src)-1]
+	for i := 0; i < len(cols); {
+		if cols[i] < 0 {
+			copy(dst[i*size:], value)
+			i++
+			continue
+		}
+		n := 1
+		for i+n < len(cols) && cols[i+n] == cols[i]+n {
+			n++
+		}
+		copy(dst[i*size:(i+n)*size], src[(base+cols[i])*size:])
+		i += n
+	}
+}
