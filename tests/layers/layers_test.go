@@ -34,6 +34,9 @@ var layer = map[string]int{
 	"winnow/internal/ldm":   5,
 
 	"winnow/diffusion": 6,
+	"winnow/datasets":  6,
+	"winnow/dpo":       6,
+	"winnow/vlmjudge":  6,
 	"winnow/rewards":   6,
 
 	"winnow/internal/report": 7,
