@@ -137,7 +137,16 @@ func (p *product) kernel(c *NodeCtx, alpha float32, extra int, epilogue func(f *
 }
 
 func (p *product) run(f *Frame, scratch []float32, k int, packed *kernel.Packed, ep kernel.Epilogue) {
-	a, b, dst := view[float32](f.In[0]), view[float32](f.In[1]), view[float32](f.Out[0])
+	p.gemm(f.Pool, scratch, view[float32](f.Out[0]), view[float32](f.In[0]), view[float32](f.In[1]), k, packed, ep)
+}
+
+// multiply computes all batches of a·b without an epilogue.
+func (p *product) multiply(pool *kernel.Pool, scratch, dst, a, b []float32) {
+	p.gemm(pool, scratch, dst, a, b, p.k, nil, kernel.Epilogue{})
+}
+
+// gemm runs the batches over an inner dimension of k, which is 0 when the product vanishes.
+func (p *product) gemm(pool *kernel.Pool, scratch, dst, a, b []float32, k int, packed *kernel.Packed, ep kernel.Epilogue) {
 	residual := ep.Residual
 	at := func(i int) kernel.GemmArgs {
 		g := kernel.GemmArgs{M: p.m, N: p.n, K: k, C: dst[i*p.m*p.n:][:p.m*p.n], LDC: p.n, PB: packed, Ep: ep}
@@ -153,10 +162,10 @@ func (p *product) run(f *Frame, scratch []float32, k int, packed *kernel.Packed,
 		return g
 	}
 	if len(p.offA) == 1 {
-		kernel.Gemm(f.Pool, scratch, at(0))
+		kernel.Gemm(pool, scratch, at(0))
 		return
 	}
-	kernel.GemmBatch(f.Pool, scratch, len(p.offA), at)
+	kernel.GemmBatch(pool, scratch, len(p.offA), at)
 }
 
 // promote gives one-dimensional operands their matrix form: [K] is [1,K] on the left and [K,1] on the right.

@@ -1,9 +1,6 @@
 package graph
 
-import (
-	"winnow/internal/kernel"
-	"winnow/internal/tensor"
-)
+import "winnow/internal/tensor"
 
 func init() {
 	Register(Operator{Name: "Pad", Since: 2, Infer: inferPad, Compile: compilePad})
@@ -136,9 +133,8 @@ func compilePad(c *NodeCtx) (Kernel, error) {
 	}
 	mode := c.AttrString("mode", "constant")
 	in, out := c.In[0].Shape, c.Out[0].Shape
-	m := &axisMap{in: in, out: out, src: make([][]int, len(in))}
+	m := newAxisMap(in, out)
 	for d := range in {
-		m.src[d] = make([]int, out[d])
 		for i := range m.src[d] {
 			m.src[d][i] = padSource(mode, i-p.begin[d], in[d])
 		}
@@ -147,15 +143,7 @@ func compilePad(c *NodeCtx) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, err
 	}
-	hasValue := c.Has(2)
-	size := storage(c.In[0].DType).Size()
-	return run(func(f *Frame) {
-		value := fill
-		if hasValue {
-			value = f.In[2].Data
-		}
-		m.copy(f.Pool, f.Out[0].Data, f.In[0].Data, size, value)
-	}), nil
+	return m.kernel(c, fill, 2), nil
 }
 
 // padValue is the constant of opsets before 11, zero otherwise.
@@ -170,61 +158,4 @@ func padValue(c *NodeCtx) ([]byte, error) {
 		return tensor.FromF64([]float64{float64(v)}).Data, nil
 	}
 	return nil, c.Refuse("value", "constant for "+c.In[0].DType.String())
-}
-
-// axisMap selects, per dimension, which input coordinate each output coordinate shows; -1 shows a constant.
-type axisMap struct {
-	in, out []int
-	src     [][]int
-}
-
-// copy fills dst; elements have size bytes.
-func (m *axisMap) copy(p *kernel.Pool, dst, src []byte, size int, value []byte) {
-	if len(dst) == 0 {
-		return
-	}
-	if len(m.out) == 0 {
-		copy(dst, src)
-		return
-	}
-	last := len(m.out) - 1
-	str := rowStrides(m.in)
-	n := m.out[last]
-	rowTasks(p, len(dst)/(n*size), n, func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			base, rest := 0, r
-			for d := last - 1; d >= 0; d-- {
-				s := m.src[d][rest%m.out[d]]
-				rest /= m.out[d]
-				if s < 0 {
-					base = -1
-					break
-				}
-				base += s * str[d]
-			}
-			m.row(dst[r*n*size:][:n*size], src, base, size, value)
-		}
-	})
-}
-
-// row fills one output row from the input row at base (-1: all constant), copying runs of neighbours at once.
-func (m *axisMap) row(dst, src []byte, base, size int, value []byte) {
-	if base < 0 {
-		fillBytes(dst, value)
-		return
-	}
-	cols := m.src[len(m.src)-1]
-	for i := 0; i < len(cols); {
-		if cols[i] < 0 {
-			copy(dst[i*size:], value)
-			i++
-			continue
-		}
-		n := 1
-		for i+n < len(cols) && cols[i+n] == cols[i]+n {
-			n++
-		}
-		copy(dst[i*size:(i+n)*size], src[(base+cols[i])*size:])
-		i += n
-	}
 }
