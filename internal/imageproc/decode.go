@@ -1,0 +1,205 @@
+package imageproc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/webp"
+)
+
+// Kinds of failure, to be found with errors.Is.
+var (
+	ErrEmpty    = errors.New("file is empty")
+	ErrFormat   = errors.New("not an image of a supported format")
+	ErrTooLarge = errors.New("image is larger than allowed")
+	ErrDamaged  = errors.New("image is damaged or cut off")
+)
+
+// Limits bound what is decoded; they are checked before memory is taken.
+type Limits struct {
+	Bytes  int64 // file size; 0: 256 MiB
+	Pixels int   // width × height; 0: 64 Mi
+	Side   int   // width or height; 0: 65,535
+}
+
+// DefaultLimits are the limits that a zero Limits means.
+var DefaultLimits = Limits{Bytes: 256 << 20, Pixels: 64 << 20, Side: 1<<16 - 1}
+
+func (l Limits) filled() Limits {
+	if l.Bytes == 0 {
+		l.Bytes = DefaultLimits.Bytes
+	}
+	if l.Pixels == 0 {
+		l.Pixels = DefaultLimits.Pixels
+	}
+	if l.Side == 0 {
+		l.Side = DefaultLimits.Side
+	}
+	return l
+}
+
+// DecodeError says which file could not be used, why, and what to do.
+type DecodeError struct {
+	File string
+	Why  string // what was found and what helps
+	Err  error  // one of the kinds above, or the error of the file system
+}
+
+// Error is "FILE: kind: why".
+func (e *DecodeError) Error() string {
+	if e.Why == "" {
+		return fmt.Sprintf("%s: %v", e.File, e.Err)
+	}
+	return fmt.Sprintf("%s: %v: %s", e.File, e.Err, e.Why)
+}
+
+// Unwrap returns the kind.
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// format is one entry of the explicit list.
+type format struct {
+	name   string
+	magic  []string
+	config func(io.Reader) (image.Config, error)
+	decode func([]byte) (image.Image, error)
+}
+
+var formats = []format{
+	{"PNG", []string{"\x89PNG\r\n\x1a\n"}, png.DecodeConfig, reading(png.Decode)},
+	{"JPEG", []string{"\xff\xd8\xff"}, jpeg.DecodeConfig, reading(jpeg.Decode)},
+	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, decodeGIF},
+	{"WebP", []string{"RIFF????WEBPVP8"}, webp.DecodeConfig, decodeWebP},
+	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmp.DecodeConfig, reading(bmp.Decode)},
+}
+
+func reading(f func(io.Reader) (image.Image, error)) func([]byte) (image.Image, error) {
+	return func(data []byte) (image.Image, error) { return f(bytes.NewReader(data)) }
+}
+
+// Open decodes a file. Errors are *DecodeError.
+func Open(path string, limits Limits) (*image.NRGBA, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err // the path stands in front already
+		}
+		return nil, &DecodeError{File: path, Err: err}
+	}
+	defer f.Close()
+	limits = limits.filled()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, &DecodeError{File: path, Why: "it is a folder; name the images in it", Err: ErrFormat}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limits.Bytes+1))
+	if err != nil {
+		return nil, &DecodeError{File: path, Err: err}
+	}
+	return Decode(path, data, limits)
+}
+
+// Decode decodes an image held in memory; name stands for it in errors. The
+// result is opaque, starts at (0, 0), and is never empty. Errors are
+// *DecodeError; damaged data never panics.
+func Decode(name string, data []byte, limits Limits) (*image.NRGBA, error) {
+	limits = limits.filled()
+	if len(data) == 0 {
+		return nil, &DecodeError{File: name, Why: "write it again", Err: ErrEmpty}
+	}
+	if int64(len(data)) > limits.Bytes {
+		return nil, &DecodeError{File: name, Why: fmt.Sprintf("the file has more than %d MiB", limits.Bytes>>20), Err: ErrTooLarge}
+	}
+	f := sniff(data)
+	if f == nil {
+		why := fmt.Sprintf("its content looks like %s; convert it to PNG, JPEG, GIF, WebP or BMP", http.DetectContentType(data))
+		return nil, &DecodeError{File: name, Why: why, Err: ErrFormat}
+	}
+	if f.name == "WebP" && isAnimatedWebP(data) {
+		return nil, &DecodeError{File: name, Why: "it is an animated WebP; save one frame of it", Err: ErrFormat}
+	}
+	config, err := f.config(bytes.NewReader(data))
+	if err != nil {
+		return nil, &DecodeError{File: name, Why: fmt.Sprintf("%s header: %v", f.name, err), Err: ErrDamaged}
+	}
+	if err := limits.check(name, config.Width, config.Height); err != nil {
+		return nil, err
+	}
+	img, err := f.decode(data)
+	if err != nil {
+		return nil, &DecodeError{File: name, Why: fmt.Sprintf("%s data: %v", f.name, err), Err: ErrDamaged}
+	}
+	// A decoder may return another size than its header says (WebP canvases, for one).
+	if b := img.Bounds(); b.Dx() != config.Width || b.Dy() != config.Height {
+		if err := limits.check(name, b.Dx(), b.Dy()); err != nil {
+			return nil, err
+		}
+	}
+	out := opaque(img, f.name)
+	if f.name == "JPEG" {
+		out = orient(out, exifOrientation(data))
+	}
+	return out, nil
+}
+
+func (l Limits) check(name string, w, h int) error {
+	switch {
+	case w <= 0 || h <= 0:
+		return &DecodeError{File: name, Why: fmt.Sprintf("its size is %d×%d", w, h), Err: ErrDamaged}
+	case w > l.Side || h > l.Side || w > l.Pixels/h:
+		why := fmt.Sprintf("its header says %d×%d; the limit is %d pixels a side and %d in all", w, h, l.Side, l.Pixels)
+		return &DecodeError{File: name, Why: why, Err: ErrTooLarge}
+	}
+	return nil
+}
+
+// sniff finds the format by the first bytes; names of files say nothing.
+func sniff(data []byte) *format {
+	for i := range formats {
+		for _, m := range formats[i].magic {
+			if matches(data, m) {
+				return &formats[i]
+			}
+		}
+	}
+	return nil
+}
+
+// matches compares a prefix in which ? stands for any byte.
+func matches(data []byte, magic string) bool {
+	if len(data) < len(magic) {
+		return false
+	}
+	for i := range len(magic) {
+		if magic[i] != '?' && magic[i] != data[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// isAnimatedWebP looks at the animation flag of the extended header.
+func isAnimatedWebP(data []byte) bool {
+	const flags, animation = 20, 0x02
+	return len(data) > flags && string(data[12:16]) == "VP8X" && data[flags]&animation != 0
+}
+
+// decodeWebP keeps panics of the decoder away from the caller: it is the one
+// decoder here that has had them on hostile data.
+func decodeWebP(data []byte) (img image.Image, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			img, err = nil, fmt.Errorf("decoder failed: %v", r)
+		}
+	}()
+	return webp.Decode(bytes.NewReader(data))
+}

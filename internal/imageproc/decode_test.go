@@ -1,0 +1,225 @@
+package imageproc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/png"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const golden = "../../tests/golden/images/"
+
+func readJSON(t testing.TB, name string, v any) {
+	t.Helper()
+	data, err := os.ReadFile(golden + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type decodeGolden struct {
+	Rows []struct {
+		Name      string
+		File, RGB []byte
+		W, H      int
+	}
+}
+
+// spread compares pixels with golden RGB bytes: the largest difference and the
+// mean over all channels.
+func spread(img *image.NRGBA, rgb []byte) (largest int, mean float64) {
+	sum := 0
+	for i := range len(rgb) / 3 {
+		for c := range 3 {
+			d := int(img.Pix[4*i+c]) - int(rgb[3*i+c])
+			largest = max(largest, d, -d)
+			sum += max(d, -d)
+		}
+	}
+	return largest, float64(sum) / float64(len(rgb))
+}
+
+// JPEG alone leaves a decoder freedom: the inverse transform of image/jpeg and
+// of libjpeg-turbo may round to neighbouring values, and one level of chroma is
+// up to 1.8 levels of blue. Nearest chroma instead of the triangle filter would
+// show as differences of 20 and more in these pictures.
+const (
+	idctLevels = 3
+	idctMean   = 0.07
+)
+
+func TestDecode_equalsPillow(t *testing.T) {
+	var g decodeGolden
+	readJSON(t, "decode.json", &g)
+	if len(g.Rows) < 40 {
+		t.Fatalf("only %d golden files", len(g.Rows))
+	}
+	for _, r := range g.Rows {
+		img, err := Decode(r.Name, r.File, Limits{})
+		if err != nil {
+			t.Errorf("%v", err)
+			continue
+		}
+		if img.Rect != image.Rect(0, 0, r.W, r.H) || len(r.RGB) != 3*r.W*r.H {
+			t.Errorf("%s: bounds %v, want %d×%d", r.Name, img.Rect, r.W, r.H)
+			continue
+		}
+		for i := 3; i < len(img.Pix); i += 4 {
+			if img.Pix[i] != 255 {
+				t.Fatalf("%s: alpha %d at byte %d", r.Name, img.Pix[i], i)
+			}
+		}
+		largest, mean := spread(img, r.RGB)
+		allowed, allowedMean := 0, 0.0
+		if strings.HasPrefix(r.Name, "jpeg") {
+			allowed, allowedMean = idctLevels, idctMean
+		}
+		if largest > allowed || mean > allowedMean {
+			t.Errorf("%s: differs by up to %d, %.4f on average", r.Name, largest, mean)
+		}
+	}
+}
+
+func TestDecode_sixteenBitsKeepTheHighByte(t *testing.T) {
+	deep := image.NewNRGBA64(image.Rect(0, 0, 3, 2))
+	grey := image.NewGray16(deep.Rect)
+	for i := range 6 {
+		v := uint16(i*9000 + 200)
+		deep.SetNRGBA64(i%3, i/3, color.NRGBA64{R: v, G: v + 1000, B: v + 2000, A: uint16(i) * 13000})
+		grey.SetGray16(i%3, i/3, color.Gray16{Y: v})
+	}
+	for name, src := range map[string]image.Image{"colour": deep, "grey": grey} {
+		var b bytes.Buffer
+		if err := png.Encode(&b, src); err != nil {
+			t.Fatal(err)
+		}
+		img, err := Decode(name, b.Bytes(), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 6 {
+			v := i*9000 + 200
+			want := color.NRGBA{R: byte(v >> 8), G: byte((v + 1000) >> 8), B: byte((v + 2000) >> 8), A: 255}
+			if name == "grey" {
+				want = color.NRGBA{R: byte(v >> 8), G: byte(v >> 8), B: byte(v >> 8), A: 255}
+			}
+			if got := img.NRGBAAt(i%3, i/3); got != want {
+				t.Errorf("%s pixel %d: %v, want %v", name, i, got, want)
+			}
+		}
+	}
+}
+
+// pngHeader is a PNG that claims a size and holds no pixels.
+func pngHeader(w, h uint32) []byte {
+	ihdr := binary.BigEndian.AppendUint32([]byte("IHDR"), w)
+	ihdr = binary.BigEndian.AppendUint32(ihdr, h)
+	ihdr = append(ihdr, 8, 2, 0, 0, 0)
+	out := append([]byte("\x89PNG\r\n\x1a\n"), 0, 0, 0, 13)
+	out = append(out, ihdr...)
+	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(ihdr))
+}
+
+func TestDecode_badFiles(t *testing.T) {
+	var g decodeGolden
+	readJSON(t, "decode.json", &g)
+	whole := map[string][]byte{}
+	for _, r := range g.Rows {
+		whole[r.Name] = r.File
+	}
+	bmpBomb := append([]byte("BM\x36\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00\x28\x00\x00\x00"), 0xff, 0xff, 0x01, 0, 0xff, 0xff, 0x01, 0, 1, 0, 24, 0)
+	for name, c := range map[string]struct {
+		data []byte
+		kind error
+		want string
+	}{
+		"zero bytes":      {nil, ErrEmpty, "bad: file is empty"},
+		"text":            {[]byte("hello, world"), ErrFormat, "text/plain"},
+		"html":            {[]byte("<!DOCTYPE html><html>"), ErrFormat, "text/html"},
+		"tiff":            {[]byte("II*\x00aaaaaaaaaaa"), ErrFormat, "convert it to PNG"},
+		"bomb":            {pngHeader(100_000, 100_000), ErrTooLarge, "100000×100000"},
+		"wide bomb":       {pngHeader(65_000, 65_000), ErrTooLarge, "65000×65000"},
+		"bmp bomb":        {append(bmpBomb, make([]byte, 64)...), ErrTooLarge, "its header says"},
+		"empty size":      {pngHeader(0, 5), ErrDamaged, "PNG header"},
+		"only a header":   {pngHeader(8, 8), ErrDamaged, "PNG data"},
+		"cut png":         {whole["png rgb"][:len(whole["png rgb"])/2], ErrDamaged, "PNG data"},
+		"cut jpeg":        {whole["jpeg 420 33x40"][:300], ErrDamaged, "JPEG"},
+		"cut gif":         {whole["gif"][:100], ErrDamaged, "GIF"},
+		"gif signature":   {[]byte("GIF89a"), ErrDamaged, "GIF header"},
+		"cut webp":        {whole["webp lossy 33x40"][:60], ErrDamaged, "WebP"},
+		"cut bmp":         {whole["bmp 24"][:90], ErrDamaged, "BMP data"},
+		"webp of nothing": {[]byte("RIFF\x04\x00\x00\x00WEBPVP8 "), ErrDamaged, "WebP header"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			img, err := Decode("bad", c.data, Limits{})
+			var de *DecodeError
+			if img != nil || !errors.As(err, &de) || !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want kind %q with %q", err, c.kind, c.want)
+			}
+		})
+	}
+}
+
+func TestDecode_limitsAreChecked(t *testing.T) {
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 30, 20))); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []Limits{{Bytes: 20}, {Pixels: 599}, {Side: 29}} {
+		if _, err := Decode("x", b.Bytes(), l); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%+v: %v", l, err)
+		}
+	}
+	if _, err := Decode("x", b.Bytes(), Limits{Bytes: int64(b.Len()), Pixels: 600, Side: 30}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Open(filepath.Join(dir, "none.png"), Limits{}); !errors.Is(err, fs.ErrNotExist) || strings.Count(err.Error(), "none.png") != 1 {
+		t.Errorf("missing file: %v", err)
+	}
+	if _, err := Open(dir, Limits{}); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "it is a folder") {
+		t.Errorf("folder: %v", err)
+	}
+	path := filepath.Join(dir, "a.png")
+	if err := os.WriteFile(path, pngHeader(3, 3), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, Limits{Bytes: 10}); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("long file: %v", err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	var g decodeGolden
+	readJSON(f, "decode.json", &g)
+	for _, r := range g.Rows {
+		if len(r.File) < 1500 {
+			f.Add(r.File)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		img, err := Decode("fuzz", data, Limits{Pixels: 1 << 16})
+		var de *DecodeError
+		if err != nil && !errors.As(err, &de) {
+			t.Fatalf("error of type %T", err)
+		}
+		if err == nil && (img.Rect.Empty() || img.Rect.Min != image.Point{} || len(img.Pix) < 4*img.Rect.Dx()*img.Rect.Dy()) {
+			t.Fatalf("image %v with %d bytes", img.Rect, len(img.Pix))
+		}
+	})
+}

@@ -1,0 +1,185 @@
+package imageproc
+
+import (
+	"encoding/json"
+	"errors"
+	"image"
+	"image/color"
+	"math"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// formula is the picture that tests/oracle/images.py computes.
+func formula(w, h int) *image.NRGBA {
+	img := image.NewNRGBA(image.Rect(0, 0, w, h))
+	for y := range h {
+		for x := range w {
+			v := func(c int) byte { return byte((37*(x+1)*(c+2) + 11*y*y + x*y) % 256) }
+			img.SetNRGBA(x, y, color.NRGBA{v(0), v(1), v(2), 255})
+		}
+	}
+	return img
+}
+
+type processorGolden struct {
+	Meta struct{ Configs map[string]json.RawMessage }
+	Rows []struct {
+		Config string
+		W, H   int
+		Out    [2]int
+		Pixels []byte
+		Probe  []float64
+	}
+}
+
+// levelsOff: Pillow rounds its weights to 22 bits, so a value that lies on a half
+// can fall to the other side: one level, on less than one value in 300; with the
+// triangle filter, whose weights are often round numbers, on one in 30.
+const (
+	levelsOff         = 300
+	levelsOffTriangle = 30
+)
+
+func TestProcessor_equalsTransformers(t *testing.T) {
+	var g processorGolden
+	readJSON(t, "processor.json", &g)
+	if len(g.Rows) < 38 {
+		t.Fatalf("only %d goldens", len(g.Rows))
+	}
+	for _, r := range g.Rows {
+		p, err := parse(r.Config, g.Meta.Configs[r.Config])
+		if err != nil {
+			t.Fatal(err)
+		}
+		img := formula(r.W, r.H)
+		got, err := p.Pixels(img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w, h := p.Size(); w != r.Out[0] || h != r.Out[1] || len(r.Pixels) != 3*w*h {
+			t.Fatalf("%s: size %d×%d, want %v", r.Config, w, h, r.Out)
+		}
+		off := 0
+		for i := range len(r.Pixels) / 3 {
+			for c := range 3 {
+				d := int(got.Pix[4*i+c]) - int(r.Pixels[3*i+c])
+				if d < -1 || d > 1 {
+					t.Fatalf("%s %d×%d: value %d of pixel %d is %d, want %d", r.Config, r.W, r.H, c, i, got.Pix[4*i+c], r.Pixels[3*i+c])
+				}
+				if d != 0 {
+					off++
+				}
+			}
+		}
+		share := levelsOff
+		if p.filter.Support == 1 {
+			share = levelsOffTriangle
+		}
+		if off*share > len(r.Pixels) {
+			t.Errorf("%s %d×%d: %d of %d values differ by one", r.Config, r.W, r.H, off, len(r.Pixels))
+		}
+		checkValues(t, p, img, r.Probe)
+	}
+}
+
+// checkValues compares the float32 array with every 97th value of the golden.
+func checkValues(t *testing.T, p *Processor, img *image.NRGBA, probe []float64) {
+	t.Helper()
+	w, h := p.Size()
+	dst := make([]float32, 3*w*h)
+	if err := p.Process(dst, img); err != nil {
+		t.Fatal(err)
+	}
+	level := float64(p.table[0][1]-p.table[0][0]) * 1.01 * 1.1 // channels differ in std by up to 5 %
+	exact := 0
+	for i, want := range probe {
+		d := math.Abs(float64(dst[97*i]) - want)
+		if d < 1e-6 {
+			exact++
+		} else if d > level {
+			t.Errorf("value %d: %v, want %v", 97*i, dst[97*i], want)
+		}
+	}
+	if exact*10 < len(probe)*9 {
+		t.Errorf("only %d of %d values are equal", exact, len(probe))
+	}
+}
+
+func TestOpenProcessor(t *testing.T) {
+	open := func(name, text string) (*Processor, error) {
+		return OpenProcessor(fstest.MapFS{name: {Data: []byte(text)}}, "M")
+	}
+	for name, text := range map[string]string{
+		"preprocessor_config.json": `{"size":{"shortest_edge":64},"crop_size":{"height":48,"width":56},"resample":3}`,
+		"processor_config.json":    `{"image_processor":{"size":64,"crop_size":{"height":48,"width":56}}}`,
+	} {
+		p, err := open(name, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w, h := p.Size(); w != 56 || h != 48 {
+			t.Errorf("%s: size %d×%d", name, w, h)
+		}
+	}
+	if w, h := CLIP(64).Size(); w != 64 || h != 64 {
+		t.Errorf("CLIP(64): %d×%d", w, h)
+	}
+	for text, want := range map[string]string{
+		`{"size":`:      "M/preprocessor_config.json: is not the JSON expected",
+		`{"size":"x"}`:  "is not the JSON expected",
+		`{"size":-4}`:   "size: must be 1 to",
+		`{"size":9999}`: "size: must be 1 to",
+		`{"size":{"longest_edge":5,"shortest_edge":5}}`: "longest_edge is not supported",
+		`{"crop_size":{"height":3}}`:                    "crop_size: 0×3",
+		`{"do_center_crop":false}`:                      "do_center_crop: without a crop",
+		`{"do_pad":true}`:                               "do_pad: padding",
+		`{"resample":5}`:                                "resample: filter 5",
+		`{"image_mean":[1,2]}`:                          "image_mean, image_std: hold 2 and 3",
+		`{"image_std":[0,1,1]}`:                         "image_std: value",
+		strings.Repeat(" ", maxConfig+1):                "larger than",
+	} {
+		_, err := open("preprocessor_config.json", text)
+		var ce *ConfigError
+		if !errors.As(err, &ce) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60s: %v, want %q", text, err, want)
+		}
+	}
+	if _, err := open("other.json", "{}"); err == nil || !strings.Contains(err.Error(), "copy it from the original model") {
+		t.Errorf("no file: %v", err)
+	}
+	if _, err := open("processor_config.json", "{}"); err == nil || !strings.Contains(err.Error(), "image_processor: is missing") {
+		t.Errorf("no part: %v", err)
+	}
+}
+
+func TestProcessor_refusesWhatWouldNotFit(t *testing.T) {
+	p := CLIP(224)
+	if _, err := p.Pixels(image.NewNRGBA(image.Rect(0, 0, 1, 60_000))); err == nil || !strings.Contains(err.Error(), "too long for its width") {
+		t.Errorf("ribbon: %v", err)
+	}
+	if err := p.Process(make([]float32, 5), formula(3, 3)); err == nil {
+		t.Error("short destination accepted")
+	}
+	if _, err := p.Pixels(&image.NRGBA{}); err == nil {
+		t.Error("empty picture accepted")
+	}
+}
+
+// transformers' torchvision processor, its default, puts the odd pixel of
+// padding at the right and the bottom.
+func TestCenterCrop_oddPadding(t *testing.T) {
+	out := centerCrop(formula(3, 2), image.Pt(6, 5))
+	for y := range 5 {
+		for x := range 6 {
+			want := color.NRGBA{}
+			if x >= 1 && x < 4 && y >= 1 && y < 3 {
+				want = formula(3, 2).NRGBAAt(x-1, y-1)
+			}
+			if got := out.NRGBAAt(x, y); got != want {
+				t.Errorf("pixel (%d,%d): %v, want %v", x, y, got, want)
+			}
+		}
+	}
+}

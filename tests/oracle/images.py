@@ -1,0 +1,151 @@
+"""Golden pixels of Pillow and transformers for internal/imageproc.
+
+    python tests/oracle/images.py
+
+writes tests/golden/images/decode.json (small files of every format with the
+RGB bytes that Pillow's convert("RGB") gives) and processor.json (the pixels and
+values that CLIPImageProcessorPil makes of computed pictures).
+"""
+
+import base64
+import io
+import json
+import os
+
+import numpy as np
+import PIL
+import transformers
+from PIL import Image, ImageOps
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "images")
+COMMAND = "python tests/oracle/images.py"
+
+
+def smooth(w, h, channels=3):
+    """A picture with gradients and edges, so that chroma interpolation shows."""
+    y, x = np.mgrid[0:h, 0:w]
+    parts = [127 + 120 * np.sin(x / 3.1 + y / 7.3), 255 * x / max(w - 1, 1), np.where((x // 5 + y // 4) % 2 == 0, 230, 25), 255 * y / max(h - 1, 1)]
+    return np.stack(parts[:channels], -1).round().clip(0, 255).astype(np.uint8)
+
+
+def formula(w, h):
+    """The same picture is computed in the Go test."""
+    y, x, c = np.mgrid[0:h, 0:w, 0:3]
+    return ((37 * (x + 1) * (c + 2) + 11 * y * y + x * y) % 256).astype(np.uint8)
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def encoded(image, fmt, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, fmt, **options)
+    return buffer.getvalue()
+
+
+def frame_on_canvas():
+    """A GIF whose first frame leaves canvas free and marks an entry transparent."""
+    frame = Image.fromarray((np.arange(6 * 5).reshape(5, 6) % 4).astype(np.uint8), "P")
+    frame.putpalette([10, 20, 30, 200, 0, 0, 0, 210, 0, 0, 0, 220] + [0] * 756)
+    data = bytearray(encoded(frame, "GIF", transparency=1))
+    data[6:10] = bytes([11, 0, 9, 0])
+    at = data.index(b"\x2c", data.index(b"\x21\xf9"))
+    data[at + 1:at + 5] = bytes([3, 0, 2, 0])
+    return bytes(data)
+
+
+def vertical_only(data):
+    """Turns a 4:2:2 file into 4:4:0 by exchanging the sampling factors of luma; its picture is scrambled, but valid."""
+    data = bytearray(data)
+    at = data.index(b"\xff\xc0")
+    assert data[at + 11] == 0x21
+    data[at + 11] = 0x12
+    return bytes(data)
+
+
+def cases():
+    rgb, rgba = Image.fromarray(smooth(23, 17)), Image.fromarray(smooth(23, 17, 4), "RGBA")
+    grey = Image.fromarray(smooth(23, 17)[:, :, 0])
+    yield "png rgb", encoded(rgb, "PNG")
+    yield "png rgba", encoded(rgba, "PNG")
+    yield "png grey", encoded(grey, "PNG")
+    yield "png grey alpha", encoded(rgba.convert("LA"), "PNG")
+    yield "png one bit", encoded(grey.convert("1"), "PNG")
+    yield "png palette", encoded(rgb.quantize(16), "PNG")
+    yield "png palette transparent", encoded(rgb.quantize(16), "PNG", transparency=bytes([0, 128] + [255] * 14))
+    yield "png rgb transparent", encoded(rgb, "PNG", transparency=(127, 0, 230))
+    for ratio, name in ((0, "444"), (1, "422"), (2, "420")):
+        for w, h in ((23, 17), (24, 18), (4, 3), (5, 1), (33, 40)):
+            yield f"jpeg {name} {w}x{h}", encoded(Image.fromarray(smooth(w, h)), "JPEG", quality=92, subsampling=ratio)
+    yield "jpeg 440", vertical_only(encoded(Image.fromarray(smooth(32, 32)), "JPEG", quality=92, subsampling=1))
+    yield "jpeg progressive", encoded(Image.fromarray(smooth(40, 33)), "JPEG", quality=85, progressive=True)
+    yield "jpeg grey", encoded(grey, "JPEG", quality=90)
+    yield "jpeg cmyk", encoded(Image.fromarray(smooth(23, 17, 4), "CMYK"), "JPEG", quality=95)
+    for o in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = o
+        yield f"jpeg orientation {o}", encoded(Image.fromarray(smooth(19, 11)), "JPEG", quality=90, exif=exif)
+    yield "gif", encoded(rgb.quantize(32), "GIF")
+    yield "gif canvas", frame_on_canvas()
+    yield "gif animated", encoded(rgb.quantize(8), "GIF", save_all=True, append_images=[rgb.transpose(0).quantize(8)], duration=10)
+    yield "bmp 24", encoded(rgb, "BMP")
+    yield "bmp 8", encoded(rgb.quantize(16), "BMP")
+    yield "bmp grey", encoded(grey, "BMP")
+    yield "webp lossless", encoded(rgb, "WEBP", lossless=True)
+    yield "webp lossless alpha", encoded(rgba, "WEBP", lossless=True, exact=True)
+    for w, h in ((23, 17), (24, 18), (1, 1), (2, 2), (33, 40)):
+        yield f"webp lossy {w}x{h}", encoded(Image.fromarray(smooth(w, h)), "WEBP", quality=90)
+    yield "webp lossy alpha", encoded(rgba, "WEBP", quality=95)
+
+
+def decoded(data):
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    if image.format == "JPEG":
+        image = ImageOps.exif_transpose(image)
+    rgb = np.asarray(image.convert("RGB"))
+    return rgb.shape[1], rgb.shape[0], rgb.tobytes()
+
+
+SIZES = [(37, 53), (64, 64), (100, 30), (20, 20), (301, 200), (9, 200), (31, 31), (32, 47)]
+# "pad" takes only sizes whose padding is even: for odd ones the Pillow and torchvision variants of the processor disagree.
+CONFIGS = {
+    "clip": dict(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+    "exact": dict(size={"height": 24, "width": 40}, do_center_crop=False, image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5]),
+    "old": dict(size=28, crop_size=24, resample=2),
+    "pad": dict(do_resize=False, size={"shortest_edge": 40}, crop_size={"height": 40, "width": 36}, do_normalize=False),
+    "lanczos": dict(size={"shortest_edge": 21}, crop_size=21, resample=1),
+}
+
+
+def processed(name, options, w, h):
+    processor = CLIPImageProcessorPil(**options)
+    values = processor(Image.fromarray(formula(w, h)), return_tensors="np")["pixel_values"][0]
+    raw = CLIPImageProcessorPil(**{**options, "do_rescale": False, "do_normalize": False})
+    pixels = raw(Image.fromarray(formula(w, h)), return_tensors="np")["pixel_values"][0]
+    pixels = np.ascontiguousarray(np.moveaxis(pixels, 0, -1)).astype(np.uint8)
+    probe = np.ascontiguousarray(values.astype(np.float32)).reshape(-1)[::97]
+    return dict(config=name, w=w, h=h, out=[pixels.shape[1], pixels.shape[0]], pixels=b64(pixels.tobytes()), probe=[float(v) for v in probe])
+
+
+def write(name, head, rows):
+    meta = dict(made_by=COMMAND, pillow=PIL.__version__, transformers=transformers.__version__, seed=None, **head)
+    with open(f"{OUT}/{name}", "w") as f:
+        f.write('{"meta":' + json.dumps(meta) + ',\n"rows":[\n' + ",\n".join(json.dumps(r) for r in rows) + "\n]}\n")
+
+
+def main():
+    os.makedirs(OUT, exist_ok=True)
+    rows = []
+    for name, data in cases():
+        w, h, rgb = decoded(data)
+        rows.append(dict(name=name, file=b64(data), w=w, h=h, rgb=b64(rgb)))
+    write("decode.json", {}, rows)
+    write("processor.json", dict(configs=CONFIGS, probe="every 97th value of the float32 array, channels first"),
+          [processed(n, c, w, h) for n, c in CONFIGS.items() for w, h in SIZES if n != "pad" or (w % 2 == 0 or w > 36)])
+
+
+if __name__ == "__main__":
+    main()
