@@ -1,8 +1,8 @@
 package kernel
 
-// convPlaneRef computes one output plane by definition: for every pixel the sum over
+// convPlane computes one output plane by definition: for every pixel the sum over
 // input channels and taps. weights are [Cout, Cin/Groups, KH, KW].
-func convPlaneRef(dst, src, weights []float32, s ConvSpec, ep Epilogue, n, co int) {
+func convPlane(dst, src, weights []float32, s ConvSpec, ep Epilogue, n, co int) {
 	oh, ow, cg := s.OutH(), s.OutW(), s.Cin/s.Groups
 	first := co / (s.Cout / s.Groups) * cg
 	at := (n*s.Cout + co) * oh * ow

@@ -1,0 +1,90 @@
+//go:build amd64 && !noasm
+
+package kernel
+
+// gemmPanel is gemmPanelRef for the tile of level l. It checks the reach of its
+// arguments, so that no assembly runs past a slice.
+func (l level) gemmPanel(k int, a []float32, aPanel int, b, c []float32, cStride, m, n int, acc bool) {
+	if k == 0 {
+		clearTile(c, cStride, m, n, acc)
+		return
+	}
+	if l == levelRef || m == 0 || n == 0 {
+		gemmPanelRef(k, a, aPanel, b, c, cStride, m, n, acc)
+		return
+	}
+	mr, nr := l.geometry()
+	_ = a[(m-1)/mr*aPanel+k*mr-1]
+	_ = b[k*nr-1]
+	_ = c[span(m, cStride, n)-1]
+	flag := 0
+	if acc {
+		flag = 1
+	}
+	if l == levelAVX512 {
+		gemmPanelAVX512(k, &a[0], aPanel, &b[0], &c[0], cStride, m, n, flag)
+	} else {
+		gemmPanelAVX2(k, &a[0], aPanel, &b[0], &c[0], cStride, m, n, flag)
+	}
+}
+
+// transpose2D is transposeRef, by vectors where the level has them.
+func (l level) transpose2D(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
+	if l == levelRef || rows == 0 || cols == 0 {
+		transposeRef(dst, dstStride, src, srcStride, rows, cols)
+		return
+	}
+	_ = src[span(rows, srcStride, cols)-1]
+	_ = dst[span(cols, dstStride, rows)-1]
+	if l == levelAVX512 {
+		transposeAVX512(&dst[0], dstStride, &src[0], srcStride, rows, cols)
+		return
+	}
+	r4, c8 := rows&^3, cols&^7
+	if r4 > 0 && c8 > 0 {
+		transposeAVX2(&dst[0], dstStride, &src[0], srcStride, r4, c8)
+	} else {
+		r4, c8 = 0, 0
+	}
+	if c8 < cols && r4 > 0 {
+		transposeRef(dst[c8*dstStride:], dstStride, src[c8:], srcStride, r4, cols-c8)
+	}
+	if r4 < rows {
+		transposeRef(dst[r4:], dstStride, src[r4*srcStride:], srcStride, rows-r4, cols)
+	}
+}
+
+// copyRows is copyRowsRef, by vectors where the level has them.
+func (l level) copyRows(dst []float32, dstStride int, src []float32, srcStride, rows, n, width int) {
+	if rows == 0 || width == 0 {
+		return
+	}
+	full := l == levelAVX2 && n == 16 && width == 16
+	if n == 0 || (l != levelAVX512 && !full) || width > 32 {
+		copyRowsRef(dst, dstStride, src, srcStride, rows, n, width)
+		return
+	}
+	_ = src[span(rows, srcStride, n)-1]
+	_ = dst[span(rows, dstStride, width)-1]
+	if full {
+		copyRowsAVX2(&dst[0], dstStride, &src[0], srcStride, rows)
+		return
+	}
+	copyRowsAVX512(&dst[0], dstStride, &src[0], srcStride, rows, n, width)
+}
+
+// convPanel is convPanelRef, by vectors where the level has them. Set bits stand for
+// columns inside the picture, so masked loads stay inside src.
+func (l level) convPanel(dst, src []float32, base, chans, chanStride int, offs []int32, bits []uint32, cc *convColumns, nr int) {
+	if l != levelAVX512 || chans == 0 {
+		convPanelRef(dst, src, base, chans, chanStride, offs, bits, cc, nr)
+		return
+	}
+	_ = dst[chans*len(offs)*nr-1]
+	_ = src[base+chans*chanStride-1]
+	f := convGatherAVX512
+	if cc.runs {
+		f = convRunsAVX512
+	}
+	f(&dst[0], &src[base], chans, chanStride, len(offs), &offs[0], &bits[0], &cc.idx[0])
+}
