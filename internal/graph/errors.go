@@ -115,3 +115,18 @@ func shapeString(shape []int) string {
 	}
 	return "[" + strings.Join(parts, ",") + "]"
 }
+
+// NaNError says which value became NaN first (inside a RunError that names the node).
+type NaNError struct {
+	Value  string // name of the value
+	Weight string // constant operand that already holds a NaN, "" if none does
+}
+
+// Error names the value and, if it is to blame, the weight.
+func (e *NaNError) Error() string {
+	if e.Weight != "" {
+		return fmt.Sprintf("value %q is NaN because the weight %q holds NaN; the file is damaged or was exported from a "+
+			"diverged model", e.Value, e.Weight)
+	}
+	return fmt.Sprintf("value %q is the first that holds NaN", e.Value)
+}

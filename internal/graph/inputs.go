@@ -1,0 +1,104 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"winnow/internal/tensor"
+)
+
+// bindInputs checks the caller's types against the declared ones and enters the inputs.
+func (s *specializer) bindInputs(sc *scope, given map[string]Type) error {
+	symbols := map[string]boundSym{}
+	known := map[string]bool{}
+	for _, id := range sc.g.Inputs {
+		v := sc.g.Value(id)
+		known[v.Name] = true
+		typ, ok := given[v.Name]
+		if !ok {
+			if v.Const != nil { // an initializer that old files also list as an input
+				continue
+			}
+			return s.inputError(v.Name, "missing: the graph declares %v%s", v.DType, dimsString(v.Dims))
+		}
+		if err := s.checkInput(v, &typ, symbols); err != nil {
+			return err
+		}
+		sc.ids[id] = s.addValue(irValue{name: v.Name, typ: typ, input: len(s.inputs)})
+		s.inputs = append(s.inputs, irPort{v.Name, sc.ids[id]})
+	}
+	for name := range given {
+		if !known[name] {
+			return s.inputError(name, "the graph has no such input; it has %s", inputNames(sc.g))
+		}
+	}
+	return nil
+}
+
+// boundSym remembers which input fixed a symbolic dimension.
+type boundSym struct {
+	size  int
+	input string
+}
+
+// checkInput compares one given type with its declaration and completes it.
+func (s *specializer) checkInput(v *Value, typ *Type, symbols map[string]boundSym) error {
+	if typ.DType == tensor.Invalid || storage(v.DType) == typ.DType {
+		typ.DType = v.DType
+	}
+	if v.DType != tensor.Invalid && typ.DType != v.DType {
+		return s.inputError(v.Name, "given as %v, declared as %v", typ.DType, v.DType)
+	}
+	if typ.DType == tensor.Invalid || typ.DType.Size() == 0 {
+		return s.inputError(v.Name, "element type %v cannot be run", typ.DType)
+	}
+	if _, err := tensor.Bytes(typ.Storage(), typ.Shape); err != nil {
+		return s.inputError(v.Name, "%v", err)
+	}
+	typ.Shape = slices.Clone(typ.Shape)
+	if v.Dims == nil {
+		return nil
+	}
+	if len(v.Dims) != len(typ.Shape) {
+		return s.inputError(v.Name, "given with shape %s, declared as %s", shapeString(typ.Shape), dimsString(v.Dims))
+	}
+	for i, d := range v.Dims {
+		if d.Size >= 0 && d.Size != typ.Shape[i] {
+			return s.inputError(v.Name, "given with shape %s, declared as %s", shapeString(typ.Shape), dimsString(v.Dims))
+		}
+		if d.Size >= 0 || d.Sym == "" {
+			continue
+		}
+		if b, ok := symbols[d.Sym]; ok && b.size != typ.Shape[i] {
+			return s.inputError(v.Name, "dimension %d (%q) is %d, but input %q fixes %q to %d",
+				i, d.Sym, typ.Shape[i], b.input, d.Sym, b.size)
+		}
+		symbols[d.Sym] = boundSym{typ.Shape[i], v.Name}
+	}
+	return nil
+}
+
+func (s *specializer) inputError(name, format string, args ...any) error {
+	return &ShapeError{Source: s.src.Source, Input: fmt.Sprintf("%q", name), Why: fmt.Sprintf(format, args...)}
+}
+
+func inputNames(g *Graph) string {
+	names := make([]string, len(g.Inputs))
+	for i, id := range g.Inputs {
+		names[i] = g.Value(id).Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// dimsString prints declared dimensions as "[batch,4,64,64]".
+func dimsString(dims []Dim) string {
+	if dims == nil {
+		return " of any shape"
+	}
+	parts := make([]string, len(dims))
+	for i, d := range dims {
+		parts[i] = d.String()
+	}
+	return "[" + strings.Join(parts, ",") + "]"
+}

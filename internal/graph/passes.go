@@ -1,0 +1,58 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+)
+
+// pass is one rewrite over the specialised graph. It matches by structure and returns how often it applied.
+type pass struct {
+	name string
+	run  func(p *ir) int
+}
+
+// passes run in this order. Later ones rely on earlier ones: activations before the things they are fused into, views
+// merged before layouts are looked at.
+var passes = []pass{
+	{"simplify", simplify},
+	{"silu", fuseSilu},
+	{"gelu", fuseGelu},
+	{"geglu", fuseGEGLU},
+	{"groupnorm", fuseGroupNorm},
+	{"layernorm", fuseLayerNorm},
+	{"attention", fuseAttention},
+	{"transposes", simplify}, // attention has left transposes that cancel out
+	{"heads", fuseHeads},
+	{"linear", fuseLinear},
+	{"bias", fuseBias},
+	{"scale", fuseScale},
+	{"activation", fuseActivation},
+	{"residual", fuseResidual},
+	{"views", simplify},
+}
+
+// runPasses applies all rewrites and counts them by name.
+func (p *ir) runPasses(o *Options, counts map[string]int) {
+	for _, r := range passes {
+		n := r.run(p)
+		if n == 0 {
+			continue
+		}
+		counts[r.name] += n
+		p.sweep()
+		if o.Debug >= 1 {
+			fmt.Fprintf(o.Log, "winnow: %s: %s ×%d\n", p.src.Source, r.name, n)
+		}
+	}
+}
+
+// each calls f for every live node of a snapshot of the list and counts how often it returns true; f may rewrite.
+func (p *ir) each(f func(n *irNode) bool) int {
+	count := 0
+	for _, n := range slices.Clone(p.nodes) {
+		if !n.dead && f(n) {
+			count++
+		}
+	}
+	return count
+}

@@ -1,0 +1,332 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"winnow/internal/tensor"
+)
+
+// specializer turns a Graph into an ir for given input types.
+type specializer struct {
+	*ir
+	seen   map[string]*irNode // structure → node, for common subexpressions
+	consts map[string]ValueID // small constants by contents
+	total  int                // nodes met, subgraphs included
+}
+
+// scope maps the values of one (sub)graph to the ir.
+type scope struct {
+	g      *Graph
+	ids    []ValueID // by ValueID of g; None: not defined yet
+	byName map[string]ValueID
+	outer  *scope
+}
+
+// specialize walks the graph in order, infers types, folds what is known and merges equal nodes.
+func specialize(g *Graph, inputs map[string]Type, opt *Options) (*ir, int, error) {
+	s := &specializer{
+		ir:   &ir{src: g, packs: opt.Packs, threads: opt.threads()},
+		seen: map[string]*irNode{}, consts: map[string]ValueID{},
+	}
+	root := newScope(g, nil)
+	if err := s.bindInputs(root, inputs); err != nil {
+		return nil, 0, err
+	}
+	if err := s.walk(root); err != nil {
+		return nil, 0, err
+	}
+	for _, id := range g.Outputs {
+		v, err := s.resolve(root, id)
+		if err != nil {
+			return nil, 0, err
+		}
+		s.outputs = append(s.outputs, irPort{g.Value(id).Name, v})
+	}
+	s.sweep()
+	return s.ir, s.total, nil
+}
+
+func newScope(g *Graph, outer *scope) *scope {
+	sc := &scope{g: g, outer: outer, ids: make([]ValueID, len(g.Values))}
+	for i := range sc.ids {
+		sc.ids[i] = None
+	}
+	return sc
+}
+
+// walk visits the nodes of one (sub)graph.
+func (s *specializer) walk(sc *scope) error {
+	for i := range sc.g.Nodes {
+		s.total++
+		if err := s.visit(sc, &sc.g.Nodes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resolve finds the ir value that a value of a (sub)graph stands for, entering constants on first use.
+func (s *specializer) resolve(sc *scope, id ValueID) (ValueID, error) {
+	if id == None {
+		return None, nil
+	}
+	if id < 0 || int(id) >= len(sc.ids) {
+		return None, fmt.Errorf("%s: value %d does not exist in graph %q", s.src.Source, id, sc.g.Name)
+	}
+	if v := sc.ids[id]; v != None {
+		return v, nil
+	}
+	value := sc.g.Value(id)
+	if value.Const != nil {
+		sc.ids[id] = s.enterConst(value.Name, *value.Const)
+		return sc.ids[id], nil
+	}
+	for o := sc.outer; o != nil; o = o.outer {
+		if outerID, ok := o.lookup(value.Name); ok {
+			return s.resolve(o, outerID)
+		}
+	}
+	return None, &ShapeError{Source: s.src.Source, Input: value.Name, Why: "the value is read before any node produces it"}
+}
+
+func (sc *scope) lookup(name string) (ValueID, bool) {
+	if sc.byName == nil {
+		sc.byName = make(map[string]ValueID, len(sc.g.Values))
+		for i := range sc.g.Values {
+			sc.byName[sc.g.Values[i].Name] = ValueID(i)
+		}
+	}
+	id, ok := sc.byName[name]
+	return id, ok && name != ""
+}
+
+// smallConst is the size up to which equal constants are merged, so that expressions over them merge too.
+const smallConst = 256
+
+// enterConst adds a constant; small ones with equal contents become one value.
+func (s *specializer) enterConst(name string, t tensor.Tensor) ValueID {
+	key := ""
+	if len(t.Data) <= smallConst {
+		key = fmt.Sprintf("%d%v|%s", t.DType, t.Shape, t.Data)
+		if id, ok := s.consts[key]; ok {
+			return id
+		}
+	}
+	id := s.addConst(name, t)
+	if key != "" {
+		s.consts[key] = id
+	}
+	return id
+}
+
+// visit specialises one node.
+func (s *specializer) visit(sc *scope, n *Node) error {
+	m := &irNode{Node: *n}
+	m.Inputs = make([]ValueID, len(n.Inputs))
+	for i, id := range n.Inputs {
+		v, err := s.resolve(sc, id)
+		if err != nil {
+			return err
+		}
+		m.Inputs[i] = v
+	}
+	if canonicalDomain(n.Domain) == "" {
+		done, err := s.builtin(sc, n, m)
+		if done || err != nil {
+			return err
+		}
+	}
+	var err error
+	if m.op, err = lookup(s.src, n); err != nil {
+		return err
+	}
+	return s.add(sc, n, m)
+}
+
+// builtin handles what needs no operator: constants, identities and conditionals.
+func (s *specializer) builtin(sc *scope, n *Node, m *irNode) (done bool, err error) {
+	switch n.Op {
+	case "Constant":
+		a, ok := n.Attrs["value"]
+		if !ok || a.Kind != AttrTensor || a.T == nil {
+			return false, nil
+		}
+		return true, s.define(sc, n, 0, s.enterConst("", *a.T))
+	case "Identity":
+		if len(m.Inputs) != 1 || m.Inputs[0] == None {
+			return false, &ShapeError{Source: s.src.Source, Node: n.Label(), Op: n.Op, Why: "exactly one input is required"}
+		}
+		return true, s.define(sc, n, 0, m.Inputs[0])
+	case "If":
+		return true, s.branch(sc, n, m)
+	}
+	return false, nil
+}
+
+// define records which ir value output i of a source node stands for.
+func (s *specializer) define(sc *scope, n *Node, i int, v ValueID) error {
+	if i >= len(n.Outputs) || n.Outputs[i] == None {
+		return nil
+	}
+	sc.ids[n.Outputs[i]] = v
+	if s.vals[v].name == "" {
+		s.vals[v].name = sc.g.Value(n.Outputs[i]).Name
+	}
+	return nil
+}
+
+// branch inlines the taken side of an If whose condition is known.
+func (s *specializer) branch(sc *scope, n *Node, m *irNode) error {
+	c := s.context(m)
+	if len(m.Inputs) != 1 || m.Inputs[0] == None {
+		return c.ShapeErrorf(-1, "If needs exactly one condition")
+	}
+	cond := c.In[0].Const
+	if cond == nil {
+		return c.Refuse("", "the condition depends on the contents of an input; only conditions over shapes and constants "+
+			"can be compiled")
+	}
+	if cond.DType != tensor.Bool || cond.Elems() != 1 {
+		return c.ShapeErrorf(0, "the condition is %v, one bool is required", cond)
+	}
+	name := "else_branch"
+	if cond.Data[0] != 0 {
+		name = "then_branch"
+	}
+	a := n.Attrs[name]
+	if a.Kind != AttrGraph || a.G == nil {
+		return c.Refuse(name, "the subgraph is missing")
+	}
+	if len(a.G.Outputs) != len(n.Outputs) {
+		return c.ShapeErrorf(-1, "%s has %d outputs, the node has %d", name, len(a.G.Outputs), len(n.Outputs))
+	}
+	inner := newScope(a.G, sc)
+	if err := s.walk(inner); err != nil {
+		return err
+	}
+	for i, id := range a.G.Outputs {
+		v, err := s.resolve(inner, id)
+		if err != nil {
+			return err
+		}
+		if err := s.define(sc, n, i, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add infers a node and folds, merges or appends it.
+func (s *specializer) add(sc *scope, n *Node, m *irNode) error {
+	m.Outputs = make([]ValueID, len(n.Outputs))
+	types, err := s.infer(m)
+	if err != nil {
+		return err
+	}
+	if id, ok := s.widened(m, types); ok {
+		return s.define(sc, n, 0, id)
+	}
+	foldable := s.foldable(m)
+	if foldable && !s.deferrable(m) {
+		return s.addFolded(sc, n, m, types)
+	}
+	m.later = foldable
+	key := structureKey(m)
+	if same, ok := s.seen[key]; ok && !m.op.Random {
+		for i, id := range same.Outputs {
+			if err := s.define(sc, n, i, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	s.seen[key] = m
+	for i, id := range n.Outputs {
+		v := irValue{typ: types[i], def: m, input: -1}
+		if id != None {
+			v.name = sc.g.Value(id).Name
+		}
+		m.Outputs[i] = s.addValue(v)
+		if id != None {
+			sc.ids[id] = m.Outputs[i]
+		}
+	}
+	s.nodes = append(s.nodes, m)
+	return nil
+}
+
+// addFolded evaluates a node now and enters its outputs as constants.
+func (s *specializer) addFolded(sc *scope, n *Node, m *irNode, types []Type) error {
+	outs, err := s.fold(m, types)
+	if err != nil {
+		return err
+	}
+	for i := range n.Outputs {
+		t := outs[i]
+		var id ValueID
+		if types[i].DType == t.DType {
+			id = s.enterConst("", t)
+		} else { // half types fold to float32
+			id = s.addValue(irValue{typ: types[i], konst: &t, input: -1, folded: true})
+		}
+		if err := s.define(sc, n, i, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foldable reports whether a node's result is known now.
+func (s *specializer) foldable(m *irNode) bool {
+	if m.op.Random {
+		return false
+	}
+	if m.op.ShapeOnly {
+		return true
+	}
+	for _, id := range m.Inputs {
+		if id != None && s.vals[id].konst == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// deferElems is the size from which a transposed constant is not copied at once: a product that reads it packs it from
+// the original layout instead.
+const deferElems = 1 << 14
+
+func (s *specializer) deferrable(m *irNode) bool {
+	return m.is("Transpose") && len(m.Inputs) == 1 && s.vals[m.Inputs[0]].typ.Elems() >= deferElems
+}
+
+// widened handles casts between floating types of a constant: the bytes stay as the file has them, only the nominal
+// type changes, because kernels widen while packing. Narrowing casts round and are folded as usual.
+func (s *specializer) widened(m *irNode, types []Type) (ValueID, bool) {
+	if !m.is("Cast") || len(m.Inputs) != 1 || len(types) != 1 || types[0].DType != tensor.F32 {
+		return None, false
+	}
+	v := s.vals[m.Inputs[0]]
+	if v.konst == nil || v.typ.Storage() != tensor.F32 {
+		return None, false
+	}
+	return s.addValue(irValue{name: v.name, typ: types[0], konst: v.konst, input: -1}), true
+}
+
+// structureKey is equal for nodes that compute the same from the same operands.
+func structureKey(m *irNode) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s|%s|%d|%v|%d", m.Domain, m.Op, m.Opset, m.Inputs, len(m.Outputs))
+	names := make([]string, 0, len(m.Attrs))
+	for name := range m.Attrs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		a := m.Attrs[name]
+		fmt.Fprintf(&b, "|%s=%d,%d,%g,%q,%v,%v,%q,%p,%p", name, a.Kind, a.I, a.F, a.S, a.Ints, a.Floats, a.Strings, a.T, a.G)
+	}
+	return b.String()
+}
