@@ -22,7 +22,7 @@ func newAxisMap(in, out []int) *axisMap {
 
 // kernel moves elements of input 0's type. fill is the constant's bytes, unless input valueInput is present and gives it.
 func (m *axisMap) kernel(c *NodeCtx, fill []byte, valueInput int) Kernel {
-	if !c.Has(valueInput) {
+	if valueInput >= 0 && !c.Has(valueInput) {
 		valueInput = -1
 	}
 	return bySize(c.In[0].DType, mapAxes[uint8], mapAxes[uint16], mapAxes[uint32], mapAxes[uint64])(m, fill, valueInput)
