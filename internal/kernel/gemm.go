@@ -34,7 +34,8 @@ func GemmScratch(threads, m, n, k int, packedA, packedB bool) int {
 	most := 0
 	for l := levelRef; l <= bestLevel(); l++ {
 		g := planGemm(l, threads, m, n, k, packedA, packedB)
-		most = max(most, g.total(threads))
+		alone := planGemm(l, 1, m, n, k, packedA, packedB) // GemmBatch gives each thread whole products
+		most = max(most, g.total(threads), threads*alone.scratch())
 	}
 	return most + alignSlack
 }
