@@ -1,0 +1,77 @@
+package diffusion
+
+import (
+	"fmt"
+	"image"
+	"math"
+	"runtime/debug"
+)
+
+// images turns decoded pixels of a batch into pictures. A picture with a non-finite pixel is an error that names it.
+func (r *run) images(first, n int, latents, pixels []float32) ([]Image, error) {
+	size := len(latents) / n
+	area := 3 * r.req.Height * r.req.Width
+	out := make([]Image, n)
+	for i := range out {
+		img, err := toImage(pixels[i*area:(i+1)*area], r.req.Height, r.req.Width)
+		if err != nil {
+			return nil, fmt.Errorf("picture %d: %w", first+i+1, err)
+		}
+		out[i] = Image{
+			NRGBA:   img,
+			Params:  r.params(first + i),
+			Latents: append([]float32(nil), latents[i*size:(i+1)*size]...),
+		}
+	}
+	return out, nil
+}
+
+// toImage maps [3, height, width] values from [-1, 1] to 8 bits, clamping and rounding half to even as diffusers does
+// ((x/2 + ½) clamped, ×255, numpy round).
+func toImage(px []float32, height, width int) (*image.NRGBA, error) {
+	img := image.NewNRGBA(image.Rect(0, 0, width, height))
+	area := height * width
+	for c := range 3 {
+		for i, v := range px[c*area : (c+1)*area] {
+			u := v*0.5 + 0.5
+			if u != u || math.IsInf(float64(u), 0) {
+				return nil, fmt.Errorf("the VAE gave %v at channel %d, row %d, column %d", v, c, i/width, i%width)
+			}
+			img.Pix[4*i+c] = uint8(math.RoundToEven(float64(min(max(u, 0), 1) * 255)))
+		}
+	}
+	for i := 3; i < len(img.Pix); i += 4 {
+		img.Pix[i] = 255
+	}
+	return img, nil
+}
+
+// params are the settings of picture i.
+func (r *run) params(i int) Params {
+	cfg := r.plan.Scheduler().Config()
+	return Params{
+		Prompt: r.req.Prompts[i/r.req.Count], NegativePrompt: r.req.NegativePrompt, Model: r.p.name,
+		Scheduler: cfg.Class, Sigmas: r.req.Sigmas, Eta: r.req.Eta, Steps: r.req.Steps,
+		GuidanceScale: r.req.GuidanceScale, GuidanceRescale: r.req.GuidanceRescale,
+		Seed: r.req.Seed + uint64(i%r.req.Count), Height: r.req.Height, Width: r.req.Width,
+		NFE: r.plan.Len() * r.nfePerStep(), LatentsGiven: r.req.Latents != nil, EmbedsGiven: r.req.Embeds != nil,
+		Truncated: r.req.Truncate, Version: Version(),
+	}
+}
+
+// Version is the module version that the binary was built from: a tag, a commit, or "devel".
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "devel-" + s.Value[:12]
+		}
+	}
+	return "devel"
+}

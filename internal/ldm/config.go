@@ -1,0 +1,105 @@
+package ldm
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// index is model_index.json. Keys that are pairs of strings name components; the others are pipeline settings.
+type index struct {
+	ClassName             string `json:"_class_name"`
+	ForceZerosEmptyPrompt *bool  `json:"force_zeros_for_empty_prompt"`
+}
+
+// vaeConfig is the part of vae*/config.json that the pipeline needs.
+type vaeConfig struct {
+	ScalingFactor   *float64  `json:"scaling_factor"`
+	ShiftFactor     *float64  `json:"shift_factor"`
+	LatentChannels  int       `json:"latent_channels"`
+	LatentsMean     []float64 `json:"latents_mean"`
+	BlockOut        []int     `json:"block_out_channels"`
+	OutChannels     int       `json:"out_channels"`
+	UsePostQuantOff bool      `json:"-"`
+}
+
+// unetConfig is the part of unet/config.json that the pipeline needs. sample_size may be a number or a pair.
+type unetConfig struct {
+	SampleSize    any `json:"sample_size"`
+	InChannels    int `json:"in_channels"`
+	TimeCondProj  int `json:"time_cond_proj_dim"`
+	AdditionEmbed any `json:"addition_embed_type"`
+}
+
+// textConfig is the part of text_encoder*/config.json that the pipeline needs.
+type textConfig struct {
+	MaxPositions int `json:"max_position_embeddings"`
+	VocabSize    int `json:"vocab_size"`
+	EOS          any `json:"eos_token_id"`
+}
+
+// Defaults are the settings that a model runs with when the user names none. They come from winnow.json in the model
+// folder when it is there, else from the pipelines of diffusers.
+type Defaults struct {
+	Steps         int     `json:"steps"`
+	GuidanceScale float64 `json:"guidance_scale"`
+	Height        int     `json:"height"` // pixels
+	Width         int     `json:"width"`  // pixels
+	Reward        string  `json:"reward"` // reward that fits the model's pictures, "" when none is known
+}
+
+// sampleSize returns the latent height and width that the network was trained on.
+func (c unetConfig) sampleSize() (h, w int) {
+	switch s := c.SampleSize.(type) {
+	case float64:
+		return int(s), int(s)
+	case []any:
+		if len(s) == 2 {
+			a, okA := s[0].(float64)
+			b, okB := s[1].(float64)
+			if okA && okB {
+				return int(a), int(b)
+			}
+		}
+	}
+	return 64, 64
+}
+
+// scaling returns the factor that divides latents before decoding, with diffusers' value for the family as default.
+func (c vaeConfig) scaling(xl bool) (scale, shift float64, err error) {
+	scale = 0.18215
+	if xl {
+		scale = 0.13025
+	}
+	if c.ScalingFactor != nil {
+		scale = *c.ScalingFactor
+	}
+	if c.ShiftFactor != nil {
+		shift = *c.ShiftFactor
+	}
+	if scale <= 0 || math.IsInf(scale, 0) || math.IsNaN(scale) || math.IsNaN(shift) || math.IsInf(shift, 0) {
+		return 0, 0, fmt.Errorf("scaling_factor %v and shift_factor %v: want finite numbers, the first above 0", scale, shift)
+	}
+	return scale, shift, nil
+}
+
+// factor is the number of pixels per latent and side.
+func (c vaeConfig) factor() int {
+	if len(c.BlockOut) == 0 {
+		return 8
+	}
+	return 1 << (len(c.BlockOut) - 1)
+}
+
+// isXL reports whether a pipeline class takes two text encoders and size conditioning.
+func isXL(class string) bool { return strings.Contains(class, "XL") }
+
+// unsupported reports the pipeline classes whose networks are driven differently.
+func unsupported(class string) bool {
+	for _, part := range []string{"StableDiffusion3", "Flux", "PixArt", "Kandinsky", "Inpaint", "ControlNet"} {
+		if strings.Contains(class, part) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,140 @@
+package ldm
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"winnow/internal/model"
+	"winnow/internal/tensor"
+)
+
+// denoiserPorts are the inputs of the denoiser, found by name. Exporters agree on these names; optional ones are nil.
+type denoiserPorts struct {
+	sample, timestep, hidden  *model.Port
+	pooled, timeIDs, condProj *model.Port
+	out                       string
+}
+
+// Cond is what a denoiser is conditioned on, one row per sample.
+type Cond struct {
+	Hidden  tensor.Tensor // [n, tokens, dim] text embeddings
+	Pooled  tensor.Tensor // [n, dim] pooled text embeddings; XL only
+	TimeIDs tensor.Tensor // [n, 6] original height and width, crop top and left, target height and width; XL only
+}
+
+func (p *Pipeline) loadDenoiser(opt *model.Options) error {
+	var err error
+	if p.denoiser, err = p.Folder.network("unet", opt); err != nil {
+		return err
+	}
+	slots := map[string]**model.Port{
+		"sample": &p.ports.sample, "timestep": &p.ports.timestep, "encoder_hidden_states": &p.ports.hidden,
+		"text_embeds": &p.ports.pooled, "time_ids": &p.ports.timeIDs, "timestep_cond": &p.ports.condProj,
+	}
+	for _, port := range p.denoiser.Inputs() {
+		slot, ok := slots[port.Name]
+		if !ok {
+			return fmt.Errorf("%s: input %q is not one that a denoiser takes (sample, timestep, encoder_hidden_states, text_embeds, time_ids, timestep_cond)",
+				p.denoiser.Path(), port.Name)
+		}
+		*slot = &port
+	}
+	need := []string{"sample", "timestep", "encoder_hidden_states"}
+	if p.XL {
+		need = append(need, "text_embeds", "time_ids")
+	}
+	for _, name := range need {
+		if *slots[name] == nil {
+			return fmt.Errorf("%s: input %q is missing", p.denoiser.Path(), name)
+		}
+	}
+	outs := p.denoiser.Outputs()
+	if len(outs) == 0 {
+		return fmt.Errorf("%s: no output", p.denoiser.Path())
+	}
+	p.ports.out = outs[0].Name
+	return nil
+}
+
+// Denoise writes the network's raw prediction for x into dst, both [n, channels, height, width]. All samples share one
+// timestep. Exports with an integer timestep see it truncated, as in diffusers' own ONNX pipelines.
+func (p *Pipeline) Denoise(ctx context.Context, dst, x []float32, n, height, width int, t float64, c Cond) error {
+	in := map[string]tensor.Tensor{
+		p.ports.sample.Name:   as(tensor.FromF32(x, n, p.LatentChannels, height, width), p.ports.sample.DType),
+		p.ports.timestep.Name: timestep(*p.ports.timestep, n, t),
+		p.ports.hidden.Name:   as(c.Hidden, p.ports.hidden.DType),
+	}
+	if p.ports.pooled != nil {
+		in[p.ports.pooled.Name] = as(c.Pooled, p.ports.pooled.DType)
+	}
+	if p.ports.timeIDs != nil {
+		in[p.ports.timeIDs.Name] = as(c.TimeIDs, p.ports.timeIDs.DType)
+	}
+	if cond := p.ports.condProj; cond != nil {
+		// Guidance embedding of distilled models; zeros mean "not given", the shape comes from the graph.
+		in[cond.Name] = tensor.New(cond.DType, n, cond.Shape[len(cond.Shape)-1])
+	}
+	out, err := p.denoiser.Run(ctx, in)
+	if err != nil {
+		return err
+	}
+	y := out[p.ports.out]
+	if !slices.Equal(y.Shape, []int{n, p.LatentChannels, height, width}) {
+		return fmt.Errorf("%s: output %v has another shape than the latents %v", p.denoiser.Path(), y.Shape,
+			[]int{n, p.LatentChannels, height, width})
+	}
+	copy(dst, y.Float32s())
+	return nil
+}
+
+// timestep builds the timestep input: a scalar or one value per sample, in the type that the export asks for.
+func timestep(port model.Port, n int, t float64) tensor.Tensor {
+	shape := []int{}
+	if len(port.Shape) == 1 {
+		shape = []int{n}
+		if port.Shape[0] == 1 {
+			shape[0] = 1
+		}
+	}
+	out := tensor.New(port.DType, shape...)
+	for i := range out.Elems() {
+		switch port.DType {
+		case tensor.I64:
+			out.I64()[i] = int64(math.Trunc(t))
+		case tensor.I32:
+			out.I32()[i] = int32(math.Trunc(t))
+		case tensor.F64:
+			out.F64()[i] = t
+		case tensor.F16:
+			out.F16()[i] = tensor.F32ToF16(float32(t))
+		case tensor.BF16:
+			out.F16()[i] = tensor.F32ToBF16(float32(t))
+		default:
+			out.F32()[i] = float32(t)
+		}
+	}
+	return out
+}
+
+// as converts a float tensor to the type that a graph input asks for.
+func as(t tensor.Tensor, dt tensor.DType) tensor.Tensor {
+	if t.DType == dt {
+		return t
+	}
+	out := tensor.New(dt, t.Shape...)
+	for i, v := range t.Float32s() {
+		switch dt {
+		case tensor.F16:
+			out.F16()[i] = tensor.F32ToF16(v)
+		case tensor.BF16:
+			out.F16()[i] = tensor.F32ToBF16(v)
+		case tensor.F64:
+			out.F64()[i] = float64(v)
+		default:
+			return t // the program reports the mismatch with names
+		}
+	}
+	return out
+}

@@ -1,0 +1,187 @@
+// Package ldm is latent diffusion as one assembly: tokenizers, text encoders, denoiser, VAE and scheduler settings of a
+// model folder, each driven by its ONNX graph. It knows how the parts fit together and nothing of sampling loops.
+package ldm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"winnow/internal/kernel"
+	"winnow/internal/model"
+	"winnow/internal/tokenizer"
+	"winnow/sampling"
+)
+
+// Options says how the networks run.
+type Options struct {
+	Pool   *kernel.Pool // nil runs serially
+	Logger *slog.Logger // nil discards
+}
+
+// Pipeline is a loaded model folder. It is safe for concurrent use.
+type Pipeline struct {
+	Folder    Folder
+	ClassName string // _class_name of model_index.json
+	XL        bool   // two text encoders, pooled embeddings and size conditioning
+	Defaults  Defaults
+
+	Scheduler      sampling.Config // of scheduler_config.json, with the corrections that diffusers' pipeline makes
+	LatentChannels int
+	Factor         int // pixels per latent and side
+	scale, shift   float64
+	forceZeros     bool
+
+	tokenizers []*tokenizer.CLIP
+	texts      []*model.Model
+	maxTokens  []int
+	denoiser   *model.Model
+	ports      denoiserPorts
+	decoder    *model.Model
+	encoder    *model.Model // nil when the folder has none
+	log        *slog.Logger
+}
+
+// Open loads the networks of a folder. Weights are mapped, not read, so this is quick; graphs are compiled at first use.
+func Open(_ context.Context, f Folder, opt Options) (*Pipeline, error) {
+	p := &Pipeline{Folder: f, log: opt.Logger}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if err := p.load(&model.Options{Pool: opt.Pool}); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (p *Pipeline) load(opt *model.Options) error {
+	var idx index
+	found, err := p.Folder.readJSON("model_index.json", &idx)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return fmt.Errorf("%s is missing: a model folder has model_index.json, scheduler/, tokenizer/, text_encoder/, unet/ and vae_decoder/",
+			p.Folder.Path("model_index.json"))
+	case unsupported(idx.ClassName):
+		return fmt.Errorf("%s: pipeline class %s is not one of the Stable Diffusion 1, 2 and XL text-to-image classes",
+			p.Folder.Path("model_index.json"), idx.ClassName)
+	}
+	p.ClassName, p.XL = idx.ClassName, isXL(idx.ClassName)
+	p.forceZeros = p.XL && (idx.ForceZerosEmptyPrompt == nil || *idx.ForceZerosEmptyPrompt)
+	for _, step := range []func(*model.Options) error{p.loadScheduler, p.loadText, p.loadDenoiser, p.loadVAE, p.loadDefaults} {
+		if err := step(opt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pipeline) loadScheduler(*model.Options) error {
+	const name = "scheduler/scheduler_config.json"
+	data, err := p.Folder.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	cfg, err := sampling.ReadConfig(bytes.NewReader(data))
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.Folder.Path(name), err)
+	}
+	if !p.XL {
+		cfg = cfg.PatchStableDiffusion()
+	}
+	p.Scheduler = cfg
+	return nil
+}
+
+func (p *Pipeline) loadVAE(opt *model.Options) error {
+	var cfg vaeConfig
+	for _, name := range []string{"vae/config.json", "vae_decoder/config.json"} {
+		if found, err := p.Folder.readJSON(name, &cfg); err != nil {
+			return err
+		} else if found {
+			break
+		}
+	}
+	var err error
+	if p.scale, p.shift, err = cfg.scaling(p.XL); err != nil {
+		return fmt.Errorf("%s: %w", p.Folder.Path("vae_decoder/config.json"), err)
+	}
+	p.Factor, p.LatentChannels = cfg.factor(), cfg.LatentChannels
+	if p.decoder, err = p.Folder.network("vae_decoder", opt); err != nil {
+		return err
+	}
+	in := p.decoder.Inputs()
+	if len(in) != 1 || len(in[0].Shape) != 4 {
+		return fmt.Errorf("%s: want one input [batch, channels, height, width], got %v", p.decoder.Path(), in)
+	}
+	if c := in[0].Shape[1]; c > 0 {
+		p.LatentChannels = c
+	}
+	if p.LatentChannels <= 0 {
+		p.LatentChannels = 4
+	}
+	if !p.Folder.Exists("vae_encoder/model.onnx") {
+		return nil
+	}
+	p.encoder, err = p.Folder.network("vae_encoder", opt)
+	return err
+}
+
+// loadDefaults fills Defaults from the networks, then from winnow.json where that names a value.
+func (p *Pipeline) loadDefaults(*model.Options) error {
+	var unet unetConfig
+	if _, err := p.Folder.readJSON("unet/config.json", &unet); err != nil {
+		return err
+	}
+	h, w := unet.sampleSize()
+	p.Defaults = Defaults{Steps: 50, GuidanceScale: 7.5, Height: h * p.Factor, Width: w * p.Factor}
+	if p.XL {
+		p.Defaults.GuidanceScale = 5
+	}
+	_, err := p.Folder.readJSON("winnow.json", &p.Defaults)
+	if err == nil && (p.Defaults.Steps < 1 || p.Defaults.GuidanceScale < 0 || p.Defaults.Height < 1 || p.Defaults.Width < 1) {
+		return fmt.Errorf("%s: steps, height and width must be at least 1 and guidance_scale not negative", p.Folder.Path("winnow.json"))
+	}
+	return err
+}
+
+// Networks lists the loaded networks by component name, in the order of the pipeline.
+func (p *Pipeline) Networks() []*model.Model {
+	all := append([]*model.Model{}, p.texts...)
+	for _, m := range []*model.Model{p.denoiser, p.decoder, p.encoder} {
+		if m != nil {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// CheckFinite searches the weights of every network for NaN and infinity, and names the first tensor that holds one.
+func (p *Pipeline) CheckFinite() error {
+	for _, m := range p.Networks() {
+		if err := m.File().CheckFinite(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close unmaps every network.
+func (p *Pipeline) Close() error {
+	var errs []error
+	for _, m := range p.Networks() {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// component is the folder of a numbered component: text_encoder, text_encoder_2, ….
+func component(name string, i int) string {
+	if i == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s_%d", name, i+1)
+}

@@ -1,0 +1,60 @@
+package ldm
+
+import (
+	"fmt"
+
+	"winnow/internal/tensor"
+)
+
+// Pick gives the chosen rows, in order; a row may be chosen more than once.
+func (e Embeds) Pick(rows []int) Embeds {
+	return Embeds{Hidden: pickRows(e.Hidden, rows), Pooled: pickRows(e.Pooled, rows)}
+}
+
+// Stack puts the rows of e before those of f. Guidance runs the unconditional half first, as diffusers does.
+func (e Embeds) Stack(f Embeds) (Embeds, error) {
+	hidden, err := stackRows(e.Hidden, f.Hidden)
+	if err != nil {
+		return Embeds{}, err
+	}
+	pooled, err := stackRows(e.Pooled, f.Pooled)
+	return Embeds{Hidden: hidden, Pooled: pooled}, err
+}
+
+// Rows is the number of prompts.
+func (e Embeds) Rows() int { return e.Hidden.Shape[0] }
+
+// Cond is e as denoiser conditioning for pictures of the given size in pixels, with diffusers' default size
+// conditioning: original and target size are the picture's, nothing is cropped.
+func (e Embeds) Cond(height, width int) Cond {
+	ids := tensor.New(tensor.F32, e.Rows(), 6)
+	for i := range e.Rows() {
+		copy(ids.F32()[6*i:], []float32{float32(height), float32(width), 0, 0, float32(height), float32(width)})
+	}
+	return Cond{Hidden: e.Hidden, Pooled: e.Pooled, TimeIDs: ids}
+}
+
+func pickRows(t tensor.Tensor, rows []int) tensor.Tensor {
+	if t.DType == tensor.Invalid {
+		return t
+	}
+	out := tensor.New(t.DType, append([]int{len(rows)}, t.Shape[1:]...)...)
+	size := len(t.Data) / t.Shape[0]
+	for i, row := range rows {
+		copy(out.Data[i*size:], t.Data[row*size:(row+1)*size])
+	}
+	return out
+}
+
+func stackRows(a, b tensor.Tensor) (tensor.Tensor, error) {
+	if a.DType == tensor.Invalid && b.DType == tensor.Invalid {
+		return a, nil
+	}
+	if a.DType != b.DType || fmt.Sprint(a.Shape[1:]) != fmt.Sprint(b.Shape[1:]) {
+		return tensor.Tensor{}, fmt.Errorf("embeddings %v%v and %v%v do not stack", a.DType, a.Shape, b.DType, b.Shape)
+	}
+	out := tensor.New(a.DType, append([]int{a.Shape[0] + b.Shape[0]}, a.Shape[1:]...)...)
+	copy(out.Data, a.Data)
+	copy(out.Data[len(a.Data):], b.Data)
+	return out, nil
+}

@@ -1,0 +1,243 @@
+package ldm
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"winnow/internal/model"
+	"winnow/internal/tensor"
+	"winnow/internal/tokenizer"
+)
+
+// Embeds are text embeddings, one row per prompt.
+type Embeds struct {
+	Hidden tensor.Tensor // float32 [n, tokens, dim]: last hidden state, or for XL the last but one of both encoders side by side
+	Pooled tensor.Tensor // float32 [n, dim]: projected pooled embedding of the second encoder; XL only
+}
+
+// PromptTooLongError reports a prompt with more tokens than a text encoder reads.
+type PromptTooLongError struct {
+	Prompt  string
+	Tokens  int    // with start and end token
+	Limit   int    // of the text encoder
+	Dropped string // text that does not fit
+}
+
+func (e *PromptTooLongError) Error() string {
+	return fmt.Sprintf("prompt has %d tokens, the text encoder reads %d; this part would be lost: %q (shorten the prompt, or allow truncation)",
+		e.Tokens, e.Limit, e.Dropped)
+}
+
+func (p *Pipeline) loadText(opt *model.Options) error {
+	count := 1
+	if p.XL {
+		count = 2
+	}
+	for i := range count {
+		name := component("tokenizer", i)
+		sub, err := fs.Sub(p.Folder.fsys, name)
+		if err != nil {
+			return err
+		}
+		tok, err := tokenizer.Open(sub, p.Folder.Path(name))
+		if err != nil {
+			return err
+		}
+		m, err := p.Folder.network(component("text_encoder", i), opt)
+		if err != nil {
+			return err
+		}
+		p.tokenizers, p.texts = append(p.tokenizers, tok), append(p.texts, m)
+		limit, err := p.tokenLimit(i, tok)
+		if err != nil {
+			return err
+		}
+		p.maxTokens = append(p.maxTokens, limit)
+	}
+	return nil
+}
+
+// tokenLimit is the number of positions of text encoder i: its config's, the fixed dimension of its graph, or the
+// tokenizer's.
+func (p *Pipeline) tokenLimit(i int, tok *tokenizer.CLIP) (int, error) {
+	name := component("text_encoder", i) + "/config.json"
+	var cfg textConfig
+	if _, err := p.Folder.readJSON(name, &cfg); err != nil {
+		return 0, err
+	}
+	if cfg.VocabSize > 0 && tok.VocabSize() > cfg.VocabSize {
+		return 0, fmt.Errorf("%s: vocab_size %d is smaller than the tokenizer's %d tokens: tokenizer and text encoder do not belong together",
+			p.Folder.Path(name), cfg.VocabSize, tok.VocabSize())
+	}
+	limit := 77
+	if n := tok.MaxLength(); n > 0 && n < 1<<20 {
+		limit = n
+	}
+	if n := cfg.MaxPositions; n > 0 && n < limit {
+		limit = n
+	}
+	if in, ok := p.texts[i].Input("input_ids"); !ok {
+		return 0, fmt.Errorf("%s: input \"input_ids\" is missing", p.texts[i].Path())
+	} else if len(in.Shape) == 2 && in.Shape[1] > 0 {
+		limit = in.Shape[1]
+	}
+	return limit, nil
+}
+
+// Encode embeds prompts. With truncate, text beyond the encoder's length is dropped; without it that is a
+// *PromptTooLongError.
+func (p *Pipeline) Encode(ctx context.Context, prompts []string, truncate bool) (Embeds, error) {
+	parts := make([]tensor.Tensor, len(p.texts))
+	var out Embeds
+	for i, m := range p.texts {
+		ids, err := p.tokens(i, prompts, truncate)
+		if err != nil {
+			return Embeds{}, err
+		}
+		res, err := m.Run(ctx, ids)
+		if err != nil {
+			return Embeds{}, err
+		}
+		hidden, err := hiddenName(m, p.XL)
+		if err != nil {
+			return Embeds{}, err
+		}
+		parts[i] = asF32(res[hidden])
+		if i == 1 {
+			pooled := outputNamed(m, "text_embeds", "pooler_output")
+			if pooled == "" {
+				return Embeds{}, fmt.Errorf("%s: output \"text_embeds\" is missing", m.Path())
+			}
+			out.Pooled = asF32(res[pooled])
+		}
+	}
+	out.Hidden = parts[0]
+	if len(parts) == 2 {
+		joined, err := joinFeatures(parts[0], parts[1])
+		if err != nil {
+			return Embeds{}, fmt.Errorf("%s: %w", p.Folder.Path("text_encoder_2"), err)
+		}
+		out.Hidden = joined
+	}
+	return out, nil
+}
+
+// CheckPrompts reports the first prompt that a text encoder cannot read whole, as a *PromptTooLongError.
+func (p *Pipeline) CheckPrompts(prompts []string) error {
+	for i := range p.texts {
+		if _, err := p.tokens(i, prompts, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EncodeEmpty embeds the missing negative prompt, one row: zeros for XL models that say so, else the empty string.
+func (p *Pipeline) EncodeEmpty(ctx context.Context) (Embeds, error) {
+	e, err := p.Encode(ctx, []string{""}, false)
+	if err != nil || !p.forceZeros {
+		return e, err
+	}
+	return Embeds{
+		Hidden: tensor.New(tensor.F32, e.Hidden.Shape...),
+		Pooled: tensor.New(tensor.F32, e.Pooled.Shape...),
+	}, nil
+}
+
+// tokens builds the inputs of text encoder i.
+func (p *Pipeline) tokens(i int, prompts []string, truncate bool) (map[string]tensor.Tensor, error) {
+	n, limit := len(prompts), p.maxTokens[i]
+	ids := tensor.New(tensor.I64, n, limit)
+	mask := tensor.New(tensor.I64, n, limit)
+	for row, prompt := range prompts {
+		id, m, dropped := p.tokenizers[i].EncodePadded(prompt, limit)
+		if dropped != "" {
+			if !truncate {
+				return nil, &PromptTooLongError{Prompt: prompt, Tokens: p.tokenizers[i].Tokens(prompt), Limit: limit, Dropped: dropped}
+			}
+			p.log.Warn("prompt truncated", "dropped", dropped, "limit", limit)
+		}
+		copy(ids.I64()[row*limit:], id)
+		copy(mask.I64()[row*limit:], m)
+	}
+	in := map[string]tensor.Tensor{}
+	for _, port := range p.texts[i].Inputs() {
+		switch port.Name {
+		case "input_ids":
+			in[port.Name] = integers(ids, port.DType)
+		case "attention_mask":
+			in[port.Name] = integers(mask, port.DType)
+		}
+	}
+	return in, nil
+}
+
+// hiddenName finds the output that conditions the denoiser: the last hidden state, or for XL the state before the last
+// layer, which exports list as hidden_states.0 … hidden_states.N.
+func hiddenName(m *model.Model, penultimate bool) (string, error) {
+	if !penultimate {
+		if name := outputNamed(m, "last_hidden_state"); name != "" {
+			return name, nil
+		}
+		return "", fmt.Errorf("%s: output \"last_hidden_state\" is missing", m.Path())
+	}
+	last := -1
+	for _, o := range m.Outputs() {
+		if rest, ok := strings.CutPrefix(o.Name, "hidden_states."); ok {
+			if n, err := strconv.Atoi(rest); err == nil {
+				last = max(last, n)
+			}
+		}
+	}
+	if last < 1 {
+		return "", fmt.Errorf("%s: outputs \"hidden_states.N\" are missing: export the text encoder with its hidden states", m.Path())
+	}
+	return "hidden_states." + strconv.Itoa(last-1), nil
+}
+
+func outputNamed(m *model.Model, names ...string) string {
+	for _, name := range names {
+		if _, ok := m.Output(name); ok {
+			return name
+		}
+	}
+	return ""
+}
+
+// joinFeatures concatenates [n, tokens, a] and [n, tokens, b] to [n, tokens, a+b].
+func joinFeatures(a, b tensor.Tensor) (tensor.Tensor, error) {
+	if len(a.Shape) != 3 || len(b.Shape) != 3 || a.Shape[0] != b.Shape[0] || a.Shape[1] != b.Shape[1] {
+		return tensor.Tensor{}, fmt.Errorf("text embeddings %v and %v do not fit side by side", a.Shape, b.Shape)
+	}
+	da, db := a.Shape[2], b.Shape[2]
+	out := tensor.New(tensor.F32, a.Shape[0], a.Shape[1], da+db)
+	for row := range a.Shape[0] * a.Shape[1] {
+		dst := out.F32()[row*(da+db):]
+		copy(dst, a.F32()[row*da:(row+1)*da])
+		copy(dst[da:], b.F32()[row*db:(row+1)*db])
+	}
+	return out, nil
+}
+
+// asF32 widens half-precision outputs.
+func asF32(t tensor.Tensor) tensor.Tensor {
+	if t.DType == tensor.F32 {
+		return t
+	}
+	return tensor.FromF32(t.Float32s(), t.Shape...)
+}
+
+// integers converts int64 ids to the type that a graph input asks for.
+func integers(t tensor.Tensor, dt tensor.DType) tensor.Tensor {
+	if dt != tensor.I32 {
+		return t
+	}
+	out := tensor.New(tensor.I32, t.Shape...)
+	for i, v := range t.I64() {
+		out.I32()[i] = int32(v)
+	}
+	return out
+}

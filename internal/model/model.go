@@ -1,0 +1,197 @@
+// Package model runs one exported network: named inputs in, named outputs out. It loads the ONNX file, compiles it for
+// the shapes it meets, and keeps the compiled programs, so that a caller sees a function of tensors and nothing else.
+package model
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"winnow/internal/graph"
+	"winnow/internal/kernel"
+	"winnow/internal/mmap"
+	"winnow/internal/onnx"
+	"winnow/internal/tensor"
+)
+
+// maxPrograms bounds the compiled programs kept per network. Each holds an arena; a sampling run needs one shape, two
+// when its last batch is smaller.
+const maxPrograms = 4
+
+// Options says how a network runs. The zero value runs serially.
+type Options struct {
+	Pool *kernel.Pool // worker pool shared between networks; nil runs on the calling goroutine
+}
+
+// Port describes one input or output. A dimension of -1 is decided by the caller.
+type Port struct {
+	Name  string       `json:"name"`
+	DType tensor.DType `json:"-"`
+	Type  string       `json:"dtype"`
+	Shape []int        `json:"shape"`
+	Dims  []string     `json:"dims"`
+}
+
+// Model is one loaded network. It is safe for concurrent use; runs of one shape take turns.
+type Model struct {
+	file *onnx.Model
+	opt  Options
+	path string
+
+	mu       sync.Mutex
+	programs map[string]*graph.Program
+	order    []string
+	packs    graph.Packs // packed weights, shared by the programs
+}
+
+// Open maps the ONNX file at file and its external data.
+func Open(file string, opt *Options) (*Model, error) {
+	m, err := onnx.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	return newModel(m, file, opt), nil
+}
+
+// OpenFS loads name from fsys, for models that are embedded in the binary. External data is looked up beside it.
+func OpenFS(fsys fs.FS, name string, opt *Options) (*Model, error) {
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	m, err := onnx.Parse(name, data, func(location string) ([]byte, error) {
+		return fs.ReadFile(fsys, path.Join(path.Dir(name), filepath.ToSlash(location)))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newModel(m, name, opt), nil
+}
+
+func newModel(m *onnx.Model, path string, opt *Options) *Model {
+	out := &Model{file: m, path: path, programs: map[string]*graph.Program{}}
+	if opt != nil {
+		out.opt = *opt
+	}
+	return out
+}
+
+// Path is the file that the network came from.
+func (m *Model) Path() string { return m.path }
+
+// File is the decoded ONNX model, for inspection.
+func (m *Model) File() *onnx.Model { return m.file }
+
+// Inputs lists the tensors that Run wants, in file order. Initialisers that old exporters also list are left out.
+func (m *Model) Inputs() []Port { return m.ports(m.file.Graph.Inputs) }
+
+// Outputs lists the tensors that Run returns, in file order.
+func (m *Model) Outputs() []Port { return m.ports(m.file.Graph.Outputs) }
+
+// Input returns the input called name.
+func (m *Model) Input(name string) (Port, bool) { return find(m.Inputs(), name) }
+
+// Output returns the output called name.
+func (m *Model) Output(name string) (Port, bool) { return find(m.Outputs(), name) }
+
+func find(ports []Port, name string) (Port, bool) {
+	i := slices.IndexFunc(ports, func(p Port) bool { return p.Name == name })
+	if i < 0 {
+		return Port{}, false
+	}
+	return ports[i], true
+}
+
+func (m *Model) ports(ids []graph.ValueID) []Port {
+	out := make([]Port, 0, len(ids))
+	for _, id := range ids {
+		v := m.file.Graph.Values[id]
+		if v.Const != nil {
+			continue
+		}
+		p := Port{Name: v.Name, DType: v.DType, Type: v.DType.String(), Shape: []int{}, Dims: []string{}}
+		for _, d := range v.Dims {
+			p.Shape = append(p.Shape, d.Size)
+			switch {
+			case d.Size >= 0:
+				p.Dims = append(p.Dims, fmt.Sprint(d.Size))
+			case d.Sym != "":
+				p.Dims = append(p.Dims, d.Sym)
+			default:
+				p.Dims = append(p.Dims, "?")
+			}
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// Run evaluates the network. The first run with a new set of input shapes compiles a program for it. The returned
+// tensors belong to the caller.
+func (m *Model) Run(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+	types := make(map[string]graph.Type, len(in))
+	for name, t := range in {
+		types[name] = graph.Type{DType: t.DType, Shape: t.Shape}
+	}
+	p, err := m.Compile(types)
+	if err != nil {
+		return nil, err
+	}
+	return p.Run(ctx, in)
+}
+
+// Compile returns the program for the given input types, from the cache when the shapes were seen before.
+func (m *Model) Compile(types map[string]graph.Type) (*graph.Program, error) {
+	key := shapeKey(types)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p, ok := m.programs[key]; ok {
+		m.touch(key)
+		return p, nil
+	}
+	opt := graph.Options{Pool: m.opt.Pool, Threads: 1, Packs: &m.packs, Release: mmap.Release}
+	p, err := graph.Compile(m.file.Graph, types, &opt)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.order) == maxPrograms {
+		delete(m.programs, m.order[0])
+		m.order = m.order[1:]
+	}
+	m.programs[key] = p
+	m.order = append(m.order, key)
+	return p, nil
+}
+
+// touch moves key to the end of the eviction order.
+func (m *Model) touch(key string) {
+	i := slices.Index(m.order, key)
+	m.order = append(slices.Delete(m.order, i, i+1), key)
+}
+
+func shapeKey(types map[string]graph.Type) string {
+	names := make([]string, 0, len(types))
+	for name := range types {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var b strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&b, "%s:%v%v;", name, types[name].DType, types[name].Shape)
+	}
+	return b.String()
+}
+
+// Close drops the programs and unmaps the file. The model must not be used afterwards.
+func (m *Model) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.programs, m.order = map[string]*graph.Program{}, nil
+	return m.file.Close()
+}
