@@ -13,9 +13,11 @@ import (
 // layer gives every package its height. A package may import packages of a lower height only; a package that is
 // missing here fails the test, so that each new package is placed on purpose.
 var layer = map[string]int{
-	"winnow/internal/tensor": 0,
-	"winnow/internal/mmap":   0,
-	"winnow/internal/mmap":   0,
+	"winnow/internal/tensor":     0,
+	"winnow/internal/mmap":       0,
+	"winnow/internal/atomicfile": 0,
+	"winnow/internal/mmap":       0,
+	"winnow/internal/atomicfile": 0,
 
 	"winnow/internal/kernel":    1,
 	"winnow/internal/rng":       1,
