@@ -132,7 +132,7 @@ func Sum(x []float32) float64 {
 }
 
 // SumSquares returns the sum of (x-shift)² in float64.
-func SumSquares(x []float32, shift float32) float64 {
+func SumSquares(x []float32, shift float64) float64 {
 	_, q := sumSquares(x, shift)
 	return q
 }

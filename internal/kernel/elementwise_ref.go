@@ -163,11 +163,11 @@ func mulAddScalarRef(dst, a []float32, m, s float32) {
 // exact in float64, and so is the sum unless exponents lie far apart.
 func fma32(a, b, c float32) float32 { return float32(float64(a)*float64(b) + float64(c)) }
 
-// sumSquaresRef returns Σx and Σ(x-shift)² in float64.
-func sumSquaresRef(x []float32, shift float32) (sum, squares float64) {
+// sumSquaresRef returns Σ(x-shift) and Σ(x-shift)² in float64.
+func sumSquaresRef(x []float32, shift float64) (sum, squares float64) {
 	for _, v := range x {
-		d := float64(v - shift)
-		sum += float64(v)
+		d := float64(v) - shift
+		sum += d
 		squares += d * d
 	}
 	return sum, squares

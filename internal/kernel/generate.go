@@ -4,3 +4,5 @@ package kernel
 // module does not require the generator; the generated files are committed.
 //go:generate go run -C _asm ./gemm -out ../gemm_amd64.s -stubs ../gemm_stubs_amd64.go -pkg kernel
 //go:generate go run -C _asm ./pack -out ../pack_amd64.s -stubs ../pack_stubs_amd64.go -pkg kernel
+//go:generate go run -C _asm ./elementwise -out ../elementwise_amd64.s -stubs ../elementwise_stubs_amd64.go -pkg kernel
+//go:generate go run -C _asm ./attention -out ../attention_amd64.s -stubs ../attention_stubs_amd64.go -pkg kernel

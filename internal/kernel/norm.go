@@ -43,15 +43,13 @@ func channelAffine(gamma, beta []float32, c int, mean, rstd float64) (m, b float
 	return float32(g * rstd), float32(sh - mean*rstd*g)
 }
 
-// moments returns mean and 1/√(variance+eps), the variance about the mean: two
-// passes, so that a large mean costs no digits.
+// moments returns mean and 1/√(variance+eps). Squares of float32 numbers are exact in
+// float64, so one pass loses digits only when the mean is 10⁵ times the deviation.
 func moments(x []float32, eps float64) (mean, rstd float64) {
 	n := float64(len(x))
-	mean = Sum(x) / n
-	shift := float32(mean)
-	d := mean - float64(shift)
-	variance := SumSquares(x, shift)/n - d*d
-	return mean, 1 / math.Sqrt(variance+eps)
+	sum, squares := sumSquares(x, 0)
+	mean = sum / n
+	return mean, 1 / math.Sqrt(max(squares/n-mean*mean, 0)+eps)
 }
 
 // LayerNorm normalises each row of src [rows, cols] to mean 0 and variance 1, then

@@ -88,3 +88,31 @@ func (l level) convPanel(dst, src []float32, base, chans, chanStride int, offs [
 	}
 	f(&dst[0], &src[base], chans, chanStride, len(offs), &offs[0], &bits[0], &cc.idx[0])
 }
+
+// softmaxTile is softmaxTileRef, by vectors where the level has them.
+func (l level) softmaxTile(s []float32, rows, nr int, top, sum, shrink []float32) {
+	if l == levelRef || rows == 0 {
+		softmaxTileRef(s, rows, nr, top, sum, shrink)
+		return
+	}
+	_, _, _, _ = s[rows*nr-1], top[nr-1], sum[nr-1], shrink[nr-1]
+	if l == levelAVX512 {
+		softmaxTileAVX512(&s[0], rows, &top[0], &sum[0], &shrink[0])
+	} else {
+		softmaxTileAVX2(&s[0], rows, &top[0], &sum[0], &shrink[0])
+	}
+}
+
+// scaleTile is scaleTileRef, by vectors where the level has them.
+func (l level) scaleTile(s []float32, rows, nr int, f []float32) {
+	if l == levelRef || rows == 0 {
+		scaleTileRef(s, rows, nr, f)
+		return
+	}
+	_, _ = s[rows*nr-1], f[nr-1]
+	if l == levelAVX512 {
+		scaleTileAVX512(&s[0], rows, &f[0])
+	} else {
+		scaleTileAVX2(&s[0], rows, &f[0])
+	}
+}

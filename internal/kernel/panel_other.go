@@ -17,3 +17,9 @@ func (l level) copyRows(dst []float32, dstStride int, src []float32, srcStride, 
 func (l level) convPanel(dst, src []float32, base, chans, chanStride int, offs []int32, bits []uint32, cc *convColumns, nr int) {
 	convPanelRef(dst, src, base, chans, chanStride, offs, bits, cc, nr)
 }
+
+func (l level) softmaxTile(s []float32, rows, nr int, top, sum, shrink []float32) {
+	softmaxTileRef(s, rows, nr, top, sum, shrink)
+}
+
+func (l level) scaleTile(s []float32, rows, nr int, f []float32) { scaleTileRef(s, rows, nr, f) }

@@ -1,3 +1,5 @@
+//go:build !amd64 || noasm
+
 package kernel
 
 func unaryAsm(unaryOp, []float32, []float32) bool                  { return false }
@@ -5,7 +7,7 @@ func binaryAsm(binaryOp, []float32, []float32, []float32) bool     { return fals
 func scalarAsm(binaryOp, []float32, []float32, float32) bool       { return false }
 func mulAddAsm(_, _, _, _ []float32) bool                          { return false }
 func mulAddScalarAsm(_, _ []float32, _, _ float32) bool            { return false }
-func sumSquares(x []float32, shift float32) (sum, squares float64) { return sumSquaresRef(x, shift) }
+func sumSquares(x []float32, shift float64) (sum, squares float64) { return sumSquaresRef(x, shift) }
 func maxOf(x []float32) float32                                    { return maxOfRef(x) }
 func widenF16Asm([]float32, []uint16) bool                         { return false }
 func narrowF16Asm([]uint16, []float32) bool                        { return false }
