@@ -201,6 +201,11 @@ func (d *dpmSolver) lambdaStep(i int) float64 { return math.Log(d.sigmas[i] / d.
 
 // dpmWeights are the coefficients of the latents, of the newest prediction and its first and second divided difference,
 // and of the noise.
+//
+// d2 is as in the authors' code and in diffusers, which is half of what the integral of the interpolating polynomial
+// gives: the second divided difference tends to half the second derivative, and the half is not made up for. So order 3
+// converges with order 2, with a smaller error than order 2; doubling d2 makes it order 3 (measured, see the tests). The
+// published rule is kept because users compare pictures with it.
 type dpmWeights struct{ x, d0, d1, d2, noise float64 }
 
 func (d *dpmSolver) weights(i, order int) dpmWeights {

@@ -1,6 +1,7 @@
 package sampling
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -41,7 +42,6 @@ func New(c Config) (*Scheduler, error) {
 		// Keeps the first sigma finite, 4096; the value is the smallest positive float16.
 		alphas[len(alphas)-1] = 0x1p-24
 	}
-	c.NumTrainTimesteps = max(c.NumTrainTimesteps, 0)
 	schedule, err := newSchedule(alphas)
 	if err != nil {
 		return nil, err
@@ -82,8 +82,14 @@ func (s *Scheduler) Plan(steps int, opt *PlanOptions) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.Len() == 0 {
+		return nil, fmt.Errorf("sampling: %s: lambda_min_clipped %v leaves no timestep", s.config.Class, s.config.LambdaMinClipped)
+	}
 	p.scheduler = s
-	return p, p.check()
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // planners builds the plan of each class.
@@ -101,12 +107,6 @@ func (c *Config) check() error {
 	if len(c.refused) > 0 {
 		return fmt.Errorf("sampling: %s: %s are not supported", c.Class, strings.Join(c.refused, " and "))
 	}
-	if c.TrainedBetas != nil && len(c.TrainedBetas) != c.NumTrainTimesteps {
-		return fmt.Errorf("sampling: %s: %d trained_betas for num_train_timesteps %d", c.Class, len(c.TrainedBetas), c.NumTrainTimesteps)
-	}
-	if c.NumTrainTimesteps < 1 || c.NumTrainTimesteps > 1<<20 {
-		return fmt.Errorf("sampling: %s: num_train_timesteps %d is outside 1 to %d", c.Class, c.NumTrainTimesteps, 1<<20)
-	}
 	switch c.PredictionType {
 	case Epsilon, VPrediction:
 	case CleanSample:
@@ -116,13 +116,39 @@ func (c *Config) check() error {
 	default:
 		return c.PredictionType.unknown()
 	}
-	if c.Thresholding && !(c.DynamicThresholdingRatio >= 0 && c.DynamicThresholdingRatio <= 1) {
-		return fmt.Errorf("sampling: %s: dynamic_thresholding_ratio %v is outside 0 to 1", c.Class, c.DynamicThresholdingRatio)
-	}
-	if math.IsNaN(c.BetaStart) || math.IsNaN(c.BetaEnd) || c.BetaStart < 0 || c.BetaEnd > 1 {
-		return fmt.Errorf("sampling: %s: betas from %v to %v; they must lie between 0 and 1", c.Class, c.BetaStart, c.BetaEnd)
+	if err := c.checkRanges(); err != nil {
+		return err
 	}
 	return c.checkChoice()
+}
+
+// checkRanges compares numbers with what they can mean.
+func (c *Config) checkRanges() error {
+	within := func(key string, v, low, high float64) error {
+		if v >= low && v <= high {
+			return nil
+		}
+		return fmt.Errorf("sampling: %s: %s %v is outside %v to %v", c.Class, key, v, low, high)
+	}
+	err := errors.Join(
+		within("num_train_timesteps", float64(c.NumTrainTimesteps), 1, 1<<20),
+		within("beta_start", c.BetaStart, 0, 1),
+		within("beta_end", c.BetaEnd, 0, 1),
+		within("steps_offset", float64(c.StepsOffset), 0, float64(max(c.NumTrainTimesteps-1, 0))),
+	)
+	if c.ClipSample {
+		err = errors.Join(err, within("clip_sample_range", c.ClipSampleRange, 0, math.Inf(1)))
+	}
+	if c.Thresholding {
+		err = errors.Join(err,
+			within("dynamic_thresholding_ratio", c.DynamicThresholdingRatio, 0, 1),
+			within("sample_max_value", c.SampleMaxValue, math.SmallestNonzeroFloat32, math.Inf(1)))
+	}
+	if c.TrainedBetas != nil && len(c.TrainedBetas) != c.NumTrainTimesteps {
+		err = errors.Join(err, fmt.Errorf("sampling: %s: %d trained_betas for num_train_timesteps %d",
+			c.Class, len(c.TrainedBetas), c.NumTrainTimesteps))
+	}
+	return err
 }
 
 // checkChoice compares the word-valued keys of the class with what is supported.

@@ -297,7 +297,26 @@ def switch():
     return out
 
 
+def guidance():
+    """Classifier-free guidance as the pipelines write it, and their rescale_noise_cfg."""
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
+
+    g = torch.Generator().manual_seed(1)
+    uncond, cond = torch.randn(2, 4, 3, 3, generator=g), torch.randn(2, 4, 3, 3, generator=g) * 1.3 + 0.2
+    out = []
+    for scale, factor in ((1.0, 0.0), (7.5, 0.0), (7.5, 0.7), (3.0, 1.0), (0.0, 0.0)):
+        guided = uncond + scale * (cond - uncond)
+        if factor > 0:
+            guided = rescale_noise_cfg(guided, cond, guidance_rescale=factor)
+        out.append({"scale": scale, "rescale": factor, "guided": b64(guided.numpy())})
+    return {"images": 2, "uncond": b64(uncond.numpy()), "cond": b64(cond.numpy()), "cases": out}
+
+
 def main():
+    path = pathlib.Path("tests/golden/guidance.json")
+    origin = {"made_by": "OMP_NUM_THREADS=1 python tests/oracle/schedulers.py", "diffusers": diffusers.__version__,
+              "torch": torch.__version__}
+    path.write_text(json.dumps(origin | guidance(), indent=0, separators=(",", ":")) + "\n")
     OUT.mkdir(parents=True, exist_ok=True)
     for make_cases in (ddim, ddpm, pndm, euler, ancestral, dpm, switch):
         doc = {
