@@ -1,0 +1,119 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"io"
+
+	"github.com/disintegration/imaging"
+
+	"winnow/internal/imageproc"
+)
+
+//go:embed report.html
+var pageSource string
+
+var page = template.Must(template.New("report").Funcs(template.FuncMap{"score": FormatScore}).Parse(pageSource))
+
+const (
+	// thumbSide is the longest side of a thumbnail in pixels.
+	thumbSide = 360
+	// smallSide is up to where a picture travels as PNG and is enlarged with hard
+	// pixels: below it, smoothing and JPEG would hide what the model drew.
+	smallSide   = 160
+	jpegQuality = 88
+)
+
+// cell is one picture as the page shows it.
+type cell struct {
+	Image
+	Thumb   template.URL
+	Small   bool
+	Percent int // length of the score bar: 100 for the best of the group, 0 for the worst
+	Details string
+}
+
+type groupView struct {
+	Prompt string
+	Ranked bool
+	Cells  []cell
+}
+
+type pageView struct {
+	*Result
+	Title          string
+	Groups         []groupView
+	Images, Failed int
+	Failures       []Failure
+}
+
+// WriteHTML writes one self-contained file: thumbnails are inside as data URIs,
+// and nothing is loaded from anywhere.
+func (r *Result) WriteHTML(w io.Writer) error {
+	v := pageView{Result: r, Title: "winnow " + r.Command, Failures: r.Failed}
+	v.Images, v.Failed = r.Counts()
+	for _, g := range r.Groups {
+		view := groupView{Prompt: g.Prompt, Ranked: len(g.Images) > 0 && g.Images[0].Rank > 0}
+		for _, im := range g.Images {
+			c, err := newCell(g, im)
+			if err != nil {
+				return err
+			}
+			view.Cells = append(view.Cells, c)
+		}
+		v.Groups = append(v.Groups, view)
+	}
+	return page.Execute(w, v)
+}
+
+func newCell(g Group, im Image) (cell, error) {
+	c := cell{Image: im, Small: max(im.Width, im.Height) <= smallSide, Percent: percent(g, im)}
+	if im.Picture != nil {
+		uri, err := dataURI(im.Picture, c.Small)
+		if err != nil {
+			return c, fmt.Errorf("report: thumbnail of %s: %w", im.File, err)
+		}
+		c.Thumb = uri
+	}
+	if im.Params != nil {
+		text, err := json.MarshalIndent(im.Params, "", "  ")
+		if err != nil {
+			return c, fmt.Errorf("report: settings of %s: %w", im.File, err)
+		}
+		c.Details = string(text)
+	}
+	return c, nil
+}
+
+// percent places a score between the lowest and the highest of its group.
+func percent(g Group, im Image) int {
+	low, high := g.Images[0].Score, g.Images[0].Score
+	for _, other := range g.Images {
+		low, high = min(low, other.Score), max(high, other.Score)
+	}
+	if high == low {
+		return 100
+	}
+	return int(100 * (im.Score - low) / (high - low))
+}
+
+func dataURI(img image.Image, small bool) (template.URL, error) {
+	var b bytes.Buffer
+	kind := "image/png"
+	var err error
+	if small {
+		err = png.Encode(&b, img)
+	} else {
+		kind = "image/jpeg"
+		thumb := imaging.Fit(imageproc.Opaque(img), thumbSide, thumbSide, imaging.CatmullRom)
+		err = jpeg.Encode(&b, thumb, &jpeg.Options{Quality: jpegQuality})
+	}
+	return template.URL("data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(b.Bytes())), err
+}
