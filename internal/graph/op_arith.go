@@ -149,10 +149,13 @@ func arithFloat[T float](op arithOp) func(a, b T) T {
 	return func(a, b T) T { return max(a, b) }
 }
 
-// floorMod is Python's remainder: it has the sign of the divisor.
+// floorMod is Python's remainder: it has the sign of the divisor, zeros included.
 func floorMod[T float](a, b T) T {
 	m := T(math.Mod(float64(a), float64(b)))
-	if m != 0 && (m < 0) != (b < 0) {
+	switch {
+	case m == 0:
+		return T(math.Copysign(0, float64(b)))
+	case (m < 0) != (b < 0):
 		m += b
 	}
 	return m
@@ -195,16 +198,24 @@ func bitInt[T integer](op arithOp) func(a, b T) T {
 	case arithXor:
 		return func(a, b T) T { return a ^ b }
 	case arithShl:
-		return func(a, b T) T { return a << uint64(b) }
+		return func(a, b T) T { return a << shiftCount(b) }
 	}
-	return func(a, b T) T { return a >> uint64(b) }
+	return func(a, b T) T { return a >> shiftCount(b) }
+}
+
+// shiftCount makes a negative count a shift by the whole width, as ONNX defines it.
+func shiftCount[T integer](b T) uint64 {
+	if b < 0 {
+		return 64
+	}
+	return uint64(b)
 }
 
 func inferMod(c *NodeCtx) error {
 	if err := inferBinary(c, classNumber, tensor.Invalid); err != nil {
 		return err
 	}
-	if c.In[0].DType.IsFloat() && c.AttrInt("fmod", 0) != 1 {
+	if c.In[0].DType.IsFloat() && c.AttrInt("fmod", 0) != 1 && c.Node.Opset < 28 {
 		return badNode(c, "floating-point operands require attribute fmod = 1")
 	}
 	return nil
@@ -218,11 +229,6 @@ func compileMod(c *NodeCtx) (Kernel, error) {
 }
 
 func compileBitShift(c *NodeCtx) (Kernel, error) {
-	switch c.In[0].DType {
-	case tensor.U8, tensor.U16, tensor.U32, tensor.U64:
-	default:
-		return Kernel{}, c.Refuse("", "shift of a signed type")
-	}
 	switch dir := c.AttrString("direction", ""); dir {
 	case "LEFT":
 		return arithInts(c, arithShl), nil

@@ -169,10 +169,11 @@ func compileReduce(c *NodeCtx, r reduction) (Kernel, error) {
 	case tensor.U64:
 		return reduceInt[uint64](l, r.name), nil
 	}
-	if c.In[0].DType == tensor.Bool && l.n == 0 {
-		return Kernel{}, c.Refuse("", "reduction of no bool elements")
+	k := reduceInt[uint8](l, r.name) // U8, and Bool as its byte
+	if c.In[0].DType == tensor.Bool && l.n == 0 && r.name == "ReduceMin" {
+		k = run(func(f *Frame) { fillBytes(f.Out[0].Data, []byte{1}) })
 	}
-	return reduceInt[uint8](l, r.name), nil // U8, and Bool as its byte
+	return k, nil
 }
 
 // sumRows reduces contiguous lines with the vector loop.

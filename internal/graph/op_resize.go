@@ -236,36 +236,38 @@ func (p *resizePlan) readROI(c *NodeCtx, axes []int) error {
 }
 
 // source maps output coordinate x of dimension d to input coordinates (ONNX operator Resize,
-// attribute coordinate_transformation_mode). ok is false where tf_crop_and_resize leaves the input.
+// attribute coordinate_transformation_mode). ok is false where tf_crop_and_resize leaves the input. The arithmetic is
+// float32 because rounding decides which pixel "nearest" shows, and models are made with runtimes that use float32.
 func (p *resizePlan) source(d, x, in int) (at float64, ok bool) {
-	n, scale, fx := float64(in), p.scale[d], float64(x)
+	n, scale, fx := float32(in), float32(p.scale[d]), float32(x)
 	width := scale * n // before rounding down to the output size
 	switch p.coords {
 	case "asymmetric":
-		return fx / scale, true
+		return float64(fx / scale), true
 	case "align_corners":
 		if width == 1 {
 			return 0, true
 		}
-		return fx * (n - 1) / (width - 1), true
+		return float64(fx * (n - 1) / (width - 1)), true
 	case "pytorch_half_pixel":
 		if p.out[d] <= 1 {
 			return 0, true
 		}
 	case "tf_half_pixel_for_nn":
-		return (fx + 0.5) / scale, true
+		return float64((fx + 0.5) / scale), true
 	case "half_pixel_symmetric":
-		return n/2*(1-float64(p.out[d])/width) + (fx+0.5)/scale - 0.5, true
+		return float64(n/2*(1-float32(p.out[d])/width) + (fx+0.5)/scale - 0.5), true
 	case "tf_crop_and_resize":
-		start, end := p.roi[d], p.roi[len(p.out)+d]
+		start, end := float32(p.roi[d]), float32(p.roi[len(p.out)+d])
+		v := start * (n - 1)
 		if width == 1 {
-			at = (end-start)*(n-1)/2 + start*(n-1)
+			v += (end - start) * (n - 1) / 2
 		} else {
-			at = fx*(end-start)*(n-1)/(width-1) + start*(n-1)
+			v += fx * (end - start) * (n - 1) / (width - 1)
 		}
-		return at, at >= 0 && at <= n-1
+		return float64(v), v >= 0 && v <= n-1
 	}
-	return (fx+0.5)/scale - 0.5, true
+	return float64(float32((fx+0.5)/scale) - 0.5), true
 }
 
 func compileResize(c *NodeCtx) (Kernel, error) {

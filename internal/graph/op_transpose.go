@@ -72,7 +72,7 @@ func transposeKernel(dt tensor.DType, shape, perm []int) Kernel {
 	})
 }
 
-// blockSize reads attribute blocksize and checks the input's rank.
+// blockSize reads attributes blocksize and mode and checks the input.
 func blockSize(c *NodeCtx) (int, error) {
 	if err := checkArity(c, 1, 1, 1, 1); err != nil {
 		return 0, err
@@ -87,6 +87,9 @@ func blockSize(c *NodeCtx) (int, error) {
 	if b < 1 || b > maxWindow {
 		return 0, badNode(c, "attribute blocksize = %d is out of range", b)
 	}
+	if mode := c.AttrString("mode", "DCR"); mode != "DCR" && mode != "CRD" {
+		return 0, c.Refuse("mode", "want DCR or CRD, not "+mode)
+	}
 	return int(b), nil
 }
 
@@ -98,9 +101,6 @@ func inferDepthToSpace(c *NodeCtx) error {
 	s := c.In[0].Shape
 	if s[1]%(b*b) != 0 {
 		return badInput(c, 0, "has %d channels, no multiple of blocksize² = %d", s[1], b*b)
-	}
-	if mode := c.AttrString("mode", "DCR"); mode != "DCR" && mode != "CRD" {
-		return c.Refuse("mode", "want DCR or CRD, not "+mode)
 	}
 	return out1(c, c.In[0].DType, []int{s[0], s[1] / (b * b), s[2] * b, s[3] * b})
 }
@@ -138,5 +138,9 @@ func compileSpaceToDepth(c *NodeCtx) (Kernel, error) {
 		return Kernel{}, err
 	}
 	s := c.In[0].Shape
-	return transposeKernel(c.In[0].DType, []int{s[0], s[1], s[2] / b, b, s[3] / b, b}, []int{0, 3, 5, 1, 2, 4}), nil
+	perm := []int{0, 3, 5, 1, 2, 4}
+	if c.AttrString("mode", "DCR") == "CRD" {
+		perm = []int{0, 1, 3, 5, 2, 4}
+	}
+	return transposeKernel(c.In[0].DType, []int{s[0], s[1], s[2] / b, b, s[3] / b, b}, perm), nil
 }
