@@ -152,10 +152,7 @@ func BenchmarkAttention(b *testing.B) {
 				pool := NewPool(threads)
 				defer pool.Close()
 				scratch := make([]float32, AttentionScratch(threads, s))
-				for b.Loop() {
-					Attention(pool, scratch, dst, q, k, v, s)
-				}
-				reportGflops(b, 4*float64(c[0]*c[1]*c[2])*float64(c[3]*c[4]))
+				rate(b, 4*float64(c[0]*c[1]*c[2])*float64(c[3]*c[4]), func() { Attention(pool, scratch, dst, q, k, v, s) })
 			})
 		}
 	}

@@ -175,10 +175,7 @@ func benchConv(b *testing.B, s ConvSpec) {
 			pool := NewPool(threads)
 			defer pool.Close()
 			scratch := make([]float32, ConvScratch(threads, s))
-			for b.Loop() {
-				Conv2D(pool, scratch, dst, src, packed, s, Epilogue{})
-			}
-			reportGflops(b, 2*float64(k)*float64(len(dst)))
+			rate(b, 2*float64(k)*float64(len(dst)), func() { Conv2D(pool, scratch, dst, src, packed, s, Epilogue{}) })
 		})
 	}
 }
