@@ -131,7 +131,7 @@ func (c *Config) checkRanges() error {
 		return fmt.Errorf("sampling: %s: %s %v is outside %v to %v", c.Class, key, v, low, high)
 	}
 	err := errors.Join(
-		within("num_train_timesteps", float64(c.NumTrainTimesteps), 1, 1<<20),
+		within("num_train_timesteps", float64(c.NumTrainTimesteps), 1, 1<<16),
 		within("beta_start", c.BetaStart, 0, 1),
 		within("beta_end", c.BetaEnd, 0, 1),
 		within("steps_offset", float64(c.StepsOffset), 0, float64(max(c.NumTrainTimesteps-1, 0))),

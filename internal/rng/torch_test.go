@@ -1,6 +1,9 @@
 package rng
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"math"
 	"os"
@@ -10,6 +13,11 @@ import (
 
 type golden struct {
 	Torch string
+	Long  struct {
+		Seed   uint64
+		N      int
+		SHA256 string
+	}
 	Cases []struct {
 		Seed  string
 		Calls []struct {
@@ -36,28 +44,7 @@ func readGolden(t *testing.T) golden {
 	return g
 }
 
-// ulps counts the float32 numbers between a and b.
-func ulps(a, b float32) int64 {
-	order := func(f float32) int64 {
-		v := int64(math.Float32bits(f))
-		if v&0x80000000 != 0 {
-			return 0x80000000 - v
-		}
-		return v
-	}
-	d := order(a) - order(b)
-	return max(d, -d)
-}
-
-// Tolerances of long normal calls: torch's float32 polynomials against the rounded exact functions.
-const (
-	maxULP   = 3
-	maxDiff  = 5e-7
-	minEqual = 0.75
-)
-
 func TestGeneratorDrawsWhatTorchDraws(t *testing.T) {
-	var equal, total int
 	for _, c := range readGolden(t).Cases {
 		seed, err := strconv.ParseUint(c.Seed, 10, 64)
 		if err != nil {
@@ -66,34 +53,50 @@ func TestGeneratorDrawsWhatTorchDraws(t *testing.T) {
 		g := New(seed)
 		for k, call := range c.Calls {
 			got := make([]float32, call.N)
-			long := call.Kind == "randn" && call.N >= 16
 			if call.Kind == "randn" {
 				g.Normal(got)
 			} else {
 				g.Uniform(got)
 			}
+			if len(call.Bits) != call.N {
+				t.Fatalf("seed %s call %d: %d recorded numbers of %d", c.Seed, k, len(call.Bits), call.N)
+			}
 			for i, bits := range call.Bits {
-				want := math.Float32frombits(bits)
-				diff := math.Abs(float64(got[i]) - float64(want))
-				switch {
-				case !long && got[i] != want:
-					t.Fatalf("seed %s call %d %s(%d)[%d] = %v, torch draws %v", c.Seed, k, call.Kind, call.N, i, got[i], want)
-				case long && (ulps(got[i], want) > maxULP || diff > maxDiff):
-					t.Fatalf("seed %s call %d %s(%d)[%d] = %v, torch draws %v (%d ulp)", c.Seed, k, call.Kind, call.N, i, got[i], want, ulps(got[i], want))
-				}
-				if long {
-					total++
-					if got[i] == want {
-						equal++
-					}
+				if math.Float32bits(got[i]) != bits {
+					t.Fatalf("seed %s call %d %s(%d)[%d] = %v, torch draws %v", c.Seed, k, call.Kind, call.N, i, got[i], math.Float32frombits(bits))
 				}
 			}
 		}
 	}
-	if share := float64(equal) / float64(total); share < minEqual {
-		t.Errorf("only %.3f of %d numbers are bit-equal, want at least %.2f", share, total, minEqual)
-	} else {
-		t.Logf("%.3f of %d numbers are bit-equal", share, total)
+}
+
+// A long call is compared by its checksum: 2^20 numbers, bit for bit.
+func TestManyNormalsAreTorchs(t *testing.T) {
+	long := readGolden(t).Long
+	x := make([]float32, long.N)
+	New(long.Seed).Normal(x)
+	h := sha256.New()
+	if err := binary.Write(h, binary.LittleEndian, x); err != nil {
+		t.Fatal(err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != long.SHA256 || long.N < 1<<20 {
+		t.Errorf("SHA-256 of %d numbers is %s, of torch's %s", long.N, got, long.SHA256)
+	}
+}
+
+// The polynomials against the exact functions, over the arguments that Normal can pass.
+func TestPolynomialsAreAccurate(t *testing.T) {
+	for i := 1; i <= 1<<24; i += 97 {
+		u := float32(i) * 0x1p-24
+		if got, want := float64(log1(u)), math.Log(float64(u)); math.Abs(got-want) > 1.5e-7*math.Max(1, math.Abs(want)) {
+			t.Fatalf("log %v = %v, want %v", u, got, want)
+		}
+		theta := float32(2*math.Pi) * (u - 0x1p-24)
+		sin, cos := sincos(theta)
+		wantSin, wantCos := math.Sincos(float64(theta))
+		if math.Abs(float64(sin)-wantSin) > 1.5e-7 || math.Abs(float64(cos)-wantCos) > 1.5e-7 {
+			t.Fatalf("sin, cos of %v = %v, %v, want %v, %v", theta, sin, cos, wantSin, wantCos)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ Run from the repository root:  python tests/oracle/rng.py
 Floats are float32 bit patterns, so that nothing is lost in printing.
 """
 
+import hashlib
 import json
 import pathlib
 
@@ -36,10 +37,12 @@ def main():
     ]
     for seed in (2**32 + 5, -1, -5, 2**31, 2**63 - 1, 2**63 + 7, 2**64 - 1, 123456789012345678):
         cases.append(draw(seed, [("rand", 3), ("randn", 20), ("randn", 3)]))
+    long = torch.randn(2**20, generator=torch.Generator("cpu").manual_seed(77), dtype=torch.float32).numpy()
     doc = {
         "made_by": "python tests/oracle/rng.py",
         "torch": torch.__version__,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "long": {"seed": 77, "n": 2**20, "sha256": hashlib.sha256(long.astype("<f4").tobytes()).hexdigest()},
         "cases": cases,
     }
     OUT.parent.mkdir(parents=True, exist_ok=True)
