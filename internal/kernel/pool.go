@@ -71,8 +71,9 @@ func (p *Pool) Threads() int {
 
 // Run calls f(worker, i) once for every i in [0, n), worker in [0, Threads()).
 // No two calls with the same worker overlap, so worker may index scratch space.
-// Run returns when all calls have returned. If a call panics, the remaining
-// indices are dropped and Run panics with a *PoolPanic in the caller's goroutine.
+// Run returns when all calls have returned. If a call panics, the remaining indices
+// are dropped and Run panics in the caller's goroutine, with a *PoolPanic when the
+// loop was shared out.
 // f must not call Run of the same pool.
 func (p *Pool) Run(n int, f func(worker, i int)) {
 	if p == nil || p.threads == 1 || n <= 1 || p.closed.Load() {
