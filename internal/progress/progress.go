@@ -1,6 +1,6 @@
-// Package progress shows how far long work is: a bar on a terminal, one line per
-// tenth of the work elsewhere, so that log files stay short, and nothing when
-// told to be quiet. It writes to the error stream only; results never mix in.
+// Package progress shows how far long work is: a bar on a terminal, elsewhere at
+// most one line per tenth of the work and per second, so that log files stay
+// short, and nothing when told to be quiet. It writes to the error stream only; results never mix in.
 package progress
 
 import (
@@ -45,8 +45,12 @@ type Task struct {
 	total int
 	shown int // tenths that have been printed
 	start time.Time
+	last  time.Time // of the last line
 	bar   *progressbar.ProgressBar
 }
+
+// minInterval lies between two lines: work of a moment says nothing.
+const minInterval = time.Second
 
 // Start begins a task of total steps.
 func (p *Printer) Start(label string, total int) *Task {
@@ -55,6 +59,7 @@ func (p *Printer) Start(label string, total int) *Task {
 		return t
 	}
 	t.start = p.now()
+	t.last = t.start
 	if p.terminal {
 		t.bar = progressbar.NewOptions(t.total,
 			progressbar.OptionSetWriter(p.out),
@@ -89,11 +94,12 @@ func (t *Task) Set(done int) {
 		return
 	}
 	tenths := done * 10 / t.total
-	if tenths <= t.shown {
+	now := t.p.now()
+	if tenths <= t.shown || now.Sub(t.last) < minInterval {
 		return
 	}
-	t.shown = tenths
-	fmt.Fprintf(t.p.out, "%s: %d%% (%d/%d, %s)\n", t.label, tenths*10, done, t.total, t.p.now().Sub(t.start).Round(100*time.Millisecond))
+	t.shown, t.last = tenths, now
+	fmt.Fprintf(t.p.out, "%s: %d%% (%d/%d, %s)\n", t.label, tenths*10, done, t.total, now.Sub(t.start).Round(100*time.Millisecond))
 }
 
 // Stop ends the task, finished or not, and removes its bar from the screen.

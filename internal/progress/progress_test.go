@@ -22,17 +22,22 @@ func TestTask_oneLinePerTenth(t *testing.T) {
 	var out bytes.Buffer
 	p := New(&out, false)
 	clock := time.Unix(0, 0)
-	p.now = func() time.Time { clock = clock.Add(time.Second / 4); return clock }
+	p.now = func() time.Time { clock = clock.Add(time.Second / 2); return clock }
 	got := lines(p, &out, 40)
-	if len(got) != 10 || got[0] != "steps: 10% (4/40, 300ms)" || !strings.HasPrefix(got[9], "steps: 100% (40/40, ") {
+	if len(got) != 10 || got[0] != "steps: 10% (4/40, 2s)" || got[9] != "steps: 100% (40/40, 20s)" {
 		t.Errorf("%d lines: %q", len(got), got)
 	}
 	out.Reset()
-	if got := lines(New(&out, false), &out, 3); len(got) != 3 || !strings.HasPrefix(got[1], "steps: 60% (2/3") {
-		t.Errorf("short task: %q", got)
+	if got := lines(p, &out, 3); len(got) != 1 || got[0] != "steps: 60% (2/3, 1s)" {
+		t.Errorf("lines of a task of three half seconds: %q", got)
 	}
 	out.Reset()
-	task := New(&out, false).Start("none", 0)
+	if got := lines(New(&out, false), &out, 50); len(got) != 1 || got[0] != "" {
+		t.Errorf("lines of a moment: %q", got)
+	}
+	out.Reset()
+	p.now = func() time.Time { clock = clock.Add(2 * time.Second); return clock }
+	task := p.Start("none", 0)
 	task.Set(-5)
 	task.Set(7)
 	if s := out.String(); !strings.HasPrefix(s, "none: 100% (1/1") || strings.Count(s, "\n") != 1 {

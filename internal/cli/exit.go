@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"winnow/diffusion"
+	"winnow/rewards"
+)
+
+// Exit codes, the same for every command.
+const (
+	ExitOK          = 0
+	ExitFailed      = 1
+	ExitUsage       = 2   // a flag, an argument or a setting that cannot work
+	ExitPartial     = 3   // some items failed and are listed; the rest is complete
+	ExitInterrupted = 130 // stopped by a signal; no file is half written
+)
+
+// usageError is a mistake on the command line or in a configuration file.
+type usageError struct {
+	command string // for the hint; "" for none
+	err     error
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{err: fmt.Errorf(format, args...)}
+}
+
+// partialError says how much of the work failed; the items have been listed.
+type partialError struct{ failed, total int }
+
+func (e *partialError) Error() string {
+	return fmt.Sprintf("%d of %d images could not be used; the others are ranked", e.failed, e.total)
+}
+
+// explain gives the exit code and the message of an error.
+func explain(ctx context.Context, err error) (int, string) {
+	var (
+		usage   *usageError
+		request *diffusion.RequestError
+		long    *diffusion.PromptTooLongError
+		rlong   *rewards.PromptTooLongError
+		arg     *rewards.ArgumentError
+		partial *partialError
+	)
+	switch {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return ExitInterrupted, "interrupted"
+	case errors.As(err, &request):
+		return ExitUsage, "--" + request.Error()
+	case errors.As(err, &long):
+		return ExitUsage, long.Error() + "; --truncate drops it"
+	case errors.As(err, &rlong):
+		return ExitUsage, rlong.Error() + "; --truncate drops it"
+	case errors.As(err, &usage), errors.As(err, &arg):
+		return ExitUsage, err.Error()
+	case errors.As(err, &partial):
+		return ExitPartial, partial.Error()
+	}
+	return ExitFailed, err.Error()
+}

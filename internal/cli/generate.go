@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+
+	"winnow/diffusion"
+	"winnow/rewards"
+)
+
+// generateOptions is the command line of generate.
+type generateOptions struct {
+	prompts                    []string
+	model, negative            string
+	scheduler, sigmas          string
+	steps, height, width       int
+	guidance, rescale, eta     float64
+	seed                       uint64
+	count, batch, threads      int
+	output, html               string
+	latents, saveLatents       string
+	embeds                     string
+	truncate, rank, noRank     bool
+	reward, rewardModel        string
+	config, saveConfig         string
+	changed                    func(flag string) bool
+}
+
+func (a *app) generateCommand() *cobra.Command {
+	o := &generateOptions{}
+	c := &cobra.Command{
+		Use:   "generate PROMPT…",
+		Short: "Generate pictures for prompts, and rank them",
+		Long: `Generate makes pictures for each prompt and prints their paths. Pictures of the
+embedded model are ranked by its reward, best first; --reward ranks those of any
+model. Each argument is one prompt, so a prompt stands in quotes.`,
+		Example: `  winnow generate "a red circle above a blue square"
+  winnow generate --model ./stable-diffusion-v1-5-onnx --steps 25 --seed 7 "a red fox in the snow"
+  winnow generate --scheduler euler-a --num-images 8 --html best.html "two green stars"`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.config != "" {
+				if err := loadConfig(c, o.config); err != nil {
+					return err
+				}
+			}
+			o.changed = c.Flags().Changed
+			if err := o.complete(args); err != nil {
+				return &usageError{command: c.CommandPath(), err: err}
+			}
+			return a.generate(c.Context(), o)
+		},
+	}
+	o.flags(c)
+	return c
+}
+
+func (o *generateOptions) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.SortFlags = false
+	f.StringArrayVarP(&o.prompts, "prompt", "p", nil, "a prompt; may be repeated and stands for an argument")
+	f.StringVarP(&o.negative, "negative-prompt", "n", "", "what the pictures should not show")
+	f.StringVarP(&o.model, "model", "m", diffusion.Mini, "model folder in diffusers' ONNX layout, or \"mini\" (embedded)")
+	f.IntVar(&o.steps, "steps", 0, "sampling steps (default: the model's)")
+	f.Float64Var(&o.guidance, "guidance-scale", 0, "classifier-free guidance; 1 turns it off (default: the model's)")
+	f.Float64Var(&o.rescale, "guidance-rescale", 0, "correct over-exposure under guidance, 0 to 1")
+	f.StringVar(&o.scheduler, "scheduler", "", "ddim, ddpm, euler, euler-a, dpmpp-2m, … or a diffusers class name (default: the model's)")
+	f.StringVar(&o.sigmas, "sigmas", "", "noise levels: karras, exponential or beta (default: the scheduler's)")
+	f.Float64Var(&o.eta, "eta", 0, "share of fresh noise of ddim, 0 to 1")
+	f.IntVar(&o.height, "height", 0, "pixels (default: the model's)")
+	f.IntVar(&o.width, "width", 0, "pixels (default: the model's)")
+	f.Uint64Var(&o.seed, "seed", 0, "picture i of a prompt starts from seed+i, with the noise that torch draws on a CPU")
+	f.IntVar(&o.count, "num-images", 0, "pictures per prompt (default: 4 with the embedded model, else 1)")
+	f.IntVar(&o.batch, "batch-size", 0, "pictures per network call (default: by size)")
+	f.IntVar(&o.threads, "threads", 0, "CPU threads (default: all)")
+	f.StringVarP(&o.output, "output", "o", "out", "folder, or a name ending in .png with {prompt}, {seed}, {index}")
+	f.StringVar(&o.html, "html", "", "also write a report: one self-contained HTML file")
+	f.BoolVar(&o.truncate, "truncate", false, "drop the end of a prompt that is too long instead of failing")
+	f.BoolVar(&o.rank, "rank", false, "rank the pictures of each prompt (default with the embedded model)")
+	f.BoolVar(&o.noRank, "no-rank", false, "do not rank; print paths only")
+	f.StringVar(&o.reward, "reward", "", "rank by this reward: "+strings.Join(rewards.Names(), ", "))
+	f.StringVar(&o.rewardModel, "reward-model", "", "folder of the reward's model")
+	f.StringVar(&o.latents, "latents", "", "safetensors file with the initial noise")
+	f.StringVar(&o.saveLatents, "save-latents", "", "write the final latents to this safetensors file")
+	f.StringVar(&o.embeds, "prompt-embeds", "", "safetensors file that replaces the text encoder")
+	f.StringVar(&o.config, "config", "", "YAML file with any of these flags")
+	f.StringVar(&o.saveConfig, "save-config", "", "write the YAML file that repeats this run")
+}
+
+// complete checks what can be checked without the model.
+func (o *generateOptions) complete(args []string) error {
+	if len(args) > 2 && !slices.ContainsFunc(args, func(s string) bool { return strings.ContainsRune(s, ' ') }) {
+		return usagef("a prompt of several words stands in quotes: winnow generate %q (for one-word prompts repeat --prompt)", strings.Join(args, " "))
+	}
+	o.prompts = append(o.prompts, args...)
+	if len(o.prompts) == 0 && o.embeds == "" {
+		return usagef("name a prompt, as in: winnow generate \"a red circle above a blue square\"")
+	}
+	for _, p := range o.prompts {
+		if strings.TrimSpace(p) == "" {
+			return usagef("a prompt is empty")
+		}
+	}
+	for flag, value := range map[string]int{"steps": o.steps, "height": o.height, "width": o.width, "num-images": o.count, "batch-size": o.batch} {
+		if o.changed(flag) && value < 1 {
+			return usagef("--%s %d: want at least 1", flag, value)
+		}
+	}
+	if o.threads < 0 {
+		return usagef("--threads %d: want at least 1, or 0 for all", o.threads)
+	}
+	if o.changed("guidance-scale") && o.guidance == 0 {
+		o.guidance = 1 // both mean no guidance; in a Request 0 means the model's default
+	}
+	if o.rank && o.noRank {
+		return usagef("--rank and --no-rank exclude each other")
+	}
+	if o.noRank && o.reward != "" {
+		return usagef("--no-rank and --reward exclude each other")
+	}
+	if o.rewardModel != "" && o.reward == "" {
+		return usagef("--reward-model %s needs --reward, for example --reward clip", o.rewardModel)
+	}
+	return nil
+}
+
+// pictures is the number of pictures of the whole run.
+func (o *generateOptions) pictures() int { return len(o.prompts) * o.count }
+
+// request is the part of the options that the pipeline takes.
+func (o *generateOptions) request() diffusion.Request {
+	return diffusion.Request{
+		NegativePrompt: o.negative, Height: o.height, Width: o.width, Steps: o.steps,
+		GuidanceScale: o.guidance, GuidanceRescale: o.rescale, Seed: o.seed, Count: o.count, BatchSize: o.batch,
+		Scheduler: o.scheduler, Sigmas: o.sigmas, Eta: o.eta, Truncate: o.truncate,
+	}
+}
+
+// settings are the flags that repeat the run, defaults resolved.
+func (o *generateOptions) settings(d diffusion.Defaults) yaml.MapSlice {
+	var s yaml.MapSlice
+	add := func(key string, value any, when bool) {
+		if when {
+			s = append(s, yaml.MapItem{Key: key, Value: value})
+		}
+	}
+	pick := func(v, def int) int {
+		if v == 0 {
+			return def
+		}
+		return v
+	}
+	guidance := o.guidance
+	if guidance == 0 {
+		guidance = d.GuidanceScale
+	}
+	scheduler := o.scheduler
+	if scheduler == "" {
+		scheduler = d.Scheduler
+	}
+	add("prompt", o.prompts, true)
+	add("negative-prompt", o.negative, o.negative != "")
+	add("model", o.model, true)
+	add("steps", pick(o.steps, d.Steps), true)
+	add("guidance-scale", guidance, true)
+	add("guidance-rescale", o.rescale, o.rescale != 0)
+	add("scheduler", scheduler, true)
+	add("sigmas", o.sigmas, o.sigmas != "")
+	add("eta", o.eta, o.eta != 0)
+	add("height", pick(o.height, d.Height), true)
+	add("width", pick(o.width, d.Width), true)
+	add("seed", o.seed, true)
+	add("num-images", o.count, true)
+	add("batch-size", o.batch, o.batch != 0)
+	add("truncate", true, o.truncate)
+	add("latents", o.latents, o.latents != "")
+	add("prompt-embeds", o.embeds, o.embeds != "")
+	add("reward", o.reward, o.reward != "")
+	add("reward-model", o.rewardModel, o.rewardModel != "")
+	add("no-rank", true, o.reward == "")
+	add("output", o.output, true)
+	return s
+}
