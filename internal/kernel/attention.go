@@ -17,6 +17,7 @@ type AttentionSpec struct {
 
 const (
 	keyBlock    = 192     // keys whose scores against one panel of queries are held at a time
+	fewKeys     = 1 << 15 // numbers of packed keys and values of a head that leave room for those of others
 	headsPacked = 1 << 21 // numbers of packed keys and values held at a time, at least one head
 )
 
@@ -39,6 +40,9 @@ func planAttention(l level, s AttentionSpec) attentionPlan {
 	a.kSize = roundUp(roundUp(s.Sk, a.mr)*s.D, 16)
 	a.vSize = roundUp(roundUp(s.Dv, a.mr)*s.Sk, 16)
 	a.heads = min(s.Batch*s.Heads, max(1, headsPacked/max(a.kSize+a.vSize, 1)))
+	if a.heads > s.Heads {
+		a.heads = a.heads / s.Heads * s.Heads
+	}
 	a.panels = ceilDiv(s.Sq, a.nr)
 	a.work = roundUp(a.nr*s.D, 16) + roundUp(a.nr*min(keyBlock, s.Sk), 16) + roundUp(a.nr*s.Dv, 16) + 3*roundUp(a.nr, 16)
 	return a
@@ -72,13 +76,26 @@ func Attention(p *Pool, scratch, dst, q, k, v []float32, s AttentionSpec) {
 		n := min(a.heads, all-h0)
 		p.Run(2*n, func(_, i int) { a.packHead(packed[i/2*(a.kSize+a.vSize):], k, v, h0+i/2, i%2 == 0) })
 		p.Run(n*a.panels, func(worker, i int) {
-			t := attentionTask{plan: &a, head: h0 + i/a.panels, q0: i % a.panels * a.nr}
+			head, panel := a.order(i, n)
+			t := attentionTask{plan: &a, head: h0 + head, q0: panel * a.nr}
 			t.n = min(a.nr, s.Sq-t.q0)
-			t.keys = packed[i/a.panels*(a.kSize+a.vSize):][:a.kSize]
-			t.values = packed[i/a.panels*(a.kSize+a.vSize)+a.kSize:][:a.vSize]
+			t.keys = packed[head*(a.kSize+a.vSize):][:a.kSize]
+			t.values = packed[head*(a.kSize+a.vSize)+a.kSize:][:a.vSize]
 			t.run(scratch[worker*a.work:][:a.work], dst, q)
 		})
 	}
+}
+
+// order says which head and panel the i-th task of n heads is. Few keys: all heads of
+// a panel in turn, because their queries are neighbours in memory. Many keys: all
+// panels of a head in turn, because its keys and values fill the second-level cache.
+func (a *attentionPlan) order(i, n int) (head, panel int) {
+	together := min(n, a.Heads)
+	if a.kSize+a.vSize > fewKeys || n%together != 0 {
+		return i / a.panels, i % a.panels
+	}
+	batch, rest := i/(a.panels*together), i%(a.panels*together)
+	return batch*together + rest%together, rest / together
 }
 
 // check panics unless every operand reaches as far as the strides say.

@@ -9,6 +9,11 @@ package kernel
 //go:noescape
 func transposeAVX512(dst *float32, dstStride int, src *float32, srcStride int, rows int, cols int)
 
+// transpose16AVX512 computes what transposeRef computes, for rows and cols divisible by 16.
+//
+//go:noescape
+func transpose16AVX512(dst *float32, dstStride int, src *float32, srcStride int, rows int, cols int)
+
 // transposeAVX2 computes what transposeRef computes, for rows divisible by 4 and cols by 8.
 //
 //go:noescape

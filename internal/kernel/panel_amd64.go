@@ -2,6 +2,8 @@
 
 package kernel
 
+import "unsafe"
+
 // gemmPanel is gemmPanelRef for the tile of level l. It checks the reach of its
 // arguments, so that no assembly runs past a slice.
 func (l level) gemmPanel(k int, a []float32, aPanel int, b, c []float32, cStride, m, n int, acc bool) {
@@ -36,22 +38,29 @@ func (l level) transpose2D(dst []float32, dstStride int, src []float32, srcStrid
 	}
 	_ = src[span(rows, srcStride, cols)-1]
 	_ = dst[span(cols, dstStride, rows)-1]
-	if l == levelAVX512 {
-		transposeAVX512(&dst[0], dstStride, &src[0], srcStride, rows, cols)
+	whole, rest := transpose16AVX512, transposeAVX512
+	r, c := rows&^15, cols&^15
+	if l == levelAVX2 {
+		whole, rest = transposeAVX2, transposeEdge
+		r, c = rows&^3, cols&^7
+	}
+	if r == 0 || c == 0 {
+		rest(&dst[0], dstStride, &src[0], srcStride, rows, cols)
 		return
 	}
-	r4, c8 := rows&^3, cols&^7
-	if r4 > 0 && c8 > 0 {
-		transposeAVX2(&dst[0], dstStride, &src[0], srcStride, r4, c8)
-	} else {
-		r4, c8 = 0, 0
+	whole(&dst[0], dstStride, &src[0], srcStride, r, c)
+	if c < cols {
+		rest(&dst[c*dstStride], dstStride, &src[c], srcStride, r, cols-c)
 	}
-	if c8 < cols && r4 > 0 {
-		transposeRef(dst[c8*dstStride:], dstStride, src[c8:], srcStride, r4, cols-c8)
+	if r < rows {
+		rest(&dst[r], dstStride, &src[r*srcStride], srcStride, rows-r, cols)
 	}
-	if r4 < rows {
-		transposeRef(dst[r4:], dstStride, src[r4*srcStride:], srcStride, rows-r4, cols)
-	}
+}
+
+// transposeEdge is transposeRef behind the signature of the assembly.
+func transposeEdge(dst *float32, dstStride int, src *float32, srcStride, rows, cols int) {
+	transposeRef(unsafe.Slice(dst, span(cols, dstStride, rows)), dstStride,
+		unsafe.Slice(src, span(rows, srcStride, cols)), srcStride, rows, cols)
 }
 
 // copyRows is copyRowsRef, by vectors where the level has them.

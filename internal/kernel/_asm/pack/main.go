@@ -10,6 +10,7 @@ import (
 func main() {
 	ConstraintExpr("amd64,!noasm")
 	transpose512()
+	transpose16()
 	transpose2()
 	copyRows512()
 	copyRows2()
@@ -131,6 +132,72 @@ func store512(o [4]reg.VecVirtual, mask, out, ds, left reg.Register) {
 			JZ(LabelRef("next"))
 		}
 	}
+}
+
+// transpose16 writes whole cache lines: far ahead of 16-byte pieces when the rows of
+// dst lie a power of two apart and compete for the same sets of the cache.
+func transpose16() {
+	TEXT("transpose16AVX512", NOSPLIT, transposeSig)
+	Doc("transpose16AVX512 computes what transposeRef computes, for rows and cols divisible by 16.")
+	Pragma("noescape")
+	dst, ds, src, ss := param("dst"), stride("dstStride"), param("src"), stride("srcStride")
+	rows, ss3 := param("rows"), GP64()
+	LEAQ(Mem{Base: ss, Index: ss, Scale: 2}, ss3)
+	Label("rowLoop")
+	var base [4]reg.GPVirtual
+	for g := range base {
+		base[g] = GP64()
+		if g == 0 {
+			MOVQ(src, base[0])
+		} else {
+			LEAQ(Mem{Base: base[g-1], Index: ss, Scale: 4}, base[g])
+		}
+	}
+	out, cols := GP64(), GP64()
+	MOVQ(dst, out)
+	Load(Param("cols"), cols)
+	Label("colLoop")
+	var o [4][4]reg.VecVirtual // [group of rows][column of a lane]
+	for g, p := range base {
+		v := [4]reg.VecVirtual{ZMM(), ZMM(), ZMM(), ZMM()}
+		VMOVUPS(Mem{Base: p}, v[0])
+		VMOVUPS(Mem{Base: p, Index: ss, Scale: 1}, v[1])
+		VMOVUPS(Mem{Base: p, Index: ss, Scale: 2}, v[2])
+		VMOVUPS(Mem{Base: p, Index: ss3, Scale: 1}, v[3])
+		ADDQ(Imm(64), p)
+		o[g] = columns4(v, ZMM)
+	}
+	var line [16]reg.VecVirtual
+	for j := range 4 {
+		first, second := lanePairs(o[0][j], o[1][j]), lanePairs(o[2][j], o[3][j])
+		for l := range 4 {
+			line[4*l+j] = ZMM()
+			// Lanes 0 and 2, or 1 and 3, of both pairs.
+			VSHUFF32X4(Imm([]uint64{0x88, 0xdd}[l%2]), second[l/2], first[l/2], line[4*l+j])
+		}
+	}
+	for _, v := range line {
+		VMOVUPS(v, Mem{Base: out})
+		ADDQ(ds, out)
+	}
+	SUBQ(Imm(16), cols)
+	JG(LabelRef("colLoop"))
+	SHLQ(Imm(4), ss)
+	ADDQ(ss, src)
+	SHRQ(Imm(4), ss)
+	ADDQ(Imm(64), dst)
+	SUBQ(Imm(16), rows)
+	JG(LabelRef("rowLoop"))
+	VZEROUPPER()
+	RET()
+}
+
+// lanePairs returns lanes 0, 1 of a and b, and lanes 2, 3 of a and b.
+func lanePairs(a, b reg.VecVirtual) [2]reg.VecVirtual {
+	r := [2]reg.VecVirtual{ZMM(), ZMM()}
+	VSHUFF32X4(Imm(0x44), b, a, r[0])
+	VSHUFF32X4(Imm(0xee), b, a, r[1])
+	return r
 }
 
 func transpose2() {
