@@ -7,4 +7,4 @@ import (
 )
 
 // embedded is the folder of the reward inside the binary.
-func embedded() fs.FS { return assets.Mini() }
+func embedded() fs.FS { return assets.MiniReward() }

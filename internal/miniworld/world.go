@@ -156,13 +156,14 @@ func known(what, word string, among []string) error {
 	return fmt.Errorf("miniworld: spec: unknown %s %q (want one of %s)", what, word, strings.Join(among, ", "))
 }
 
-// Prompt is a caption with what it asserts, as the committed prompt sets hold them.
+// Prompt is a caption with what it asserts.
 type Prompt struct {
 	Text string `json:"prompt"`
 	Spec Spec   `json:"spec"`
 }
 
-// ReadPrompts reads a prompt set: one JSON object {"prompt", "spec"} per line. Errors name the line.
+// ReadPrompts reads a prompt set: one JSON object {"prompt", "spec"} per line. Without a spec it is what the prompt's
+// words assert. Errors name the line.
 func ReadPrompts(r io.Reader) ([]Prompt, error) {
 	var out []Prompt
 	for d, line := json.NewDecoder(r), 1; ; line++ {
@@ -172,9 +173,18 @@ func ReadPrompts(r io.Reader) ([]Prompt, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("miniworld: prompt %d: %w", line, err)
 		}
-		if err := p.Spec.Validate(); err != nil {
+		if err := p.complete(); err != nil {
 			return nil, fmt.Errorf("miniworld: prompt %d: %w", line, err)
 		}
 		out = append(out, p)
 	}
+}
+
+// complete fills in a missing spec and validates a given one.
+func (p *Prompt) complete() (err error) {
+	if p.Spec.Kind == "" {
+		p.Spec, err = ParseCaption(p.Text)
+		return err
+	}
+	return p.Spec.Validate()
 }

@@ -195,6 +195,27 @@ func TestParseCaptionRefuses(t *testing.T) {
 	}
 }
 
+func TestReadPrompts(t *testing.T) {
+	const given = `{"prompt":"mine","spec":{"kind":"single","objects":[{"color":"red","shape":null,"size":null}],"relation":null,"background":"grey"}}`
+	got, err := ReadPrompts(strings.NewReader("{\"prompt\":\"two red rings\"}\n" + given + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	red := Mention{Color: "red", Shape: "ring"}
+	want := []Prompt{
+		{"two red rings", Spec{Kind: Count, Objects: []Mention{red, red}}},
+		{"mine", Spec{Kind: Single, Objects: []Mention{{Color: "red"}}, Background: "grey"}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for _, bad := range []string{`{"prompt":"a cat"}`, `{"prompt":"a ring","spec":{"kind":"crowd"}}`, `{"prompt":`, "[]"} {
+		if _, err := ReadPrompts(strings.NewReader(`{"prompt":"a ring"}` + bad)); err == nil || !strings.Contains(err.Error(), "prompt 2") {
+			t.Errorf("%s: error %v", bad, err)
+		}
+	}
+}
+
 // Whatever parses must be valid, say what its own captions say, and say it again after another round.
 func FuzzParseCaption(f *testing.F) {
 	for _, text := range []string{"a red circle", "An image of two big blue stars on a grey background", "a ring to the left of an orange cross, black background", "a, b and c"} {

@@ -84,6 +84,7 @@ def export(path, module, args, inputs, outputs, axes):
     """Export one graph to `path` and compare it with PyTorch at another batch size."""
     path.parent.mkdir(parents=True, exist_ok=True)
     module = module.eval()
+    path.unlink(missing_ok=True)
     with torch.no_grad():
         torch.onnx.export(
             module, args, str(path), input_names=inputs, output_names=outputs, dynamic_axes=axes,
@@ -171,12 +172,43 @@ def export_pipeline(base, vae_dir, tokenizer_dir, out):
     copy_tokenizer(tokenizer_dir, out / "tokenizer")
 
 
+def export_reward(weights, tokenizer_dir, out, name):
+    import reward_model
+
+    vocabulary = len(models.tokenizer(tokenizer_dir))
+    model = reward_model.Reward(vocabulary)
+    model.load_state_dict(torch.load(weights / "reward.pt"))
+    ids = models.tokenize(tokenizer_dir, ["a red circle", "two blue stars on a white background"])
+    mask = reward_model.attention_mask(ids, vocabulary - 1)
+    batch = {0: "batch"}
+    export(
+        out / "model.onnx", model, (torch.randn(2, 3, 64, 64), ids, mask), ["pixel_values", "input_ids", "attention_mask"],
+        ["score"], {"pixel_values": batch, "input_ids": batch, "attention_mask": batch, "score": batch},
+    )
+    write_json(out / "preprocessor_config.json", {
+        "image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"height": 64, "width": 64}, "resample": 3,
+        "do_center_crop": False, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
+        "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+    })
+    measured = weights / "train.json"
+    write_json(out / "reward.json", {
+        "name": name,
+        "kind": "cross_attention",
+        "max_length": models.PROMPT_LENGTH,
+        "attention_mask": "1 up to and including the first end token, 0 after it",
+        "score": "higher is better, about 10 * (checker score - 1)",
+        "training": json.loads(measured.read_text()) if measured.exists() else None,
+    })
+    copy_tokenizer(tokenizer_dir, out / "tokenizer")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["pipeline", "reward"])
     parser.add_argument("--base", type=Path, help="folder with unet/ and text_encoder/ (pipeline)")
     parser.add_argument("--vae", type=Path, help="AutoencoderKL folder (pipeline)")
-    parser.add_argument("--weights", type=Path, help="folder with reward.pt and reward.json (reward)")
+    parser.add_argument("--weights", type=Path, help="folder with reward.pt and train.json (reward)")
+    parser.add_argument("--name", default="mini-reward-v1", help="version name written into reward.json")
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -184,7 +216,7 @@ def main():
     if args.what == "pipeline":
         export_pipeline(args.base, args.vae, args.tokenizer, args.out)
     else:
-        export_reward(args.weights, args.tokenizer, args.out)
+        export_reward(args.weights, args.tokenizer, args.out, args.name)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@
 
 Prompts come from random scenes with --seed (never a validation or held-out prompt), or from a committed set. The file
 holds images uint8 [n, k, 64, 64, 3], ids int64 [n, 32], score/frac/strict/clean [n, k], and per-cell labels [n, k, 8, 8, 3]
-(colour, shape, size of the object whose centre lies in the cell, -1 elsewhere) with the background [n, k].
+(colour, shape, size of the object whose centre lies in the cell, -1 elsewhere), the background [n, k], and items [n, k, 7],
+the share of true assertions of each sort.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import torch
 
 import make_prompts
 import models
+import reward_model
 import sampling
 import world
 
@@ -33,6 +35,16 @@ def cell_labels(objects):
     for o in objects:
         y, x = min(int(o["y"] / 8), 7), min(int(o["x"] / 8), 7)
         out[y, x] = world.COLOR_NAMES.index(o["color"]), world.SHAPES.index(o["shape"]), world.SIZES.index(o["size"])
+    return out
+
+
+def item_shares(result):
+    """float32 [7]: share of true assertions of each of reward_model.ITEMS, -1 where the caption makes none."""
+    out = np.full(len(reward_model.ITEMS), -1, np.float32)
+    for i, name in enumerate(reward_model.ITEMS):
+        verdicts = [ok for item, ok in result["items"] if item == name]
+        if verdicts:
+            out[i] = np.mean(verdicts)
     return out
 
 
@@ -68,6 +80,7 @@ def main():
         args.out, images=images, ids=models.tokenize(args.tokenizer, [t for _, t in pairs]).numpy(),
         cells=np.array([[cell_labels(d[0]) for d in group] for group in detected]),
         backgrounds=np.array([[background_label(d[1]) for d in group] for group in detected], np.int8),
+        items=np.array([[item_shares(r) for r in group] for group in results]),
         specs=np.array([json.dumps(s) for s, _ in pairs]), **figures,
     )
     print(f"{n} x {k} pictures in {time.time() - start:.0f} s:", {key: round(float(v.mean()), 3) for key, v in figures.items()})

@@ -96,7 +96,7 @@ def main():
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
     start, rng, taken = time.time(), np.random.default_rng(args.seed), make_prompts.reserved()
-    specs, texts, images, cells, backgrounds, scores = [], [], [], [], [], []
+    specs, texts, images, cells, backgrounds, scores, items = [], [], [], [], [], [], []
     for _ in range(args.groups):
         spec, text, pictures = group(rng, taken)
         found = [world.detect(p) for p in pictures]
@@ -105,10 +105,12 @@ def main():
         images.append(pictures)
         cells.append([make_groups.cell_labels(d[0]) for d in found])
         backgrounds.append([make_groups.background_label(d[1]) for d in found])
-        scores.append([world.check(None, spec, d)["score"] for d in found])
+        results = [world.check(None, spec, d) for d in found]
+        scores.append([r["score"] for r in results])
+        items.append([make_groups.item_shares(r) for r in results])
     np.savez(
         args.out, images=np.array(images), ids=models.tokenize(args.tokenizer, texts).numpy(), cells=np.array(cells),
-        backgrounds=np.array(backgrounds, np.int8), specs=np.array(specs), score=np.array(scores, np.float32),
+        backgrounds=np.array(backgrounds, np.int8), specs=np.array(specs), items=np.array(items), score=np.array(scores, np.float32),
     )
     print(f"{args.groups} groups in {time.time() - start:.0f} s, mean score by position", np.mean(scores, 0).round(3))
 

@@ -1,11 +1,11 @@
 """Train the mini reward on groups of pictures scored by the exact checker.
 
     python train_reward.py --groups RUN/groups_synthetic.npz RUN/groups_train.npz --held RUN/groups_validation.npz \
-        --tokenizer RUN/tokenizer --steps 4000 --out RUN/reward
+        --tokenizer RUN/tokenizer --text-encoder RUN/unet_stage2/text_encoder --steps 2500 --out RUN/reward
 
 Loss over groups that share a caption: logistic loss on every pair with a score gap above 0.03, a Huber loss that ties
-the output to 10 (score - 1), and the teacher's labels for the image tokens. Half of each batch is drawn from every
-file. Pair accuracy counts pairs of one group with a gap above 0.03.
+the output to 10 (score - 1), and the teacher's labels (what the image tokens show, which sorts of assertions hold).
+Each file gives an equal part of a batch. Pair accuracy counts pairs of one group with a gap above 0.03.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional as F
+from transformers import CLIPTextModel
 
 import models
 import reward_model
@@ -30,14 +31,22 @@ def load(path):
     return dict(
         images=data["images"], ids=torch.from_numpy(data["ids"]), score=torch.from_numpy(data["score"]),
         cells=torch.from_numpy(data["cells"].reshape(n, k, 64, 3).astype(np.int64)),
-        backgrounds=torch.from_numpy(data["backgrounds"].astype(np.int64)),
+        backgrounds=torch.from_numpy(data["backgrounds"].astype(np.int64)), items=torch.from_numpy(data["items"]),
     )
 
 
 def draw(data, count):
     i = torch.randint(len(data["ids"]), (count,))
     images = torch.from_numpy(data["images"][i.numpy()])
-    return images, data["ids"][i], data["score"][i], data["cells"][i], data["backgrounds"][i]
+    return images, data["ids"][i], data["score"][i], data["cells"][i], data["backgrounds"][i], data["items"][i]
+
+
+def shift(pixels, reach=2):
+    """Move every picture by up to `reach` pixels each way, repeating its border: captions stay as true as they were."""
+    size = pixels.shape[-1]
+    padded = F.pad(pixels, (reach,) * 4, mode="replicate")
+    at = torch.randint(2 * reach + 1, (len(pixels), 2)).tolist()
+    return torch.stack([p[:, y:y + size, x:x + size] for p, (y, x) in zip(padded, at)])
 
 
 def pair_loss(r, score):
@@ -71,9 +80,12 @@ def main():
     parser.add_argument("--groups", nargs="+", required=True)
     parser.add_argument("--held", required=True)
     parser.add_argument("--tokenizer", required=True)
+    parser.add_argument("--text-encoder", required=True, help="the pipeline's trained text encoder, to start from")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--init", type=Path, help="continue from this folder's reward.pt")
-    parser.add_argument("--steps", type=int, default=4000)
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--steps", type=int)
+    length.add_argument("--minutes", type=float)
     parser.add_argument("--groups-per-batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=1.2e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -85,6 +97,7 @@ def main():
     vocabulary = len(models.tokenizer(Path(args.tokenizer)))
     end = vocabulary - 1
     model, teacher = reward_model.Reward(vocabulary), reward_model.Teacher()
+    model.start_from(CLIPTextModel.from_pretrained(args.text_encoder))
     if args.init:
         model.load_state_dict(torch.load(args.init / "reward.pt"))
         teacher.load_state_dict(torch.load(args.init / "teacher.pt"))
@@ -92,36 +105,39 @@ def main():
     optimizer = torch.optim.AdamW(params, lr=args.lr, betas=(0.9, 0.98), weight_decay=0.02)
     args.out.mkdir(parents=True, exist_ok=True)
     print(f"{sum(p.numel() for p in model.parameters())} parameters, groups {[len(f['ids']) for f in files]}", flush=True)
-    start, seen = time.time(), []
-    for step in range(args.steps):
+    start, seen, step, progress = time.time(), [], 0, 0.0
+    while progress < 1:
         for group in optimizer.param_groups:
-            group["lr"] = args.lr * min(1, (step + 1) / 150) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / args.steps)))
+            group["lr"] = args.lr * min(1, (step + 1) / 150) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         parts = [draw(f, args.groups_per_batch // len(files)) for f in files]
-        images, ids, score, cells, backgrounds = (torch.cat(column) for column in zip(*parts))
+        images, ids, score, cells, backgrounds, items = (torch.cat(column) for column in zip(*parts))
         b, k = score.shape
         ids = ids.repeat_interleave(k, 0)
         pixels = images.view(b * k, *images.shape[2:]).permute(0, 3, 1, 2).float() / 127.5 - 1
-        tokens = model.image(pixels)
-        r = model.score(tokens, ids, reward_model.attention_mask(ids, end)).view(b, k)
+        tokens = model.image(shift(pixels))
+        pooled = model.read(tokens, ids, reward_model.attention_mask(ids, end))
+        r = model.score(pooled).view(b, k)
         pairs = pair_loss(r, score)
         taught = teacher.loss(tokens, cells.view(b * k, 64, 3), backgrounds.view(-1))
-        loss = pairs + 0.3 * F.huber_loss(r, (score - 1) * 10, delta=1.0) + 0.3 * taught
+        told = teacher.item_loss(pooled, items.view(b * k, -1))
+        loss = pairs + 0.3 * F.huber_loss(r, (score - 1) * 10, delta=1.0) + 0.3 * taught + told
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
-        seen.append((pairs.item(), taught.item()))
-        if (step + 1) % 200 == 0:
-            mean = np.mean(seen, 0)
-            seen = []
-            print(f"{step + 1} {time.time() - start:.0f}s pairs {mean[0]:.4f} teacher {mean[1]:.4f}", flush=True)
-        if (step + 1) % 500 == 0 or step + 1 == args.steps:
+        seen.append((pairs.item(), taught.item(), told.item()))
+        step += 1
+        progress = step / args.steps if args.steps else (time.time() - start) / (60 * args.minutes)
+        if step % 200 == 0:
+            mean, seen = np.mean(seen, 0), []
+            print(f"{step} {time.time() - start:.0f}s pairs {mean[0]:.4f} teacher {mean[1]:.4f} items {mean[2]:.4f}", flush=True)
+        if step % 500 == 0 or progress >= 1:
             accuracy, count = pair_accuracy(scores(model, held, end), held["score"].numpy())
-            print(f"EVAL {step + 1} pair accuracy {accuracy:.4f} of {count}", flush=True)
+            print(f"EVAL {step} pair accuracy {accuracy:.4f} of {count}", flush=True)
             torch.save(model.state_dict(), args.out / "reward.pt")
             torch.save(teacher.state_dict(), args.out / "teacher.pt")
     (args.out / "train.json").write_text(json.dumps(dict(
-        steps=args.steps, seed=args.seed, learning_rate=args.lr, seconds=round(time.time() - start), pair_accuracy=accuracy, pairs=count)))
+        steps=step, seed=args.seed, learning_rate=args.lr, seconds=round(time.time() - start), pair_accuracy=accuracy, pairs=count)))
 
 
 if __name__ == "__main__":
