@@ -107,6 +107,9 @@ func compileAttention(c *NodeCtx) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, err
 	}
+	if k, ok := emptyAttention(p); ok {
+		return k, nil
+	}
 	spec, mask := p.spec, maskPlan{}
 	hasMask, boolMask, maskElems := c.Has(3), false, 0
 	if hasMask {
@@ -150,9 +153,6 @@ func additive(dst []float32, seen []bool) {
 // groupedAttention runs one call per key head when several query heads share it.
 func groupedAttention(f *Frame, scratch []float32, s kernel.AttentionSpec, kvHeads int) {
 	dst, q, k, v := view[float32](f.Out[0]), view[float32](f.In[0]), view[float32](f.In[1]), view[float32](f.In[2])
-	if len(dst) == 0 {
-		return
-	}
 	if kvHeads == s.Heads {
 		kernel.Attention(f.Pool, scratch, dst, q, k, v, s)
 		return

@@ -64,6 +64,9 @@ func inferGroupNorm(c *NodeCtx) error {
 	if c.Node.Opset >= 21 {
 		return inferChannelNorm(c, &groups)
 	}
+	if err := checkSameType(c, 0, 3); err != nil {
+		return err
+	}
 	for i := 1; i < 3; i++ {
 		if int64(c.In[i].Elems()) != groups {
 			return badInput(c, i, "has shape %v, want [%d], one entry per group (opset 18)", c.In[i].Shape, groups)
@@ -126,6 +129,9 @@ func compileFusedGroupNorm(c *NodeCtx) (Kernel, error) {
 
 // groupNormKernel reads scale and bias from inputs 1 and 2; spread widens per-group vectors into scratch.
 func groupNormKernel(c *NodeCtx, s kernel.GroupNormSpec, spread func(v, scratch []float32) []float32) Kernel {
+	if s.N*s.C*s.HW == 0 {
+		return run(func(*Frame) {})
+	}
 	if c.In[0].DType == tensor.F64 {
 		return plainGroupNorm(s, spread != nil)
 	}
@@ -135,9 +141,7 @@ func groupNormKernel(c *NodeCtx, s kernel.GroupNormSpec, spread func(v, scratch 
 		if spread != nil {
 			s.Gamma, s.Beta = spread(s.Gamma, f.Scratch[:s.C]), spread(s.Beta, f.Scratch[s.C:2*s.C])
 		}
-		if len(f.Out[0].Data) > 0 {
-			kernel.GroupNorm(f.Pool, view[float32](f.Out[0]), view[float32](f.In[0]), s)
-		}
+		kernel.GroupNorm(f.Pool, view[float32](f.Out[0]), view[float32](f.In[0]), s)
 		return nil
 	}}
 	if spread != nil {

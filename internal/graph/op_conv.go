@@ -133,6 +133,9 @@ func convSpec(c *NodeCtx) (kernel.ConvSpec, []int, error) {
 	if g < 1 || x[1] != w[1]*g || w[0]%g != 0 || w[0] == 0 || w[1] == 0 {
 		return s, nil, badInput(c, 1, "of shape %v does not fit an input of shape %v in %d groups", w, x, g)
 	}
+	if numElems(x[2:]) == 0 {
+		return s, nil, badInput(c, 0, "of shape %v is an empty picture", x)
+	}
 	win, err := readWindow(c, x[2:], w[2:])
 	if err != nil {
 		return s, nil, err
@@ -223,6 +226,9 @@ func convSource(s kernel.ConvSpec, dt tensor.DType, data []byte) kernel.Source {
 }
 
 func vecConv(c *NodeCtx, s kernel.ConvSpec, act kernel.Act) Kernel {
+	if c.Out[0].Elems() == 0 {
+		return run(func(*Frame) {})
+	}
 	packed := packConv(c, s)
 	hasBias, hasResidual := c.Has(2), c.Has(3)
 	k := Kernel{Scratch: kernel.ConvScratch(max(1, c.Threads), s), Flops: convFlops(s)}
@@ -230,9 +236,6 @@ func vecConv(c *NodeCtx, s kernel.ConvSpec, act kernel.Act) Kernel {
 		k.Absorbed, k.PackedBytes = []int{1}, packed.Bytes()
 	}
 	k.Run = func(f *Frame) error {
-		if len(f.Out[0].Data) == 0 {
-			return nil
-		}
 		w := packed
 		if w == nil {
 			w = kernel.PackConv(convSource(s, tensor.F32, f.In[1].Data), s)

@@ -44,9 +44,8 @@ func parseEinsum(c *NodeCtx) (*einsum, error) {
 			if have, ok := e.size[l]; ok && have != n && have != 1 && n != 1 {
 				return nil, badInput(c, i, "of shape %v contradicts the size %d of another operand in %q", c.In[i].Shape, have, eq)
 			}
-			e.size[l] = max(n, e.size[l])
-			if n == 0 {
-				e.size[l] = 0
+			if have, ok := e.size[l]; !ok || have == 1 { // a size of 1 broadcasts
+				e.size[l] = n
 			}
 		}
 	}
@@ -164,6 +163,9 @@ func compileEinsum(c *NodeCtx) (Kernel, error) {
 	e, err := parseEinsum(c)
 	if err != nil {
 		return Kernel{}, err
+	}
+	if c.Out[0].Elems() == 0 {
+		return run(func(*Frame) {}), nil
 	}
 	if storage(c.In[0].DType) == tensor.F32 {
 		if k, ok := e.asProduct(c); ok {

@@ -111,6 +111,9 @@ func (p *product) packB(c *NodeCtx, i int) *kernel.Packed {
 // kernel returns the float32 kernel; epilogue yields what happens to the product and may use scratch behind the
 // GEMM's own. alpha 0 makes the product vanish, which the vector code expresses by an empty inner dimension.
 func (p *product) kernel(c *NodeCtx, alpha float32, extra int, epilogue func(f *Frame, scratch []float32) kernel.Epilogue) Kernel {
+	if numElems(p.shape) == 0 {
+		return run(func(*Frame) {})
+	}
 	k := p.k
 	if alpha == 0 {
 		k = 0
@@ -125,9 +128,6 @@ func (p *product) kernel(c *NodeCtx, alpha float32, extra int, epilogue func(f *
 		out.Absorbed, out.PackedBytes = []int{1}, packed.Bytes()
 	}
 	out.Run = func(f *Frame) error {
-		if len(f.Out[0].Data) == 0 {
-			return nil
-		}
 		ep := epilogue(f, f.Scratch[own:])
 		ep.Alpha = alpha
 		p.run(f, f.Scratch[:own], k, packed, ep)

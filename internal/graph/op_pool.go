@@ -60,6 +60,9 @@ func inferPool(c *NodeCtx) error {
 	if err != nil {
 		return err
 	}
+	if numElems(c.In[0].Shape) == 0 && numElems(c.In[0].Shape[:2]) > 0 {
+		return badInput(c, 0, "of shape %v has nothing to pool", c.In[0].Shape)
+	}
 	return setOut(c, Type{c.In[0].DType, shape}, Type{tensor.I64, shape})
 }
 

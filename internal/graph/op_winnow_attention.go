@@ -140,6 +140,9 @@ func compileFusedAttention(c *NodeCtx) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, err
 	}
+	if k, ok := emptyAttention(p); ok {
+		return k, nil
+	}
 	spec, own, mask := p.spec, kernel.AttentionScratch(max(1, c.Threads), p.spec), maskPlan{}
 	hasMask := c.Has(3)
 	if hasMask {
@@ -147,9 +150,6 @@ func compileFusedAttention(c *NodeCtx) (Kernel, error) {
 		spec.MaskStride = mask.strides
 	}
 	return Kernel{Scratch: own + mask.size, Flops: attentionFlops(spec), Run: func(f *Frame) error {
-		if len(f.Out[0].Data) == 0 {
-			return nil
-		}
 		s := spec
 		if hasMask {
 			s.Mask = mask.values(view[float32](f.In[3]), f.Scratch[own:])
@@ -158,6 +158,14 @@ func compileFusedAttention(c *NodeCtx) (Kernel, error) {
 			view[float32](f.In[2]), s)
 		return nil
 	}}, nil
+}
+
+// emptyAttention serves attention without a result, without keys or without channels to compare: zeros.
+func emptyAttention(p *attentionPlan) (k Kernel, ok bool) {
+	if numElems(p.shape) > 0 && p.spec.Sk > 0 && p.spec.D > 0 {
+		return k, false
+	}
+	return run(func(f *Frame) { clear(f.Out[0].Data) }), true
 }
 
 func attentionFlops(s kernel.AttentionSpec) float64 {
