@@ -16,8 +16,6 @@ var layer = map[string]int{
 	"winnow/internal/tensor":     0,
 	"winnow/internal/mmap":       0,
 	"winnow/internal/atomicfile": 0,
-	"winnow/internal/mmap":       0,
-	"winnow/internal/atomicfile": 0,
 
 	"winnow/internal/kernel":    1,
 	"winnow/internal/rng":       1,
