@@ -70,13 +70,47 @@ func TestIfIsInlined(t *testing.T) {
 			t.Errorf("n=%d: got %g, want %g", n, got, want)
 		}
 	}
-	b := NewBuilder("if").Source("m.onnx")
+}
+
+func TestIfOverContents(t *testing.T) {
+	b := NewBuilder("if")
 	x := b.Input("x", tensor.F32, 2)
-	b.Output("y", branches(b, b.Op("Greater", b.Op("ReduceMax", x), b.Const(f32(0))), x))
-	_, err := Compile(buildGraph(t, b), map[string]Type{"x": {tensor.F32, []int{2}}}, nil)
+	b.Output("y", branches(b, b.Op("Greater", b.OpA("ReduceMax", map[string]Attr{"keepdims": IntAttr(1)}, x), b.Const(f32(0))), x))
+	g := buildGraph(t, b)
+	for _, v := range []float32{1.5, -1.5} {
+		out, _ := runBoth(t, g, map[string]tensor.Tensor{"x": tensor.FromF32([]float32{v, -3}, 2)}, 1e-6)
+		want := []float64{-float64(v), 3}
+		if v > 0 {
+			want = []float64{math.Exp(float64(v)), math.Exp(-3)}
+		}
+		for i, w := range want {
+			if got := float64(out["y"].F32()[i]); math.Abs(got-w) > 1e-6*math.Abs(w) {
+				t.Errorf("x = %g: y[%d] = %g, want %g", v, i, got, w)
+			}
+		}
+	}
+	// Sides of different shapes cannot be selected from.
+	side := func(op string) *Graph {
+		s := NewBuilder(op)
+		inner := s.value(Value{Name: "x"})
+		s.Output("r", s.OpA(op, map[string]Attr{"axes": IntsAttr(0)}, inner))
+		g, _ := s.Build()
+		return g
+	}
+	b = NewBuilder("if").Opset("", 12).Source("m.onnx")
+	x = b.Input("x", tensor.F32, 1)
+	attrs := map[string]Attr{"then_branch": GraphAttr(side("Unsqueeze")), "else_branch": GraphAttr(side("Squeeze"))}
+	b.Output("y", b.OpA("If", attrs, b.Op("Greater", x, b.Const(f32(0)))))
+	g = buildGraph(t, b)
+	for i := range g.Nodes {
+		if s := g.Nodes[i].Attrs["then_branch"]; s.Kind == AttrGraph {
+			s.G.Nodes[0].Opset, g.Nodes[i].Attrs["else_branch"].G.Nodes[0].Opset = 12, 12
+		}
+	}
+	_, err := Compile(g, map[string]Type{"x": {tensor.F32, []int{1}}}, nil)
 	var u *UnsupportedError
 	if !errors.As(err, &u) || u.Op != "If" || !strings.HasPrefix(err.Error(), "m.onnx: ") {
-		t.Errorf("condition over contents: %v", err)
+		t.Errorf("branches of different shapes: %v", err)
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 // its operands, an additive mask or a Where with a very negative number, and three or four dimensions.
 func fuseAttention(p *ir) int {
 	return p.each(func(n *irNode) bool {
+		if n.is("Attention") {
+			return p.standardAttention(n)
+		}
 		if !n.is("MatMul") {
 			return false
 		}
@@ -262,4 +265,32 @@ func (p *ir) transposeLast(at *irNode, id ValueID) (ValueID, bool) {
 		return src, true
 	}
 	return p.insertBefore(at, spec{op: "Transpose", attrs: map[string]Attr{"perm": IntsAttr(perm...)}, inputs: []ValueID{src}})
+}
+
+// standardAttention turns the operator of opset 23 into ours where it uses nothing beyond ours.
+func (p *ir) standardAttention(n *irNode) bool {
+	if len(n.Outputs) != 1 || n.in(4) != None || n.in(5) != None || n.in(6) != None || n.attrFloat("softcap", 0) != 0 {
+		return false
+	}
+	q, k, v := p.shape(n.Inputs[0]), p.shape(n.Inputs[1]), p.shape(n.Inputs[2])
+	layout, heads := layoutBHSD, 0
+	switch {
+	case len(q) == 4 && len(k) == 4 && len(v) == 4 && q[1] == k[1] && q[1] == v[1]:
+		heads = q[1]
+	case len(q) == 3 && n.attrInt("q_num_heads", 0) == n.attrInt("kv_num_heads", -1):
+		layout, heads = layoutBSHD, n.attrInt("q_num_heads", 0)
+	}
+	mask := n.in(3)
+	if heads <= 0 || mask != None && p.val(mask).typ.Storage() != tensor.F32 || n.attrInt("is_causal", 0) != 0 && mask != None {
+		return false
+	}
+	l := StringAttr(layout)
+	attrs := map[string]Attr{
+		"num_heads": IntAttr(heads), "causal": IntAttr(n.attrInt("is_causal", 0)),
+		"q_layout": l, "k_layout": l, "v_layout": l, "o_layout": l,
+	}
+	if a, ok := n.Attrs["scale"]; ok && a.Kind == AttrFloat {
+		attrs["scale"] = a
+	}
+	return p.replace(n, spec{op: "winnow.Attention", attrs: attrs, inputs: []ValueID{n.Inputs[0], n.Inputs[1], n.Inputs[2], mask}})
 }

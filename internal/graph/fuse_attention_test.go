@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"winnow/internal/tensor"
@@ -140,4 +141,47 @@ func TestFuseAttentionRefuses(t *testing.T) {
 			wantFused(t, s, "attention", 0)
 		})
 	}
+}
+
+func TestStandardAttention(t *testing.T) {
+	b := NewBuilder("attention23").Opset("", 23)
+	x := b.Input("x", tensor.F32, 2, 6, 24)
+	attrs := map[string]Attr{"q_num_heads": IntAttr(3), "kv_num_heads": IntAttr(3)}
+	b.Output("y", b.OpA("Attention", attrs, x, x, x))
+	in := map[string]tensor.Tensor{"x": randn(1, 2, 6, 24)}
+	got, s := runWith(t, buildGraph(t, b), in, Options{Paranoid: true})
+	wantFused(t, s, "attention", 1)
+	want := referenceAttention(in["x"].F32(), 2, 6, 3, 8)
+	compareTensors(t, "y", got["y"], tensor.FromF32(want, 2, 6, 24), 1e-5)
+}
+
+// referenceAttention is self-attention of [b,s,h·d] in float64.
+func referenceAttention(x []float32, b, s, h, d int) []float32 {
+	out := make([]float32, len(x))
+	at := func(n, t, head, c int) float64 { return float64(x[(n*s+t)*h*d+head*d+c]) }
+	for n := range b {
+		for head := range h {
+			for i := range s {
+				p := make([]float64, s)
+				for j := range p {
+					for c := range d {
+						p[j] += at(n, i, head, c) * at(n, j, head, c) / math.Sqrt(float64(d))
+					}
+				}
+				top, sum := slices.Max(p), 0.0
+				for j := range p {
+					p[j] = math.Exp(p[j] - top)
+					sum += p[j]
+				}
+				for c := range d {
+					v := 0.0
+					for j := range p {
+						v += p[j] / sum * at(n, j, head, c)
+					}
+					out[(n*s+i)*h*d+head*d+c] = float32(v)
+				}
+			}
+		}
+	}
+	return out
 }

@@ -177,45 +177,104 @@ func (s *specializer) define(sc *scope, n *Node, i int, v ValueID) error {
 	return nil
 }
 
-// branch inlines the taken side of an If whose condition is known.
+// branch inlines the taken side of an If whose condition is known. A condition over contents is compiled as both sides
+// and a selection, which is what the model means as long as the two sides yield equal types: operators have no effects.
 func (s *specializer) branch(sc *scope, n *Node, m *irNode) error {
 	c := s.context(m)
 	if len(m.Inputs) != 1 || m.Inputs[0] == None {
 		return c.ShapeErrorf(-1, "If needs exactly one condition")
 	}
+	if t := c.In[0].Type; t.DType != tensor.Bool || t.Elems() != 1 {
+		return c.ShapeErrorf(0, "the condition is %v, one bool is required", t)
+	}
 	cond := c.In[0].Const
 	if cond == nil {
-		return c.Refuse("", "the condition depends on the contents of an input; only conditions over shapes and constants "+
-			"can be compiled")
+		return s.bothSides(sc, n, c, m.Inputs[0])
 	}
-	if cond.DType != tensor.Bool || cond.Elems() != 1 {
-		return c.ShapeErrorf(0, "the condition is %v, one bool is required", cond)
-	}
-	name := "else_branch"
+	side := "else_branch"
 	if cond.Data[0] != 0 {
-		name = "then_branch"
+		side = "then_branch"
 	}
-	a := n.Attrs[name]
-	if a.Kind != AttrGraph || a.G == nil {
-		return c.Refuse(name, "the subgraph is missing")
-	}
-	if len(a.G.Outputs) != len(n.Outputs) {
-		return c.ShapeErrorf(-1, "%s has %d outputs, the node has %d", name, len(a.G.Outputs), len(n.Outputs))
-	}
-	inner := newScope(a.G, sc)
-	if err := s.walk(inner); err != nil {
+	ids, err := s.inline(sc, n, c, side)
+	if err != nil {
 		return err
 	}
-	for i, id := range a.G.Outputs {
-		v, err := s.resolve(inner, id)
-		if err != nil {
-			return err
-		}
-		if err := s.define(sc, n, i, v); err != nil {
+	for i, id := range ids {
+		if err := s.define(sc, n, i, id); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// bothSides compiles an If over contents: y = Where(cond, then, else).
+func (s *specializer) bothSides(sc *scope, n *Node, c *NodeCtx, cond ValueID) error {
+	yes, err := s.inline(sc, n, c, "then_branch")
+	if err != nil {
+		return err
+	}
+	no, err := s.inline(sc, n, c, "else_branch")
+	if err != nil {
+		return err
+	}
+	flat := s.constInts("shape", []int{})
+	if cond, err = s.emit(n, spec{op: "Reshape", inputs: []ValueID{cond, flat}}); err != nil {
+		return err
+	}
+	for i := range yes {
+		a, b := s.vals[yes[i]].typ, s.vals[no[i]].typ
+		if !a.Equal(b) {
+			return c.Refuse("", fmt.Sprintf("the condition depends on the contents of an input and the branches yield "+
+				"different types, %v and %v", a, b))
+		}
+		id, err := s.emit(n, spec{op: "Where", inputs: []ValueID{cond, yes[i], no[i]}})
+		if err != nil {
+			return err
+		}
+		if err := s.define(sc, n, i, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emit appends a node with one output that stands for part of a source node.
+func (s *specializer) emit(like *Node, sp spec) (ValueID, error) {
+	m, err := s.node(&irNode{Node: *like}, sp)
+	if err != nil {
+		return None, err
+	}
+	m.Outputs = []ValueID{None}
+	types, err := s.infer(m)
+	if err != nil {
+		return None, err
+	}
+	m.Outputs[0] = s.addValue(irValue{typ: types[0], def: m, input: -1})
+	s.nodes = append(s.nodes, m)
+	return m.Outputs[0], nil
+}
+
+// inline walks one side of an If and returns the ir values of its outputs.
+func (s *specializer) inline(sc *scope, n *Node, c *NodeCtx, side string) ([]ValueID, error) {
+	a := n.Attrs[side]
+	if a.Kind != AttrGraph || a.G == nil {
+		return nil, c.Refuse(side, "the subgraph is missing")
+	}
+	if len(a.G.Outputs) != len(n.Outputs) {
+		return nil, c.ShapeErrorf(-1, "%s has %d outputs, the node has %d", side, len(a.G.Outputs), len(n.Outputs))
+	}
+	inner := newScope(a.G, sc)
+	if err := s.walk(inner); err != nil {
+		return nil, err
+	}
+	ids := make([]ValueID, len(n.Outputs))
+	for i, id := range a.G.Outputs {
+		var err error
+		if ids[i], err = s.resolve(inner, id); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }
 
 // add infers a node and folds, merges or appends it.

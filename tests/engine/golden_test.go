@@ -3,9 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"io/fs"
 	"math"
 	"os"
@@ -16,6 +14,7 @@ import (
 
 	"winnow/internal/graph"
 	"winnow/internal/onnx"
+	"winnow/internal/safetensors"
 	"winnow/internal/tensor"
 )
 
@@ -28,35 +27,17 @@ type golden struct {
 	in, out         map[string]tensor.Tensor
 }
 
-// readGolden decodes a safetensors file written by tests/oracle/engine.py.
+// readGolden reads a file written by a script of tests/oracle: tensors "in.<input>" and "out.<output>".
 func readGolden(t *testing.T, path string) golden {
 	t.Helper()
-	data, err := os.ReadFile(path)
+	f, err := safetensors.Read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := binary.LittleEndian.Uint64(data)
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(data[8:8+n], &header); err != nil {
-		t.Fatal(err)
-	}
-	var meta struct{ Network, SHA256 string }
-	if err := json.Unmarshal(header["__metadata__"], &meta); err != nil {
-		t.Fatal(err)
-	}
-	delete(header, "__metadata__")
-	g := golden{meta.Network, meta.SHA256, map[string]tensor.Tensor{}, map[string]tensor.Tensor{}}
-	types := map[string]tensor.DType{"F32": tensor.F32, "I64": tensor.I64, "F16": tensor.F16}
-	for name, raw := range header {
-		var e struct {
-			DType   string `json:"dtype"`
-			Shape   []int
-			Offsets [2]int `json:"data_offsets"`
-		}
-		if err := json.Unmarshal(raw, &e); err != nil {
-			t.Fatal(err)
-		}
-		x := tensor.Tensor{DType: types[e.DType], Shape: e.Shape, Data: data[8+int(n):][e.Offsets[0]:e.Offsets[1]]}
+	t.Cleanup(func() { f.Close() })
+	g := golden{f.Metadata["network"], f.Metadata["sha256"], map[string]tensor.Tensor{}, map[string]tensor.Tensor{}}
+	for _, name := range f.Names() {
+		x, _ := f.Tensor(name)
 		if rest, ok := strings.CutPrefix(name, "in."); ok {
 			g.in[rest] = x
 		} else {
@@ -105,13 +86,13 @@ func TestNetworksEqualONNXRuntime(t *testing.T) {
 			for name, opt := range map[string]graph.Options{
 				"optimised": {Paranoid: true, Threads: 2}, "serial": {Threads: 1}, "plain": {NoFusion: true, NoReuse: true, Threads: 2},
 			} {
-				t.Run(name, func(t *testing.T) { compareNetwork(t, m.Graph, g, opt) })
+				t.Run(name, func(t *testing.T) { compareNetwork(t, m.Graph, g, opt, 1e-4) })
 			}
 		})
 	}
 }
 
-func compareNetwork(t *testing.T, g *graph.Graph, want golden, opt graph.Options) {
+func compareNetwork(t *testing.T, g *graph.Graph, want golden, opt graph.Options, tol float64) {
 	types := map[string]graph.Type{}
 	for name, x := range want.in {
 		types[name] = graph.Type{DType: x.DType, Shape: x.Shape}
@@ -129,7 +110,7 @@ func compareNetwork(t *testing.T, g *graph.Graph, want golden, opt graph.Options
 	t.Logf("%d nodes, %d after folding, %d steps, arena %d KiB, %.3f GFLOP, %v",
 		s.FileNodes, s.FoldedNodes, s.Steps, s.ArenaBytes>>10, s.Flops/1e9, s.Fused)
 	for name, w := range want.out {
-		relative(t, name, got[name], w, 1e-4)
+		relative(t, name, got[name], w, tol)
 	}
 }
 
