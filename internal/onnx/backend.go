@@ -96,7 +96,7 @@ func (h *hollow) decode() (ops []operation, err error) {
 		}
 	}()
 	b := newBackend()
-	if err := onnxgo.NewModel(b).UnmarshalBinary(h.bytes); err != nil {
+	if err := unmarshal(b, h.bytes); err != nil {
 		return nil, fmt.Errorf("onnx-go: %w", err)
 	}
 	if len(b.ops) != len(h.nodes) {
@@ -109,6 +109,8 @@ func (h *hollow) decode() (ops []operation, err error) {
 	}
 	return b.ops, nil
 }
+
+func unmarshal(b onnxgo.Backend, data []byte) error { return onnxgo.NewModel(b).UnmarshalBinary(data) }
 
 // agree checks onnx-go's view of node i against the scan, and takes out the input that onnx-go invents for a node without.
 func (h *hollow) agree(i int, o *operation) error {

@@ -168,9 +168,6 @@ func (b *builder) node(n *protoNode, o *operation, h *hollow, s *scope) error {
 		Name: n.name, Op: o.op, Domain: n.domain, Opset: n.opset, Scope: n.scope, Index: n.index,
 		Attrs: make(map[string]graph.Attr, len(n.attrs)),
 	}
-	if n.op == "" {
-		return b.fail(n.at, n.label(), cureTruncated, "a node without an operator")
-	}
 	for i, name := range o.inputs {
 		id, ok := s.resolve(name)
 		if !ok && name != "" {

@@ -31,7 +31,7 @@ func (m *Model) CheckFinite() error {
 		return nil
 	}
 	w := m.weights[tasks[first].weight]
-	return nonFiniteError(m.File, w)
+	return nonFiniteError(m.File, w, tasks[first].off/w.tensor.DType.Size())
 }
 
 // finiteChunk is the bytes that a worker checks at a time: a multiple of every element size.
@@ -122,8 +122,9 @@ func at(t tensor.Tensor, i int) float64 {
 	return t.F64()[i]
 }
 
-func nonFiniteError(file string, w weight) error {
-	for i := range w.tensor.Elems() {
+// nonFiniteError describes the first bad element of w at or after from.
+func nonFiniteError(file string, w weight, from int) error {
+	for i := from; i < w.tensor.Elems(); i++ {
 		if v := at(*w.tensor, i); math.IsNaN(v) || math.IsInf(v, 0) {
 			what := fmt.Sprintf("element %d of %d (%v) is %v", i, w.tensor.Elems(), w.tensor, v)
 			if w.external != "" {

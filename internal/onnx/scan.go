@@ -9,7 +9,7 @@ import (
 // Limits of the structure, far above what real models need (an SDXL U-Net has some 10,000 nodes). They bound what a
 // small hostile file can make the reader allocate.
 const (
-	maxNodes = 1 << 20 // nodes of a model, subgraphs and inlined functions included
+	maxNodes = 1 << 18 // nodes of a model, subgraphs and inlined functions included
 	maxDepth = 32      // nesting of subgraphs and of function calls
 
 	maxExpansion = 1 << 27 // bytes spent on copies of function bodies; an inlined node takes about a thousand
@@ -156,7 +156,7 @@ func (s *scanner) node(f field, into *[]*protoNode, depth int) error {
 	n := &protoNode{index: len(*into), at: f.at}
 	*into = append(*into, n)
 	return f.sub(func(p span) error {
-		meta := map[string]string{}
+		var meta map[string]string
 		err := s.each(p, "NodeProto", func(f field) error {
 			switch f.num {
 			case 1:
@@ -174,10 +174,16 @@ func (s *scanner) node(f field, into *[]*protoNode, depth int) error {
 			case 8:
 				return f.str(&n.overload)
 			case 9:
+				if meta == nil {
+					meta = map[string]string{}
+				}
 				return s.entry(f, meta)
 			}
 			return nil
 		})
+		if err == nil && (n.op == "" || len(n.outputs) == 0) {
+			err = s.bad(f.at, "%s lacks its operator or its outputs", n.label())
+		}
 		n.domain = canonical(n.domain)
 		n.scope = moduleOf(meta["pkg.torch.onnx.name_scopes"])
 		return err

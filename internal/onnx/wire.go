@@ -11,8 +11,6 @@ import (
 // span is a range of bytes of the scanned file.
 type span struct{ lo, hi int }
 
-func (s span) len() int { return s.hi - s.lo }
-
 // source is the file under the scan.
 type source struct {
 	name string
