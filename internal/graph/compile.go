@@ -28,7 +28,9 @@ func Compile(g *Graph, inputs map[string]Type, opt *Options) (*Program, error) {
 	if err := prog.compileSteps(); err != nil {
 		return nil, err
 	}
-	prog.plan()
+	if err := prog.plan(); err != nil {
+		return nil, err
+	}
 	if prog.pool = o.Pool; prog.pool == nil {
 		prog.pool, prog.ownPool = kernel.NewPool(o.Threads), true
 	}

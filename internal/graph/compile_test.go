@@ -330,3 +330,58 @@ func TestPackedWeightsAreSharedAndReleased(t *testing.T) {
 		t.Errorf("the weight was released %d times, want once for each program", released)
 	}
 }
+
+func TestMemoryLimits(t *testing.T) {
+	b := NewBuilder("huge").Source("h.onnx")
+	x := b.Input("x", tensor.F32, 1)
+	b.Output("y", b.Op("Mul", x, b.Op("ConstantOfShape", b.Const(i64s(1<<17, 1<<16)))))
+	_, err := Compile(buildGraph(t, b), map[string]Type{"x": {tensor.F32, []int{1}}}, nil)
+	if err == nil || !strings.Contains(err.Error(), "GiB") {
+		t.Errorf("constant of 32 GiB: %v", err)
+	}
+	b = NewBuilder("arena").Source("a.onnx")
+	x = b.Input("x", tensor.F32, -1, 64)
+	b.Output("y", b.Op("Exp", b.Op("MatMul", x, b.OpA("Transpose", map[string]Attr{"perm": IntsAttr(1, 0)}, x))))
+	g := buildGraph(t, b)
+	in := map[string]Type{"x": {tensor.F32, []int{64, 64}}}
+	if _, err = Compile(g, in, &Options{MaxArena: 1 << 10}); err == nil || !strings.Contains(err.Error(), "a.onnx: the intermediate values need") {
+		t.Errorf("arena above the limit: %v", err)
+	}
+	if _, err = Compile(g, in, &Options{MaxArena: 1 << 20}); err != nil {
+		t.Errorf("arena below the limit: %v", err)
+	}
+}
+
+func TestPanicsOfOperatorsBecomeErrors(t *testing.T) {
+	for _, where := range []string{"infer", "compile", "run"} {
+		name := "Panics_" + where
+		Register(Operator{
+			Name: name, Domain: "test", Since: 1,
+			Infer: func(c *NodeCtx) error {
+				if where == "infer" {
+					panic("here")
+				}
+				c.Out = []Type{c.In[0].Type}
+				return nil
+			},
+			Compile: func(c *NodeCtx) (Kernel, error) {
+				if where == "compile" {
+					panic("here")
+				}
+				return Kernel{Run: func(*Frame) error { panic("here") }}, nil
+			},
+		})
+		t.Cleanup(func() { delete(registry, opKey{"test", name}) }) // other tests walk the table
+		b := NewBuilder("panics").Source("p.onnx").Opset("test", 1)
+		b.Output("y", b.Op("test."+name, b.Input("x", tensor.F32, 1)))
+		p, err := Compile(buildGraph(t, b), map[string]Type{"x": {tensor.F32, []int{1}}}, &Options{Threads: 1})
+		if err == nil {
+			_, err = p.Run(context.Background(), map[string]tensor.Tensor{"x": randn(1, 1)})
+			p.Close()
+		}
+		var run *RunError
+		if !errors.As(err, &run) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", where, err)
+		}
+	}
+}

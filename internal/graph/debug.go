@@ -52,8 +52,10 @@ func (g *Program) checkGuards(s int) error {
 		}
 		guard := g.guard(b)
 		if len(bytes.Trim(guard, string([]byte{guardByte}))) > 0 {
-			return &RunError{Source: g.ir.src.Source, Node: st.node.Label(),
-				Err: fmt.Errorf("internal fault: the kernel wrote beyond a block of %d bytes", g.buffers[b].used)}
+			return &RunError{
+				Source: g.ir.src.Source, Node: st.node.Label(),
+				Err: fmt.Errorf("internal fault: the kernel wrote beyond a block of %d bytes", g.buffers[b].used),
+			}
 		}
 	}
 	for _, b := range touched {

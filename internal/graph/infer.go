@@ -43,6 +43,9 @@ func (p *ir) recoverInto(n *irNode, err *error) {
 	}
 }
 
+// maxFolded bounds the size of a constant that the compiler computes, so that a hostile file cannot fill the memory.
+const maxFolded = 4 << 30
+
 // fold evaluates a node whose inputs are all known and returns its outputs.
 func (p *ir) fold(n *irNode, types []Type) (out []tensor.Tensor, err error) {
 	c := p.context(n)
@@ -61,7 +64,10 @@ func (p *ir) fold(n *irNode, types []Type) (out []tensor.Tensor, err error) {
 			f.In[i] = tensor.Tensor{DType: in.Storage(), Shape: in.Shape}
 		}
 	}
-	for _, t := range types {
+	for i, t := range types {
+		if t.Bytes() > maxFolded {
+			return nil, c.ShapeErrorf(-1, "output %d, %v, is a constant of %.1f GiB, more than any network needs", i, t, gib(t.Bytes()))
+		}
 		f.Out = append(f.Out, tensor.New(t.Storage(), t.Shape...))
 	}
 	if err := k.Run(f); err != nil {

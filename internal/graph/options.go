@@ -20,6 +20,8 @@ type Options struct {
 	// Release is told the bytes of every initializer that no kernel reads any more because all its readers packed it, so
 	// that the owner of a file mapping can give the pages back. The bytes must stay readable.
 	Release func(data []byte)
+	// MaxArena is the largest memory for intermediate values, in bytes, that Compile accepts; 0 means 64 GiB.
+	MaxArena int
 	// CheckNaN makes Run fail at the first node that yields a NaN.
 	CheckNaN bool
 	// NoFusion and NoReuse switch rewrites and the sharing of memory off, to find faults.
@@ -48,6 +50,9 @@ func (o *Options) complete() *Options {
 	var c Options
 	if o != nil {
 		c = *o
+	}
+	if c.MaxArena == 0 {
+		c.MaxArena = 64 << 30
 	}
 	if c.Packs == nil {
 		c.Packs = &Packs{}

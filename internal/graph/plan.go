@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"fmt"
 	"slices"
 
 	"winnow/internal/tensor"
@@ -34,7 +35,7 @@ type planner struct {
 }
 
 // plan decides where every value lies.
-func (g *Program) plan() {
+func (g *Program) plan() error {
 	pl := &planner{Program: g}
 	pl.init()
 	pl.joinViews()
@@ -44,8 +45,15 @@ func (g *Program) plan() {
 	}
 	pl.allocate()
 	g.stats.ArenaBytes = place(g.buffers, g.opt.NoReuse)
+	if g.stats.ArenaBytes > g.opt.MaxArena {
+		return &ShapeError{Source: g.ir.src.Source, Why: fmt.Sprintf("the intermediate values need %.1f GiB, the limit is "+
+			"%.1f GiB; a smaller batch or smaller pictures need less", gib(g.stats.ArenaBytes), gib(g.opt.MaxArena))}
+	}
 	pl.bindBlocks()
+	return nil
 }
+
+func gib(n int) float64 { return float64(n) / (1 << 30) }
 
 func (pl *planner) init() {
 	n := len(pl.ir.vals)

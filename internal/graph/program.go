@@ -138,7 +138,7 @@ func (g *Program) runStep(s int) error {
 	if g.prof.on {
 		begin = time.Now()
 	}
-	if err := st.kernel.Run(&st.frame); err != nil {
+	if err := g.call(st); err != nil {
 		return &RunError{Source: g.ir.src.Source, Node: st.node.Label(), Err: err}
 	}
 	if g.prof.on {
@@ -153,6 +153,19 @@ func (g *Program) runStep(s int) error {
 		return g.checkNaN(st)
 	}
 	return nil
+}
+
+// call runs a kernel. A panic there is a defect of ours; it ends the run with an error that names the node instead of the
+// user's process, except under Options.Paranoid, where the stack is wanted.
+func (g *Program) call(st *step) (err error) {
+	if !g.opt.Paranoid {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("internal fault: %v", r)
+			}
+		}()
+	}
+	return st.kernel.Run(&st.frame)
 }
 
 // empty reports whether all outputs have zero elements, so that there is nothing to compute.

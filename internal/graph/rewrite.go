@@ -90,16 +90,6 @@ func (p *ir) insertBefore(at *irNode, s spec) (ValueID, bool) {
 	return out, true
 }
 
-// setInput changes one input of a node.
-func (p *ir) setInput(n *irNode, i int, to ValueID) {
-	old := n.Inputs[i]
-	n.Inputs = slices.Clone(n.Inputs)
-	n.Inputs[i] = to
-	p.use([]ValueID{to}, 1)
-	p.use([]ValueID{old}, -1)
-	p.collect([]ValueID{old})
-}
-
 // alias makes every reader of a node's first output read another value instead and removes the node.
 func (p *ir) alias(n *irNode, to ValueID) {
 	from := n.Outputs[0]
@@ -132,17 +122,4 @@ func withAttr(attrs map[string]Attr, name string, a Attr) map[string]Attr {
 	}
 	out[name] = a
 	return out
-}
-
-// otherInput returns the input of a two-input node that is not id; ok is false if id is neither or both.
-func otherInput(n *irNode, id ValueID) (ValueID, bool) {
-	switch {
-	case len(n.Inputs) != 2 || n.Inputs[0] == n.Inputs[1]:
-		return None, false
-	case n.Inputs[0] == id:
-		return n.Inputs[1], true
-	case n.Inputs[1] == id:
-		return n.Inputs[0], true
-	}
-	return None, false
 }
