@@ -121,8 +121,10 @@ func Conv2D(p *Pool, scratch, dst, src []float32, w *PackedConv, s ConvSpec, ep 
 	}
 	scratch = aligned(scratch, ConvScratch(p.Threads(), s)-alignSlack)
 	m := s.Cout / s.Groups
+	_, nr := w.level.geometry()
+	table := newConvTable(p, nr, s)
 	for i, packed := range w.groups {
-		cols := newConvGroup(w.level, s, src, i)
+		cols := &convGroup{table, w.level, src, i * (s.Cin / s.Groups)}
 		r := gemmRun{gemmPlan: planConv(w.level, p.Threads(), s), cols: cols}
 		packed.check(w.level, true, m, r.k)
 		g := GemmArgs{M: m, N: r.n, K: r.k, PA: packed, C: dst[i*m*pixels:], LDC: pixels, Ep: ep.rows(i*m, pixels)}

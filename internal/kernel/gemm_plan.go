@@ -5,9 +5,9 @@ package kernel
 // and the blocks of A and B together in half of the second level. DESIGN.md has the
 // measurements.
 const (
-	kBlock     = 384
-	rowBlock   = 288     // rows of A that meet a panel of B before the next one
-	colBlock   = 256     // columns of B packed together
+	kBlock     = 256
+	rowBlock   = 192     // rows of A that meet a panel of B before the next one
+	colBlock   = 512     // columns of B packed together
 	narrowest  = 128     // columns below which a block of B costs too many passes over A
 	wholeA     = 384_000 // numbers of A that a task packs over the whole of K
 	wholeB     = 1 << 21 // numbers of B up to which all of it may be packed before the product
@@ -67,13 +67,9 @@ func (g *gemmPlan) planRows(want int, packedA bool) {
 // planColumns cuts C for a B that tasks pack themselves: all rows and few columns a
 // task, rows are cut only when there are too few columns.
 func (g *gemmPlan) planColumns(want int, packedA bool) {
-	block := colBlock
-	if !packedA {
-		block = 2 * colBlock // every task packs A anew
-	}
 	all := g.allPanels()
 	fair := max(ceilDiv(all, want), narrowest/g.nr)
-	g.panels = evenly(all, min(block/g.nr, fair), 1)
+	g.panels = evenly(all, min(colBlock/g.nr, fair), 1)
 	g.rows = evenly(g.m, max(2*g.mr, ceilDiv(g.m, ceilDiv(want, g.panelTasks()))), g.mr)
 	g.bSize = g.panels * g.nr * min(g.k, g.kBlock)
 	if !packedA {

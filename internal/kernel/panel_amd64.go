@@ -84,9 +84,9 @@ func (l level) copyRows(dst []float32, dstStride int, src []float32, srcStride, 
 
 // convPanel is convPanelRef, by vectors where the level has them. Set bits stand for
 // columns inside the picture, so masked loads stay inside src.
-func (l level) convPanel(dst, src []float32, base, chans, chanStride int, offs []int32, bits []uint32, cc *convColumns, nr int) {
+func (l level) convPanel(dst, src []float32, base, chans, chanStride int, offs []int32, cc *convColumns, nr int) {
 	if l != levelAVX512 || chans == 0 {
-		convPanelRef(dst, src, base, chans, chanStride, offs, bits, cc, nr)
+		convPanelRef(dst, src, base, chans, chanStride, offs, cc, nr)
 		return
 	}
 	_ = dst[chans*len(offs)*nr-1]
@@ -95,7 +95,7 @@ func (l level) convPanel(dst, src []float32, base, chans, chanStride int, offs [
 	if cc.runs {
 		f = convRunsAVX512
 	}
-	f(&dst[0], &src[base], chans, chanStride, len(offs), &offs[0], &bits[0], &cc.idx[0])
+	f(&dst[0], &src[base], chans, chanStride, len(offs), &offs[0], &cc.bits[0], &cc.idx[0])
 }
 
 // softmaxTile is softmaxTileRef, by vectors where the level has them.

@@ -14,8 +14,8 @@ func (l level) copyRows(dst []float32, dstStride int, src []float32, srcStride, 
 	copyRowsRef(dst, dstStride, src, srcStride, rows, n, width)
 }
 
-func (l level) convPanel(dst, src []float32, base, chans, chanStride int, offs []int32, bits []uint32, cc *convColumns, nr int) {
-	convPanelRef(dst, src, base, chans, chanStride, offs, bits, cc, nr)
+func (l level) convPanel(dst, src []float32, base, chans, chanStride int, offs []int32, cc *convColumns, nr int) {
+	convPanelRef(dst, src, base, chans, chanStride, offs, cc, nr)
 }
 
 func (l level) softmaxTile(s []float32, rows, nr int, top, sum, shrink []float32) {
