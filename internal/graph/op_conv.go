@@ -214,7 +214,9 @@ func packConv(c *NodeCtx, s kernel.ConvSpec) *kernel.PackedConv {
 	if t == nil || storage(t.DType) != tensor.F32 {
 		return nil
 	}
-	kind := fmt.Sprintf("conv/%v/%v", s, t.DType)
+	layout := s // packing does not depend on the picture: programs for other sizes share it
+	layout.N, layout.H, layout.W, layout.PadT, layout.PadL, layout.PadB, layout.PadR = 0, 0, 0, 0, 0, 0, 0
+	kind := fmt.Sprintf("conv/%v/%v", layout, t.DType)
 	return c.Packed(1, kind, func() (any, int) {
 		w := kernel.PackConv(convSource(s, t.DType, t.Data), s)
 		return w, w.Bytes()

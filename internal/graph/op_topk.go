@@ -90,6 +90,9 @@ func topKKernel[T number](c *NodeCtx) (Kernel, error) {
 		sign = 1
 	}
 	hasIndex := len(c.Out) > 1
+	if k == 0 {
+		return run(func(*Frame) {}), nil
+	}
 	return run(func(f *Frame) {
 		dst, src := view[T](f.Out[0]), view[T](f.In[0])
 		order := make([]int, n)
