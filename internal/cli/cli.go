@@ -118,6 +118,7 @@ func subcommandOnly(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	c.SuggestionsMinimumDistance = 2 // letters that may differ; cobra sets it only on its own path
 	message := fmt.Sprintf("there is no command %q", c.CommandPath()+" "+args[0])
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		message += fmt.Sprintf("; did you mean %q?", c.CommandPath()+" "+near[0])

@@ -13,20 +13,20 @@ import (
 
 // generateOptions is the command line of generate.
 type generateOptions struct {
-	prompts                    []string
-	model, negative            string
-	scheduler, sigmas          string
-	steps, height, width       int
-	guidance, rescale, eta     float64
-	seed                       uint64
-	count, batch, threads      int
-	output, html               string
-	latents, saveLatents       string
-	embeds                     string
-	truncate, rank, noRank     bool
-	reward, rewardModel        string
-	config, saveConfig         string
-	changed                    func(flag string) bool
+	prompts                []string
+	model, negative        string
+	scheduler, sigmas      string
+	steps, height, width   int
+	guidance, rescale, eta float64
+	seed                   uint64
+	count, batch, threads  int
+	output, html           string
+	latents, saveLatents   string
+	embeds                 string
+	truncate, rank, noRank bool
+	reward, rewardModel    string
+	config, saveConfig     string
+	changed                func(flag string) bool
 }
 
 func (a *app) generateCommand() *cobra.Command {

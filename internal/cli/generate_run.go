@@ -68,15 +68,21 @@ func (g *generation) prepare(ctx context.Context) error {
 	if err := g.pipe.Check(ctx, g.req); err != nil {
 		return err
 	}
-	if err := g.openReward(ctx, d.Reward); err != nil {
+	fitting := d.Reward
+	if fitting == "" && g.model == diffusion.Mini {
+		fitting = rewards.Mini
+	}
+	if err := g.openReward(ctx, fitting); err != nil {
 		return err
 	}
 	var err error
 	if g.out, err = newOutput(g.output, g.pictures()); err != nil {
 		return err
 	}
-	if err := g.out.check(); err != nil {
-		return err
+	for _, check := range []error{g.out.check(), writable(g.html), writable(g.saveLatents)} {
+		if check != nil {
+			return check
+		}
 	}
 	if g.saveConfig != "" {
 		return saveConfig(g.saveConfig, g.settings(d))

@@ -193,10 +193,10 @@ func describe(fsys fs.FS, name string, o *inspectOptions, shapes map[string][]in
 
 // openSize stands for a size that the file leaves open: pictures and latents
 // have four axes, token embeddings and ids fewer.
-func openSize(axis, rank int) int {
+func openSize(axis, rank, batch int) int {
 	switch {
 	case axis == 0:
-		return 1
+		return max(batch, 1)
 	case rank == 4:
 		return 64
 	}
@@ -207,12 +207,21 @@ func openSize(axis, rank int) int {
 func planOf(m *model.Model, shapes map[string][]int) (*plan, error) {
 	p := &plan{Inputs: map[string][]int{}}
 	types := map[string]graph.Type{}
+	symbols := boundSymbols(m, shapes)
 	for _, in := range m.Inputs() {
 		shape := slices.Clone(in.Shape)
 		for i, d := range shape {
-			if d < 0 {
-				shape[i] = openSize(i, len(shape))
+			if d >= 0 {
+				continue
 			}
+			size, bound := symbols[in.Dims[i]]
+			if !bound {
+				size = openSize(i, len(shape), symbols[batch])
+			}
+			if in.Dims[i] != "?" {
+				symbols[in.Dims[i]] = size
+			}
+			shape[i] = size
 		}
 		if s, ok := shapes[in.Name]; ok {
 			shape = s
@@ -227,6 +236,26 @@ func planOf(m *model.Model, shapes map[string][]int) (*plan, error) {
 	s := program.Stats()
 	p.Steps, p.ArenaBytes, p.PackedBytes, p.Flops, p.Fused = s.Steps, s.ArenaBytes, s.PackedBytes, s.Flops, s.Fused
 	return p, nil
+}
+
+// batch is the key of the batch size among the named sizes; no symbol is empty.
+const batch = ""
+
+// boundSymbols are the named sizes that --shape decides, so that a batch size
+// given for one input holds for all.
+func boundSymbols(m *model.Model, shapes map[string][]int) map[string]int {
+	symbols := map[string]int{}
+	for _, in := range m.Inputs() {
+		for i, d := range shapes[in.Name] {
+			if i < len(in.Dims) && in.Shape[i] < 0 && in.Dims[i] != "?" {
+				symbols[in.Dims[i]] = d
+				if i == 0 {
+					symbols[batch] = d
+				}
+			}
+		}
+	}
+	return symbols
 }
 
 // parseShapes reads NAME=2x4x64x64.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -48,15 +49,25 @@ func (o output) check() error {
 	if err := os.MkdirAll(o.folder, 0o755); err != nil {
 		return pathError("use output folder", o.folder, err)
 	}
-	f, err := os.CreateTemp(o.folder, ".winnow-*")
+	return pathError("write into output folder", o.folder, tryWrite(o.folder))
+}
+
+// writable tries the folder of a file that will be written at the end.
+func writable(path string) error {
+	if path == "" {
+		return nil
+	}
+	return pathError("write", path, tryWrite(filepath.Dir(path)))
+}
+
+// tryWrite makes and removes a file: permissions, read-only mounts and quotas
+// all show, whatever the mode bits say.
+func tryWrite(folder string) error {
+	f, err := os.CreateTemp(folder, ".winnow-*")
 	if err != nil {
-		return pathError("write into output folder", o.folder, err)
+		return err
 	}
-	err = f.Close()
-	if rm := os.Remove(f.Name()); err == nil {
-		err = rm
-	}
-	return pathError("write into output folder", o.folder, err)
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // name fills the placeholders; index counts all pictures of the run from 0.

@@ -74,6 +74,9 @@ exit code is 3.`,
 
 func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 	start := time.Now()
+	if err := writable(o.html); err != nil {
+		return err
+	}
 	files, err := expand(o.files)
 	if err != nil {
 		return err
