@@ -33,21 +33,11 @@ func parseEinsum(c *NodeCtx) (*einsum, error) {
 	e := &einsum{size: map[int]int{}}
 	wide := 0 // dimensions of the widest ellipsis
 	for i, term := range terms {
-		labels, dots, why := termLabels(term, len(c.In[i].Shape))
-		if why != "" {
-			return nil, badInput(c, i, "of shape %v does not fit term %q: %s", c.In[i].Shape, term, why)
+		dots, err := e.addTerm(c, i, term)
+		if err != nil {
+			return nil, err
 		}
 		wide = max(wide, dots)
-		e.in = append(e.in, labels)
-		for d, l := range labels {
-			n := c.In[i].Shape[d]
-			if have, ok := e.size[l]; ok && have != n && have != 1 && n != 1 {
-				return nil, badInput(c, i, "of shape %v contradicts the size %d of another operand in %q", c.In[i].Shape, have, eq)
-			}
-			if have, ok := e.size[l]; !ok || have == 1 { // a size of 1 broadcasts
-				e.size[l] = n
-			}
-		}
 	}
 	if !explicit {
 		right = impliedResult(left, wide > 0)
@@ -61,18 +51,39 @@ func parseEinsum(c *NodeCtx) (*einsum, error) {
 		return nil, badNode(c, "equation %q: %s", eq, why)
 	}
 	e.out = out
-	work := 1 // multiplications of the plain loop
-	for _, n := range e.size {
-		if n > 0 && work > maxElems*64/n {
-			return nil, c.Refuse("equation", "the index space of "+eq+" is too large")
-		}
-		work *= max(n, 1)
-	}
 	return e, e.checkOut(c, eq)
 }
 
-// checkOut requires distinct result labels that occur in an operand.
+// addTerm enters the labels and sizes of operand i and returns how many dimensions its ellipsis stands for.
+func (e *einsum) addTerm(c *NodeCtx, i int, term string) (dots int, err error) {
+	shape := c.In[i].Shape
+	labels, dots, why := termLabels(term, len(shape))
+	if why != "" {
+		return 0, badInput(c, i, "of shape %v does not fit term %q: %s", shape, term, why)
+	}
+	e.in = append(e.in, labels)
+	for d, l := range labels {
+		n := shape[d]
+		have, ok := e.size[l]
+		if ok && have != n && have != 1 && n != 1 {
+			return 0, badInput(c, i, "of shape %v contradicts the size %d of another operand in term %q", shape, have, term)
+		}
+		if !ok || have == 1 { // a size of 1 broadcasts
+			e.size[l] = n
+		}
+	}
+	return dots, nil
+}
+
+// checkOut requires distinct result labels that occur in an operand, and an index space that a loop can walk.
 func (e *einsum) checkOut(c *NodeCtx, eq string) error {
+	work := 1 // multiplications of the plain loop
+	for _, n := range e.size {
+		if n > 0 && work > maxElems*64/n {
+			return c.Refuse("equation", "the index space of "+eq+" is too large")
+		}
+		work *= max(n, 1)
+	}
 	seen := map[int]bool{}
 	for _, l := range e.out {
 		if _, ok := e.size[l]; !ok || seen[l] {

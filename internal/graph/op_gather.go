@@ -70,6 +70,9 @@ func compileGather(c *NodeCtx) (Kernel, error) {
 		return Kernel{}, err
 	}
 	outer, n, inner := splitAt(c.In[0].Shape, axis)
+	if t := c.In[0].Const; t != nil && t.DType != storage(t.DType) {
+		return gatherHalf(*t, outer, n, inner), nil
+	}
 	size := inner * storage(c.In[0].DType).Size()
 	return Kernel{Run: func(f *Frame) error {
 		if len(f.Out[0].Data) == 0 {
@@ -88,6 +91,28 @@ func compileGather(c *NodeCtx) (Kernel, error) {
 		})
 		return nil
 	}}, nil
+}
+
+// gatherHalf widens only the slices it takes from a half-precision table, so that the embeddings of a text encoder stay
+// in the file's format.
+func gatherHalf(table tensor.Tensor, outer, n, inner int) Kernel {
+	return Kernel{Absorbed: []int{0}, Run: func(f *Frame) error {
+		dst := view[float32](f.Out[0])
+		if len(dst) == 0 {
+			return nil
+		}
+		idx, err := indices(f.In[1], n)
+		if err != nil {
+			return err
+		}
+		rowTasks(f.Pool, outer*len(idx), inner, func(lo, hi int) {
+			for r := lo; r < hi; r++ {
+				o, k := r/len(idx), idx[r%len(idx)]
+				tensor.WidenInto(dst[r*inner:][:inner], table, (o*n+k)*inner)
+			}
+		})
+		return nil
+	}}
 }
 
 func inferGatherElements(c *NodeCtx) error {

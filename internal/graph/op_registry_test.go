@@ -1,0 +1,52 @@
+package graph
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// exportedOps is the vocabulary of diffusion and reward networks as the TorchScript and dynamo exporters write them
+// (opsets 14 to 24), and of common exports of other people. Constant, Identity and If are handled by the compiler too.
+const exportedOps = `Abs Add And ArgMax Attention Cast Concat Constant ConstantOfShape Conv Cos Div Einsum Equal Erf Expand
+Flatten Gather GatherND Gelu Gemm Greater GreaterOrEqual GroupNormalization Identity InstanceNormalization IsNaN
+LayerNormalization Less LessOrEqual Log MatMul Max Min Mul Neg Pad Pow RMSNormalization Range Reciprocal ReduceMean Reshape
+Resize Shape Sigmoid Sin Slice Softmax Split Sqrt Squeeze Sub Tanh Tile Transpose Trilu Unsqueeze Where
+Clip CumSum Dropout Exp Floor GatherElements Not Or RandomNormalLike ReduceMax ReduceSum ReduceL2 Relu ScatterND TopK
+DequantizeLinear QuantizeLinear DynamicQuantizeLinear MatMulInteger`
+
+func TestRegistry_HoldsWhatExportsNeed(t *testing.T) {
+	for _, name := range strings.Fields(exportedOps) {
+		if len(registry[opKey{"", name}]) == 0 {
+			t.Errorf("operator %s is not registered", name)
+		}
+	}
+}
+
+// TestRegistry_EveryOperatorHasGoldenCases keeps operators from being added without an independent oracle. Fused
+// operators are held against their decompositions instead, random ones are refused.
+func TestRegistry_EveryOperatorHasGoldenCases(t *testing.T) {
+	covered := map[string]bool{}
+	for _, g := range goldenCases(t) {
+		covered[g.Op] = true
+	}
+	for key, entries := range registry {
+		random := slices.ContainsFunc(entries, func(o Operator) bool { return o.Random })
+		if key.domain == "" && !random && !covered[key.name] {
+			t.Errorf("operator %s has no golden case", key.name)
+		}
+	}
+}
+
+// TestRandomOperatorsAreRefused: a network that draws its own noise cannot be repeated from a seed.
+func TestRandomOperatorsAreRefused(t *testing.T) {
+	for key, entries := range registry {
+		for _, op := range entries {
+			if !op.Random {
+				continue
+			}
+			c := &NodeCtx{Node: &Node{Op: op.Name, Opset: op.Since, Outputs: []ValueID{0}}}
+			checkRefusal(t, key.name, "random numbers", op.Infer(c))
+		}
+	}
+}
