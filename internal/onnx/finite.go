@@ -54,7 +54,7 @@ func (m *Model) firstNonFinite(tasks []finiteTask) int {
 					for old := first.Load(); i < old && !first.CompareAndSwap(old, i); old = first.Load() {
 					}
 				}
-				if len(chunk) == finiteChunk { // do not let the check make a large model resident
+				if len(chunk) > finiteChunk/16 { // do not let the check make a large model resident
 					mmap.Release(chunk)
 				}
 			}
