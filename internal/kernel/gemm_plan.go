@@ -1,15 +1,14 @@
 package kernel
 
-// Blocking. One block of K runs through the micro-kernel at a time: a panel of B
-// (kBlock·32 numbers) should stay in the first-level cache while panels of A pass by,
-// and the blocks of A and B together in half of the second level. DESIGN.md has the
-// measurements.
+// Blocking. One block of K runs through the micro-kernel at a time: a panel of A
+// (12·kBlock numbers) stays in the first-level cache while colBlock columns of B pass
+// by from the second level. DESIGN.md has the measurements.
 const (
-	kBlock     = 256
-	rowBlock   = 192     // rows of A that meet a panel of B before the next one
-	colBlock   = 512     // columns of B packed together
+	kBlock     = 384
+	rowBlock   = 192     // rows that a task packs at a time, and finishes at a time
+	colBlock   = 256     // columns of B that pass by a panel of A before the next one
 	narrowest  = 128     // columns below which a block of B costs too many passes over A
-	wholeA     = 384_000 // numbers of A that a task packs over the whole of K
+	wholeA     = 256_000 // numbers of A that a task packs over the whole of K
 	wholeB     = 1 << 21 // numbers of B up to which all of it may be packed before the product
 	serialWork = 1 << 17 // multiply-adds below which handing out work costs more than it brings
 	tasksEach  = 4       // tasks a thread to aim for: evens out threads of unequal speed

@@ -116,11 +116,8 @@ func (r *gemmRun) taskByRows(g *GemmArgs, t *gemmTile) {
 		p1 := min(t.p1, p0+step)
 		for k0 := 0; k0 < r.k || k0 == 0; k0 += r.kBlock {
 			kb := min(r.kBlock, r.k-k0)
-			for p := p0; p < p1; p++ {
-				at, n := r.cols.place(p)
-				r.level.gemmPanel(kb, a[k0*r.mr:], aPanel, r.b[(p*r.k+k0)*r.nr:],
-					g.C[t.m0*g.LDC+at:], g.LDC, t.m1-t.m0, n, g.Accumulate || k0 > 0)
-			}
+			t.a, t.b = a[k0*r.mr:], r.b[(p0*r.k+k0)*r.nr:]
+			r.block(g, t, t.m0, t.m1, p0, p1, aPanel, r.k*r.nr, kb, k0 > 0)
 		}
 		r.finish(g, t.m0, t.m1, p0, p1)
 	}
@@ -138,14 +135,23 @@ func (r *gemmRun) taskByColumns(g *GemmArgs, t *gemmTile) {
 		for m0 := t.m0; m0 < t.m1; m0 += step {
 			m1 := min(t.m1, m0+step)
 			a, aPanel := r.leftBlock(g, t, m0, m1, k0, kb)
-			for p := t.p0; p < t.p1; p++ {
-				at, n := r.cols.place(p)
-				r.level.gemmPanel(kb, a, aPanel, t.b[(p-t.p0)*kb*r.nr:],
-					g.C[m0*g.LDC+at:], g.LDC, m1-m0, n, g.Accumulate || k0 > 0)
-			}
+			r.block(g, &gemmTile{a: a, b: t.b}, m0, m1, t.p0, t.p1, aPanel, kb*r.nr, kb, k0 > 0)
 			if k0+kb == r.k {
 				r.finish(g, m0, m1, t.p0, t.p1)
 			}
+		}
+	}
+}
+
+// block multiplies rows m0…m1 by panels p0…p1 over kb numbers of K; t.a and t.b start
+// there. A panel of A stays in the first-level cache while the panels of B, which are
+// in the second level, pass by.
+func (r *gemmRun) block(g *GemmArgs, t *gemmTile, m0, m1, p0, p1, aPanel, bPanel, kb int, more bool) {
+	for i := m0; i < m1; i += r.mr {
+		a, rows := t.a[(i-m0)/r.mr*aPanel:], min(r.mr, m1-i)
+		for p := p0; p < p1; p++ {
+			at, n := r.cols.place(p)
+			r.level.gemmPanel(kb, a, aPanel, t.b[(p-p0)*bPanel:], g.C[i*g.LDC+at:], g.LDC, rows, n, more || g.Accumulate)
 		}
 	}
 }
