@@ -36,7 +36,7 @@ cross: ## other systems compile and pass vet
 	go vet -tags noasm ./...
 
 generate: ## assembly from internal/kernel/_asm
-	cd internal/kernel/_asm && go run .
+	go generate ./internal/kernel
 
 .PHONY: generate-drift
 generate-drift: generate
