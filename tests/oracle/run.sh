@@ -1,0 +1,15 @@
+#!/bin/sh
+# Rewrites every golden file from its independent source. PYTHON needs tests/oracle/requirements.txt; review the diff.
+set -eu
+cd "$(dirname "$0")/../.."
+PYTHON=${PYTHON:-python3}
+export OMP_NUM_THREADS=1
+for script in rng schedulers safetensors_files images tokenizer clip_reward onnx_files ops; do
+	echo "== $script" >&2
+	"$PYTHON" "tests/oracle/$script.py"
+done
+echo "== pipelines" >&2
+"$PYTHON" tests/oracle/pipelines.py tests/tiny/sd15/tokenizer
+echo "== engine" >&2
+"$PYTHON" tests/oracle/engine.py
+git status --short -- tests internal
