@@ -143,6 +143,22 @@ func TestFuseAttentionRefuses(t *testing.T) {
 	}
 }
 
+// TestHeadsAreMergedOnlyForOneReader: a result that is also an output keeps its layout.
+func TestHeadsAreMergedOnlyForOneReader(t *testing.T) {
+	g, in := one(t, []int{2, 3, 6, 8}, func(b *Builder, x ValueID) ValueID {
+		s := b.Op("MatMul", x, b.OpA("Transpose", map[string]Attr{"perm": IntsAttr(0, 1, 3, 2)}, x))
+		y := b.Op("MatMul", b.OpA("Softmax", map[string]Attr{"axis": IntAttr(-1)}, s), x)
+		b.Output("heads", y)
+		return b.OpA("Transpose", map[string]Attr{"perm": IntsAttr(0, 2, 1, 3)}, y)
+	})
+	_, s := runBoth(t, g, in, 1e-5)
+	wantFused(t, s, "attention", 1)
+	wantFused(t, s, "heads", 0)
+	if s.Steps != 2 {
+		t.Errorf("%d steps, want attention and transpose", s.Steps)
+	}
+}
+
 func TestStandardAttention(t *testing.T) {
 	b := NewBuilder("attention23").Opset("", 23)
 	x := b.Input("x", tensor.F32, 2, 6, 24)

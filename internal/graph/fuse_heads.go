@@ -39,7 +39,7 @@ func (p *ir) absorbSplit(n *irNode, i int, layout string) bool {
 // absorbMerge makes the result come out as the head-merging transpose would give it.
 func (p *ir) absorbMerge(n *irNode) bool {
 	out := n.Outputs[0]
-	if n.attrString("o_layout", layoutBHSD) != layoutBHSD || !p.single(out) || p.isOutput(out) {
+	if n.attrString("o_layout", layoutBHSD) != layoutBHSD || !p.single(out) {
 		return false
 	}
 	users := p.users(out)

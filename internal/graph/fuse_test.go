@@ -190,6 +190,16 @@ func TestFuseGroupNorm(t *testing.T) {
 			t.Errorf("%d steps", s.Steps)
 		}
 	})
+	t.Run("groups across samples", func(t *testing.T) {
+		g, in := one(t, []int{2, 12, 5, 7}, func(b *Builder, x ValueID) ValueID {
+			ones := tensor.FromF32([]float32{1, 1, 1}, 3)
+			r := b.Op("Reshape", x, b.Const(i64s(4, 3, -1)))
+			y := b.Op("InstanceNormalization", r, b.Const(ones), b.Const(tensor.New(tensor.F32, 3)))
+			return b.Op("Reshape", y, b.Const(i64s(2, 12, 5, 7)))
+		})
+		_, s := runBoth(t, g, in, 1e-5)
+		wantFused(t, s, "groupnorm", 0)
+	})
 	t.Run("own scale", func(t *testing.T) {
 		g, in := one(t, []int{2, 12, 5, 7}, func(b *Builder, x ValueID) ValueID {
 			r := b.Op("Reshape", x, b.Const(i64s(2, 4, -1)))
@@ -277,6 +287,23 @@ func TestFuseEpilogues(t *testing.T) {
 		})
 		_, s := runBoth(t, g, in, 1e-5)
 		wantFused(t, s, "activation", 0)
+	})
+	t.Run("scale after a bias", func(t *testing.T) {
+		g, in := one(t, []int{2, 7, 20}, func(b *Builder, x ValueID) ValueID {
+			y := b.Op("Add", b.Op("MatMul", x, b.Const(randn(2, 20, 20))), b.Const(randn(3, 20)))
+			return b.Op("Mul", y, b.Const(f32(0.5)))
+		})
+		_, s := runBoth(t, g, in, 1e-5)
+		wantFused(t, s, "bias", 1)
+		wantFused(t, s, "scale", 0)
+	})
+	t.Run("product read twice takes no residual", func(t *testing.T) {
+		g, in := one(t, []int{2, 7, 20}, func(b *Builder, x ValueID) ValueID {
+			y := b.Op("MatMul", x, b.Const(randn(2, 20, 20)))
+			return b.Op("Add", b.Op("Add", x, y), b.Op("Neg", y))
+		})
+		_, s := runBoth(t, g, in, 1e-5)
+		wantFused(t, s, "residual", 0)
 	})
 	t.Run("broadcast addend is no residual", func(t *testing.T) {
 		g, in := one(t, []int{2, 7, 20}, func(b *Builder, x ValueID) ValueID {

@@ -171,11 +171,6 @@ func (p *ir) users(id ValueID) []*irNode {
 	return out
 }
 
-// isOutput reports whether a value is an output of the graph.
-func (p *ir) isOutput(id ValueID) bool {
-	return slices.ContainsFunc(p.outputs, func(o irPort) bool { return o.value == id })
-}
-
 // countUses recomputes uses from scratch.
 func (p *ir) countUses() {
 	for i := range p.vals {
