@@ -2,6 +2,10 @@ package kernel
 
 import "fmt"
 
+// asmChunk is the numbers one assembly call works on: well below 100 µs even for the
+// slowest function, because Go cannot stop a goroutine inside assembly.
+const asmChunk = 1 << 13
+
 // Elementwise functions. All of them work on the first len(dst) elements, panic
 // when an operand is shorter, and allow dst to be one of the operands (the same
 // slice; partly overlapping slices are not allowed). NaN stays NaN, infinities

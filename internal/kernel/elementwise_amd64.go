@@ -2,10 +2,6 @@
 
 package kernel
 
-// asmChunk is the numbers one assembly call works on: well below 100 µs even for the
-// slowest function, because Go cannot stop a goroutine inside assembly.
-const asmChunk = 1 << 14
-
 type (
 	unaryLoop  = func(dst, src *float32, n int)
 	binaryLoop = func(dst, a, b *float32, n int)
