@@ -331,6 +331,24 @@ func TestPackedWeightsAreSharedAndReleased(t *testing.T) {
 	}
 }
 
+// TestFoldedWeightsAreNotRemembered: a weight that the compiler computed lives as long as its program, so that the shared
+// packs neither grow with every program nor hold the unpacked form.
+func TestFoldedWeightsAreNotRemembered(t *testing.T) {
+	b := NewBuilder("folded")
+	x := b.Input("x", tensor.F32, -1, 32)
+	w := b.Op("Mul", b.Const(randn(2, 32, 48)), b.Const(f32(2)))
+	b.Output("y", b.Op("MatMul", x, w))
+	var packs Packs
+	p, err := Compile(buildGraph(t, b), map[string]Type{"x": {tensor.F32, []int{3, 32}}}, &Options{Packs: &packs, Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if packs.Bytes() != 0 || p.Stats().PackedBytes == 0 || p.Stats().ConstBytes != 0 {
+		t.Errorf("shared packs hold %d bytes; %+v", packs.Bytes(), p.Stats())
+	}
+}
+
 func TestMemoryLimits(t *testing.T) {
 	b := NewBuilder("huge").Source("h.onnx")
 	x := b.Input("x", tensor.F32, 1)

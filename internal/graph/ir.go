@@ -72,10 +72,14 @@ func (p *ir) shape(id ValueID) []int { return p.vals[id].typ.Shape }
 func (p *ir) context(n *irNode) *NodeCtx {
 	c := &NodeCtx{Node: &n.Node, Threads: p.threads, graph: p.src, packs: p.packs}
 	c.In = make([]Operand, len(n.Inputs))
+	c.own = make([]bool, 0, len(n.Inputs))
 	for i, id := range n.Inputs {
 		if id != None {
 			v := p.val(id)
 			c.In[i] = Operand{Type: v.typ, Const: v.konst, Present: true}
+			c.own = append(c.own, v.folded)
+		} else {
+			c.own = append(c.own, false)
 		}
 	}
 	return c

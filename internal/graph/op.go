@@ -65,6 +65,7 @@ type NodeCtx struct {
 	Threads int       // workers that the kernel may count on, at least 1
 	graph   *Graph
 	packs   *Packs
+	own     []bool // by input: a constant that this program computed
 }
 
 // Kernel is the compiled form of a node.

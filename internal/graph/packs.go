@@ -28,10 +28,11 @@ func (p *Packs) Bytes() int {
 
 // Packed returns the packed form of constant input i, building it unless another node or program already did. kind names
 // the layout with everything it depends on besides the data, for example "gemmB/320x1280/t". The input must be a
-// constant. build returns the packed form and its size in bytes.
+// constant. build returns the packed form and its size in bytes. Constants that the compiler computed belong to one
+// program: they are packed without being remembered, which would keep the original alive.
 func (c *NodeCtx) Packed(i int, kind string, build func() (any, int)) any {
 	data := c.In[i].Const.Data
-	if c.packs == nil || len(data) == 0 {
+	if c.packs == nil || len(data) == 0 || c.own[i] {
 		v, _ := build()
 		return v
 	}

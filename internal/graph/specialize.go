@@ -327,6 +327,7 @@ func (s *specializer) addFolded(sc *scope, n *Node, m *irNode, types []Type) err
 		var id ValueID
 		if types[i].DType == t.DType {
 			id = s.enterConst("", t)
+			s.vals[id].folded = len(t.Data) > smallConst // small ones may be the file's
 		} else { // half types fold to float32
 			id = s.addValue(irValue{typ: types[i], konst: &t, input: -1, folded: true})
 		}
