@@ -6,6 +6,8 @@ import (
 	"image"
 	"time"
 
+	"github.com/disintegration/imaging"
+
 	"winnow/diffusion"
 	"winnow/internal/progress"
 	"winnow/internal/report"
@@ -21,7 +23,8 @@ type generation struct {
 	out    output
 	req    diffusion.Request
 	taken  map[string]bool
-	made   []diffusion.Image
+	made   int               // pictures written
+	finals []diffusion.Image // for --save-latents: without their pixels
 	result report.Result
 }
 
@@ -42,7 +45,7 @@ func (a *app) generate(ctx context.Context, o *generateOptions) (err error) {
 		defer func() { err = errors.Join(err, g.reward.Close()) }()
 	}
 	runErr := g.run(ctx)
-	if runErr != nil && len(g.made) == 0 {
+	if runErr != nil && g.made == 0 {
 		return runErr
 	}
 	// What was finished before an error or Ctrl-C is whole and worth having.
@@ -151,7 +154,7 @@ const promptsPerCall = 16
 
 // run generates, writes and ranks, a few prompts at a time.
 func (g *generation) run(ctx context.Context) error {
-	task := g.app.progress().Start("generating", 1)
+	task := g.app.progress().Start("sampling steps", 1)
 	defer func() { task.Stop() }()
 	per := max(1, promptsPerCall/g.count)
 	if g.req.Latents != nil || g.req.Embeds != nil {
@@ -175,7 +178,7 @@ func (g *generation) onStep(task **progress.Task, before int) func(diffusion.Ste
 	started := false
 	return func(s diffusion.Step) error {
 		if !started {
-			*task = g.app.progress().Start("generating", g.pictures()*s.Count)
+			*task = g.app.progress().Start("sampling steps", g.pictures()*s.Count)
 			started = true
 		}
 		(*task).Set((before+s.First)*s.Count + s.Pictures*s.Index)
@@ -189,11 +192,14 @@ func (g *generation) keep(ctx context.Context, images []diffusion.Image, rank bo
 		part := images[first:min(first+g.count, len(images))]
 		group := report.Group{Prompt: part[0].Params.Prompt}
 		for _, im := range part {
-			path, sum, err := g.out.write(im, len(g.made), g.taken)
+			path, sum, err := g.out.write(im, g.made, g.taken)
 			if err != nil {
 				return err
 			}
-			g.made = append(g.made, im)
+			g.made++
+			if g.saveLatents != "" {
+				g.finals = append(g.finals, diffusion.Image{Params: im.Params, Latents: im.Latents})
+			}
 			seed := im.Params.Seed
 			group.Images = append(group.Images, report.Image{
 				File: path, Width: im.Params.Width, Height: im.Params.Height, SHA256: sum, Seed: &seed, Params: im.Params, Picture: im.NRGBA,
@@ -205,9 +211,21 @@ func (g *generation) keep(ctx context.Context, images []diffusion.Image, rank bo
 				return err
 			}
 		}
+		for i := range group.Images {
+			group.Images[i].Picture = g.thumbnail(group.Images[i].Picture)
+		}
 		g.result.Groups = append(g.result.Groups, group)
 	}
 	return nil
+}
+
+// thumbnail is what the report shows of a picture, so that a long run does not
+// hold all its pixels.
+func (g *generation) thumbnail(img image.Image) image.Image {
+	if g.html == "" {
+		return nil
+	}
+	return imaging.Fit(img, thumbSide, thumbSide, imaging.Box)
 }
 
 // rankGroup orders a group by a reward, best first.
@@ -242,7 +260,7 @@ func (g *generation) finish() error {
 	}
 	if g.saveLatents != "" {
 		d := g.pipe.Defaults()
-		if err := writeLatents(g.saveLatents, g.made, d.Channels, d.Factor); err != nil {
+		if err := writeLatents(g.saveLatents, g.finals, d.Channels, d.Factor); err != nil {
 			return err
 		}
 	}

@@ -123,7 +123,7 @@ const rankChunk = 16
 
 // scoreFiles decodes and scores files a few at a time and ranks them all.
 func (a *app) scoreFiles(ctx context.Context, m *rewards.Model, prompt string, files []string) (report.Group, []report.Failure, error) {
-	task := a.progress().Start("scoring", len(files))
+	task := a.progress().Start("scoring images", len(files))
 	defer task.Stop()
 	group := report.Group{Prompt: prompt}
 	var failed []report.Failure

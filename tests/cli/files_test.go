@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"hash/crc32"
 	"math"
 	"os"
@@ -19,7 +20,7 @@ import (
 // file runs the commands about files.
 func (s *state) file(word string, args []string) {
 	s.t.Helper()
-	need := map[string]int{"exists": 1, "absent": 1, "tidy": 1, "copy": 2, "truncate": 2, "replace": 3, "nan": 1, "same": 2, "remove": 1, "interrupt": 1, "bomb": 1}
+	need := map[string]int{"exists": 1, "absent": 1, "tidy": 1, "copy": 2, "truncate": 2, "replace": 3, "nan": 1, "same": 2, "remove": 1, "interrupt": 1, "bomb": 1, "golden": 2}
 	if n, ok := need[word]; !ok || len(args) != n {
 		s.fail("%s with %d arguments", word, len(args))
 	}
@@ -46,6 +47,8 @@ func (s *state) file(word string, args []string) {
 		}
 	case "nan":
 		s.nan(args[0])
+	case "golden":
+		s.golden(args[0], args[1])
 	case "bomb":
 		s.must(os.WriteFile(args[0], bomb(), 0o644))
 	case "remove":
@@ -128,6 +131,27 @@ func (s *state) nan(path string) {
 		}
 	}
 	s.fail("the weight was not found in the files of %s", path)
+}
+
+// golden writes one of the small files that tests/oracle/images.py made.
+func (s *state) golden(name, path string) {
+	s.t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.tests, "golden", "images", "decode.json"))
+	s.must(err)
+	var g struct {
+		Rows []struct {
+			Name string
+			File []byte
+		}
+	}
+	s.must(json.Unmarshal(data, &g))
+	for _, r := range g.Rows {
+		if r.Name == name {
+			s.must(os.WriteFile(path, r.File, 0o644))
+			return
+		}
+	}
+	s.fail("no golden file %q", name)
 }
 
 // bomb is a PNG that claims 60,000 × 60,000 pixels in 57 bytes.
