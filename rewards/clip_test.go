@@ -10,8 +10,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"winnow/internal/model"
+	"winnow/internal/tensor"
 )
 
 type clipGolden struct {
@@ -231,6 +235,23 @@ func TestOpen_arguments(t *testing.T) {
 		var ae *ArgumentError
 		if _, err := Open(t.Context(), c.name, c.dir, nil); !errors.As(err, &ae) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("Open(%q, %q): %v, want %q", c.name, c.dir, err, c.want)
+		}
+	}
+}
+
+// Exports differ in the types of their inputs; values must arrive unchanged.
+func TestInputs_takeTheTypeOfTheGraph(t *testing.T) {
+	ids := []int64{1, 49407, 0, 3}
+	if got := integers(model.Port{DType: tensor.I32}, ids, 2, 2); !slices.Equal(got.I32(), []int32{1, 49407, 0, 3}) || !slices.Equal(got.Shape, []int{2, 2}) {
+		t.Errorf("int32: %v", got)
+	}
+	if got := integers(model.Port{DType: tensor.I64}, ids, 4); !slices.Equal(got.I64(), ids) {
+		t.Errorf("int64: %v", got)
+	}
+	values := []float32{0.5, -2, 1024}
+	for _, dt := range []tensor.DType{tensor.F32, tensor.F16, tensor.BF16} {
+		if got := floats(model.Port{DType: dt}, values, 3); got.DType != dt || !slices.Equal(got.Float32s(), values) {
+			t.Errorf("%v: %v", dt, got)
 		}
 	}
 }

@@ -80,3 +80,18 @@ func ExampleOrder() {
 	// 2. picture 0 scores 0.2
 	// 2. picture 2 scores 0.2
 }
+
+// Opening the embedded reward and ranking two pictures, as a program does it.
+func ExampleOpen() {
+	reward, err := Open(context.Background(), Mini, "", nil)
+	if err != nil {
+		panic(err)
+	}
+	defer reward.Close()
+	ranked, err := Rank(context.Background(), reward, "a red circle", images(2))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(len(ranked), "pictures, the best has rank", ranked[0].Rank)
+	// Output: 2 pictures, the best has rank 1
+}
