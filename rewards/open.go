@@ -43,10 +43,11 @@ type Options struct {
 // Info describes a loaded reward; it belongs into every record of its scores.
 type Info struct {
 	Name      string `json:"name"`
-	Model     string `json:"model"`       // folder, or "embedded"
-	Formula   string `json:"formula"`     // what the score is
-	MaxTokens int    `json:"max_tokens"`  // of a prompt, start and end included
-	Width     int    `json:"image_width"` // pixels that the reward sees
+	Model     string `json:"model"`             // folder, or "embedded"
+	Version   string `json:"version,omitempty"` // name that the model's reward.json states
+	Formula   string `json:"formula"`           // what the score is
+	MaxTokens int    `json:"max_tokens"`        // of a prompt, start and end included
+	Width     int    `json:"image_width"`       // pixels that the reward sees
 	Height    int    `json:"image_height"`
 }
 
@@ -146,6 +147,9 @@ func load(f folder, info Info, opt *Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if info.Version, err = readVersion(f); err != nil {
+		return nil, err
+	}
 	m := &Model{info: info, truncate: opt.Truncate, tok: tok, proc: proc, pool: kernel.NewPool(opt.Threads)}
 	if m.nets, err = openNetworks(f, m.pool); err == nil {
 		m.info.Formula = m.nets.formula()
@@ -157,6 +161,31 @@ func load(f folder, info Info, opt *Options) (*Model, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// readVersion is the name in reward.json, a file that rewards made for winnow
+// carry and others lack.
+func readVersion(f folder) (string, error) {
+	var config struct {
+		Name string `json:"name"`
+	}
+	err := f.readJSON("reward.json", &config)
+	return config.Name, err
+}
+
+// readJSON decodes a file if it exists.
+func (f folder) readJSON(name string, v any) error {
+	data, err := fs.ReadFile(f.fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, v)
+	}
+	if err != nil {
+		return fmt.Errorf("rewards: %s: %w", f.path(name), err)
+	}
+	return nil
 }
 
 func openTokenizer(f folder) (*tokenizer.CLIP, error) {
@@ -179,12 +208,8 @@ func tokenLimit(f folder, tok *tokenizer.CLIP, nets networks) (int, error) {
 			Positions int `json:"max_position_embeddings"`
 		} `json:"text_config"`
 	}
-	data, err := fs.ReadFile(f.fsys, "config.json")
-	if err == nil {
-		err = json.Unmarshal(data, &config)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("rewards: %s: %w", f.path("config.json"), err)
+	if err := f.readJSON("config.json", &config); err != nil {
+		return 0, err
 	}
 	if n := nets.fixedTokens(); n > 0 {
 		return n, nil

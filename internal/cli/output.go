@@ -17,7 +17,7 @@ import (
 	"winnow/internal/pngmeta"
 )
 
-// output decides where pictures go: a folder, or a file name with placeholders.
+// output decides where pictures go: a folder, or a file name with fields in braces.
 type output struct {
 	folder  string
 	pattern string // of the file name
@@ -35,7 +35,7 @@ func newOutput(value string, pictures int) (output, error) {
 	if strings.EqualFold(filepath.Ext(value), ".png") {
 		o.folder, o.pattern = filepath.Dir(value), filepath.Base(value)
 		if strings.ContainsAny(o.folder, "{}") {
-			return o, usagef("--output %s: placeholders are for the file name, not for folders", value)
+			return o, usagef("--output %s: fields in braces are for the file name, not for folders", value)
 		}
 		if pictures > 1 && o.name(diffusion.Params{Seed: 1}, 0) == o.name(diffusion.Params{Seed: 2}, 1) {
 			return o, usagef("--output %s: %d pictures need {seed} or {index} in the name", value, pictures)
@@ -70,7 +70,7 @@ func tryWrite(folder string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// name fills the placeholders; index counts all pictures of the run from 0.
+// name fills the fields in braces; index counts all pictures of the run from 0.
 func (o output) name(p diffusion.Params, index int) string {
 	return strings.NewReplacer(
 		"{prompt}", slug(p.Prompt), "{seed}", strconv.FormatUint(p.Seed, 10), "{index}", fmt.Sprintf("%05d", index+1),
