@@ -100,6 +100,9 @@ func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.reward == rewards.Mini && slices.ContainsFunc(group.Images, func(im report.Image) bool { return im.Width != info.Width || im.Height != info.Height }) {
+		a.warn("the embedded reward was trained on %d×%d pictures of coloured shapes only; rank others with --reward clip --reward-model DIR", info.Width, info.Height)
+	}
 	result.Groups, result.Failed, result.Seconds = []report.Group{group}, failed, time.Since(start).Seconds()
 	if o.html != "" {
 		if err := writeHTML(o.html, result); err != nil {
