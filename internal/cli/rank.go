@@ -100,9 +100,7 @@ func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.reward == rewards.Mini && slices.ContainsFunc(group.Images, func(im report.Image) bool { return im.Width != info.Width || im.Height != info.Height }) {
-		a.warn("the embedded reward was trained on %d×%d pictures of coloured shapes only; rank others with --reward clip --reward-model DIR", info.Width, info.Height)
-	}
+	a.warnForeign(group.Images, info)
 	result.Groups, result.Failed, result.Seconds = []report.Group{group}, failed, time.Since(start).Seconds()
 	if o.html != "" {
 		if err := writeHTML(o.html, result); err != nil {
@@ -119,6 +117,15 @@ func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 		return &partialError{len(failed), len(files)}
 	}
 	return nil
+}
+
+// warnForeign says that the embedded reward has not learnt what it is asked, as
+// far as sizes can tell.
+func (a *app) warnForeign(images []report.Image, info rewards.Info) {
+	foreign := func(im report.Image) bool { return im.Width != info.Width || im.Height != info.Height }
+	if info.Name == rewards.Mini && slices.ContainsFunc(images, foreign) {
+		a.warn("the embedded reward was trained on %d×%d pictures of coloured shapes only; rank others with --reward clip --reward-model DIR", info.Width, info.Height)
+	}
 }
 
 // rankChunk is the number of full-size pictures held at a time.
