@@ -85,6 +85,9 @@ func planConv(l level, threads int, s ConvSpec) gemmPlan {
 	if g.kBlock = max(1, kBlock/taps) * taps; g.bSize > 0 {
 		g.bSize = g.panels * nr * min(g.k, g.kBlock)
 	}
+	if taps > 1 {
+		g.depth = g.kBlock // the taps of a channel share its pages already
+	}
 	return g
 }
 

@@ -11,6 +11,7 @@ const (
 	wholeA     = 384_000 // numbers of A that a task packs over the whole of K
 	wholeB     = 1 << 21 // numbers of B up to which all of it may be packed before the product
 	serialWork = 1 << 17 // multiply-adds below which handing out work costs more than it brings
+	packDepth  = 32      // rows of B packed for all panels in turn: they may lie in a page each
 	tasksEach  = 4       // tasks a thread to aim for: evens out threads of unequal speed
 )
 
@@ -21,6 +22,7 @@ type gemmPlan struct {
 	mr, nr  int
 	m, n, k int
 	kBlock  int
+	depth   int  // rows of B that are packed for all panels in turn
 	rows    int  // rows of a task, a multiple of mr
 	panels  int  // panels of a task
 	byRows  bool // B is there as a whole before the tasks start
@@ -31,7 +33,7 @@ type gemmPlan struct {
 
 // planGemm plans an m×n×k product. packedA and packedB say which operands come packed.
 func planGemm(l level, threads, m, n, k int, packedA, packedB bool) gemmPlan {
-	g := gemmPlan{level: l, m: m, n: n, k: k, kBlock: kBlock, byRows: packedB}
+	g := gemmPlan{level: l, m: m, n: n, k: k, kBlock: kBlock, depth: packDepth, byRows: packedB}
 	g.mr, g.nr = l.geometry()
 	want := tasksEach * threads
 	if threads == 1 || m*n*k < serialWork {

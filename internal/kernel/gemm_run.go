@@ -128,8 +128,10 @@ func (r *gemmRun) taskByRows(g *GemmArgs, t *gemmTile) {
 func (r *gemmRun) taskByColumns(g *GemmArgs, t *gemmTile) {
 	for k0 := 0; k0 < r.k || k0 == 0; k0 += r.kBlock {
 		kb := min(r.kBlock, r.k-k0)
-		for p := t.p0; p < t.p1; p++ {
-			r.cols.pack(t.b[(p-t.p0)*kb*r.nr:], p, k0, kb)
+		for d := 0; d < kb; d += r.depth {
+			for p := t.p0; p < t.p1; p++ {
+				r.cols.pack(t.b[((p-t.p0)*kb+d)*r.nr:], p, k0+d, min(r.depth, kb-d))
+			}
 		}
 		step := roundUp(rowBlock, r.mr)
 		for m0 := t.m0; m0 < t.m1; m0 += step {
