@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"winnow/datasets"
 	"winnow/diffusion"
 	"winnow/rewards"
 )
@@ -14,6 +16,7 @@ import (
 // generateOptions is the command line of generate.
 type generateOptions struct {
 	prompts                []string
+	promptFile             string
 	model, negative        string
 	scheduler, sigmas      string
 	steps, height, width   int
@@ -39,6 +42,7 @@ embedded model are ranked by its reward, best first; --reward ranks those of any
 model. Each argument is one prompt, so a prompt stands in quotes.`,
 		Example: `  winnow generate "a red circle above a blue square"
   winnow generate --model ./stable-diffusion-v1-5-onnx --steps 25 --seed 7 "a red fox in the snow"
+  winnow generate --prompt-file prompts.txt --num-images 1 --output pictures
   winnow generate --scheduler euler-a --num-images 8 --html best.html "two green stars"`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.config != "" {
@@ -47,6 +51,9 @@ model. Each argument is one prompt, so a prompt stands in quotes.`,
 				}
 			}
 			o.changed = c.Flags().Changed
+			if err := o.readPrompts(); err != nil {
+				return err
+			}
 			if err := o.complete(args); err != nil {
 				return &usageError{command: c.CommandPath(), err: err}
 			}
@@ -61,6 +68,7 @@ func (o *generateOptions) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.SortFlags = false
 	f.StringArrayVarP(&o.prompts, "prompt", "p", nil, "a prompt; may be repeated and stands for an argument")
+	f.StringVar(&o.promptFile, "prompt-file", "", "prompts from a .txt, .jsonl, .json, .csv or .tsv file")
 	f.StringVarP(&o.negative, "negative-prompt", "n", "", "what the pictures should not show")
 	f.StringVarP(&o.model, "model", "m", diffusion.Mini, "model folder in diffusers' ONNX layout, or \"mini\" (embedded)")
 	f.IntVar(&o.steps, "steps", 0, "sampling steps (default: the model's)")
@@ -87,6 +95,24 @@ func (o *generateOptions) flags(c *cobra.Command) {
 	f.StringVar(&o.embeds, "prompt-embeds", "", "safetensors file that replaces the text encoder")
 	f.StringVar(&o.config, "config", "", "YAML file with any of these flags")
 	f.StringVar(&o.saveConfig, "save-config", "", "write the YAML file that repeats this run")
+}
+
+// readPrompts adds the prompts of --prompt-file behind those of --prompt.
+func (o *generateOptions) readPrompts() error {
+	if o.promptFile == "" {
+		return nil
+	}
+	before := len(o.prompts)
+	for p, err := range datasets.Prompts(o.promptFile) {
+		if err != nil {
+			return err
+		}
+		o.prompts = append(o.prompts, p.Text)
+	}
+	if len(o.prompts) == before {
+		return fmt.Errorf("%s holds no prompt", o.promptFile)
+	}
+	return nil
 }
 
 // complete checks what can be checked without the model.
