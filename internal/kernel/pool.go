@@ -23,6 +23,8 @@ type Pool struct {
 	epoch   atomic.Uint64 // counts loops, so that idle workers see a new one
 	open    atomic.Bool   // the loop in job accepts workers
 	active  atomic.Int32  // workers that may be looking at job
+	waiting atomic.Bool   // the caller of Run has stopped spinning
+	idle    chan struct{} // wakes it when active may have become 0
 	job     job
 	closed  atomic.Bool
 }
@@ -53,7 +55,7 @@ func NewPool(threads int) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{threads: threads}
+	p := &Pool{threads: threads, idle: make(chan struct{}, 1)}
 	p.cond = sync.NewCond(&p.gate)
 	for w := 1; w < threads; w++ {
 		go p.work(w)
@@ -89,11 +91,7 @@ func (p *Pool) Run(n int, f func(worker, i int)) {
 	p.open.Store(false)
 	// A worker that was late for this loop counts itself in, sees it closed and
 	// leaves; only workers with a call in progress are waited for.
-	for spin := 0; p.active.Load() > 0; spin++ {
-		if spin > spinRounds {
-			runtime.Gosched()
-		}
-	}
+	p.settle()
 	p.job.f = nil
 	if fault := p.job.fault.Load(); fault != nil {
 		panic(fault)
@@ -102,9 +100,7 @@ func (p *Pool) Run(n int, f func(worker, i int)) {
 
 // start publishes the loop and wakes the workers.
 func (p *Pool) start(n int, f func(worker, i int)) {
-	for p.active.Load() > 0 { // a late worker of the loop before
-		runtime.Gosched()
-	}
+	p.settle() // a late worker of the loop before
 	p.job.n, p.job.f = n, f
 	p.job.next.Store(0)
 	p.job.fault.Store(nil)
@@ -113,6 +109,31 @@ func (p *Pool) start(n int, f func(worker, i int)) {
 	p.epoch.Add(1)
 	p.cond.Broadcast()
 	p.gate.Unlock()
+}
+
+// settle returns when no worker looks at the job: spinning first, because the last
+// tile usually ends soon, then parked, because on a busy machine it may not.
+func (p *Pool) settle() {
+	for range spinRounds {
+		if p.active.Load() == 0 {
+			return
+		}
+	}
+	p.waiting.Store(true)
+	for p.active.Load() > 0 {
+		<-p.idle // may be a token from earlier; active decides
+	}
+	p.waiting.Store(false)
+}
+
+// leave takes the worker out of the count and wakes the caller if it sleeps.
+func (p *Pool) leave() {
+	if p.active.Add(-1) == 0 && p.waiting.Load() {
+		select {
+		case p.idle <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // drain takes indices until none is left.
@@ -146,7 +167,7 @@ func (p *Pool) work(worker int) {
 		if p.open.Load() {
 			p.drain(worker)
 		}
-		p.active.Add(-1)
+		p.leave()
 	}
 }
 
