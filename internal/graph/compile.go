@@ -35,7 +35,9 @@ func Compile(g *Graph, inputs map[string]Type, opt *Options) (*Program, error) {
 		prog.pool, prog.ownPool = kernel.NewPool(o.Threads), true
 	}
 	if o.Debug >= 3 {
-		prog.printPlan()
+		if err := prog.WritePlan(o.Log); err != nil {
+			return nil, err
+		}
 	}
 	return prog, nil
 }

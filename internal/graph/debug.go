@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -166,16 +167,20 @@ func (g *Program) describe(s int) string {
 	return b.String()
 }
 
-// printPlan writes every step with the blocks it uses.
-func (g *Program) printPlan() {
+// WritePlan lists every step with operator, shapes and name, and for each output its block of the arena: offset, bytes,
+// and the last step that reads it. A line of totals follows.
+func (g *Program) WritePlan(w io.Writer) error {
+	var b bytes.Buffer
 	for s := range g.steps {
-		fmt.Fprintf(g.opt.Log, "%4d %s", s, g.describe(s))
-		for _, b := range g.steps[s].outputs {
-			fmt.Fprintf(g.opt.Log, " @%d+%d until %d", g.buffers[b].off, g.buffers[b].used, g.buffers[b].last)
+		fmt.Fprintf(&b, "%4d %s", s, g.describe(s))
+		for _, i := range g.steps[s].outputs {
+			fmt.Fprintf(&b, " @%d+%d until %d", g.buffers[i].off, g.buffers[i].used, g.buffers[i].last)
 		}
-		fmt.Fprintln(g.opt.Log)
+		b.WriteByte('\n')
 	}
 	st := g.stats
-	fmt.Fprintf(g.opt.Log, "%d nodes in file, %d after folding, %d steps, %d views, arena %.1f MB, packed %.1f MB\n",
+	fmt.Fprintf(&b, "%d nodes in file, %d after folding, %d steps, %d views, arena %.1f MB, packed %.1f MB\n",
 		st.FileNodes, st.FoldedNodes, st.Steps, st.Views, float64(st.ArenaBytes)/1e6, float64(st.PackedBytes)/1e6)
+	_, err := w.Write(b.Bytes())
+	return err
 }

@@ -5,9 +5,25 @@
 // recognised structures (normalisations, attention, activations, biases) into operators of the "winnow" domain, plans one
 // arena by liveness and yields a Program. Program.Run binds inputs and executes the steps over a worker pool.
 //
-// One operator lives in one file op_*.go and is entered with Register: shape inference and evaluation together. One
-// rewrite lives in one file fuse_*.go and matches by structure, never by name.
+// # Where to find what
+//
+//	graph.go builder.go       the representation, and how to make one by hand
+//	op.go errors.go packs.go  what an operator implements, sees and returns; weights packed once
+//	op_*.go                   the operators, shape inference and evaluation together, entered with Register
+//	specialize.go inputs.go   Graph → ir: types, folding, merging of equal nodes, branches
+//	ir.go rewrite.go infer.go the specialised graph and the helpers that rewrites use
+//	passes.go simplify.go     the order of the rewrites; removal of what does nothing
+//	fuse_*.go                 one rewrite a file, by structure and never by name; fused.go has the operators' contracts
+//	compile.go plan.go        kernels, release of packed weights; which value lies where in the arena
+//	program.go debug.go       running, checks, profiles
+//
+// # Element types
 //
 // Values of float16 and bfloat16 keep their nominal type, but are stored as float32 inside a program: a Cast to such a
-// type rounds, and program inputs and outputs convert at the border.
+// type rounds, except inside a fused structure, and program inputs and outputs convert at the border.
+//
+// # Looking inside
+//
+// WINNOW_DEBUG=1 prints the rewrites applied, 2 the time, traffic and rate of every operator and of the slowest steps
+// after each run, 3 the memory plan, 4 the first node that yields NaN; each level includes the ones before.
 package graph

@@ -51,6 +51,23 @@ func small(t tensor.Tensor) tensor.Tensor {
 	return t
 }
 
+// randomImageGraph draws a network of the image rules.
+func randomImageGraph(t testing.TB, seed uint64) (*Graph, map[string]tensor.Tensor) {
+	r := rand.New(rand.NewPCG(seed, 4))
+	b := NewBuilder("image")
+	values := []ValueID{b.Input("x", tensor.F32, 2, 8, 6, 5)}
+	for range 4 + r.IntN(16) {
+		x, y := values[len(values)-1], values[r.IntN(len(values))]
+		v := imageGrowth[r.IntN(len(imageGrowth))](b, r, x, y)
+		if r.IntN(3) == 0 { // skip connection
+			v = b.Op("Add", x, v)
+		}
+		values = append(values, v)
+	}
+	b.Output("last", groupNormOf(b, values[len(values)-1], []int{2, 8, 6, 5}, 2, true))
+	return buildGraph(t, b), map[string]tensor.Tensor{"x": randn(seed, 2, 8, 6, 5)}
+}
+
 // TestRandomImageNetworks is TestRandomGraphs for convolutional networks with attention.
 func TestRandomImageNetworks(t *testing.T) {
 	n := uint64(60)
@@ -59,20 +76,8 @@ func TestRandomImageNetworks(t *testing.T) {
 	}
 	for seed := range n {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			r := rand.New(rand.NewPCG(seed, 4))
-			b := NewBuilder("image")
-			values := []ValueID{b.Input("x", tensor.F32, 2, 8, 6, 5)}
-			for range 4 + r.IntN(16) {
-				x, y := values[len(values)-1], values[r.IntN(len(values))]
-				v := imageGrowth[r.IntN(len(imageGrowth))](b, r, x, y)
-				if r.IntN(3) == 0 { // skip connection
-					v = b.Op("Add", x, v)
-				}
-				values = append(values, v)
-			}
-			last := values[len(values)-1]
-			b.Output("last", groupNormOf(b, last, []int{2, 8, 6, 5}, 2, true))
-			runBoth(t, buildGraph(t, b), map[string]tensor.Tensor{"x": randn(seed, 2, 8, 6, 5)}, 5e-4)
+			g, in := randomImageGraph(t, seed)
+			runConditioned(t, g, in)
 		})
 	}
 }

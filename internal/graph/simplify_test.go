@@ -2,6 +2,7 @@ package graph
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"winnow/internal/tensor"
@@ -133,6 +134,10 @@ func TestStatsAndTypes(t *testing.T) {
 	s := p.Stats()
 	if s.FileNodes != 1 || s.Steps != 1 || s.ArenaBytes < 3*4*4 || s.ArenaBytes%blockAlign != 0 {
 		t.Errorf("%+v", s)
+	}
+	var plan strings.Builder
+	if err := p.WritePlan(&plan); err != nil || !strings.Contains(plan.String(), "Exp [3,4] → [3,4] (Exp_0) @0+48 until 1") {
+		t.Errorf("plan %q, %v", plan.String(), err)
 	}
 	if ops := Operators(); !slices.Contains(ops, "winnow.Silu/1") || !slices.Contains(ops, "Exp/6") && !slices.Contains(ops, "Exp/1") {
 		t.Errorf("operators: %v", ops)
