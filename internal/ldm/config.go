@@ -3,6 +3,7 @@ package ldm
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -14,28 +15,23 @@ type index struct {
 
 // vaeConfig is the part of vae*/config.json that the pipeline needs.
 type vaeConfig struct {
-	ScalingFactor   *float64  `json:"scaling_factor"`
-	ShiftFactor     *float64  `json:"shift_factor"`
-	LatentChannels  int       `json:"latent_channels"`
-	LatentsMean     []float64 `json:"latents_mean"`
-	BlockOut        []int     `json:"block_out_channels"`
-	OutChannels     int       `json:"out_channels"`
-	UsePostQuantOff bool      `json:"-"`
+	ScalingFactor  *float64  `json:"scaling_factor"`
+	ShiftFactor    *float64  `json:"shift_factor"`
+	LatentsMean    []float64 `json:"latents_mean"` // per channel; some XL models
+	LatentsStd     []float64 `json:"latents_std"`
+	LatentChannels int       `json:"latent_channels"`
+	BlockOut       []int     `json:"block_out_channels"`
 }
 
 // unetConfig is the part of unet/config.json that the pipeline needs. sample_size may be a number or a pair.
 type unetConfig struct {
-	SampleSize    any `json:"sample_size"`
-	InChannels    int `json:"in_channels"`
-	TimeCondProj  int `json:"time_cond_proj_dim"`
-	AdditionEmbed any `json:"addition_embed_type"`
+	SampleSize any `json:"sample_size"`
 }
 
 // textConfig is the part of text_encoder*/config.json that the pipeline needs.
 type textConfig struct {
 	MaxPositions int `json:"max_position_embeddings"`
 	VocabSize    int `json:"vocab_size"`
-	EOS          any `json:"eos_token_id"`
 }
 
 // Defaults are the settings that a model runs with when the user names none. They come from winnow.json in the model
@@ -65,22 +61,37 @@ func (c unetConfig) sampleSize() (h, w int) {
 	return 64, 64
 }
 
-// scaling returns the factor that divides latents before decoding, with diffusers' value for the family as default.
-func (c vaeConfig) scaling(xl bool) (scale, shift float64, err error) {
-	scale = 0.18215
+// affine maps one channel of latents to what the decoder takes: z = latent·scale + shift.
+type affine struct{ scale, shift float64 }
+
+// channels gives the map of each channel: latents divided by scaling_factor (the family's value when the file has none),
+// then shifted; XL models with per-channel statistics also undo those, as StableDiffusionXLPipeline does.
+func (c vaeConfig) channels(xl bool, n int) ([]affine, error) {
+	factor := 0.18215
 	if xl {
-		scale = 0.13025
+		factor = 0.13025
 	}
 	if c.ScalingFactor != nil {
-		scale = *c.ScalingFactor
+		factor = *c.ScalingFactor
 	}
+	var shift float64
 	if c.ShiftFactor != nil {
 		shift = *c.ShiftFactor
 	}
-	if scale <= 0 || math.IsInf(scale, 0) || math.IsNaN(scale) || math.IsNaN(shift) || math.IsInf(shift, 0) {
-		return 0, 0, fmt.Errorf("scaling_factor %v and shift_factor %v: want finite numbers, the first above 0", scale, shift)
+	if factor <= 0 || math.IsInf(1/factor, 0) || math.IsNaN(factor) || math.IsNaN(shift) || math.IsInf(shift, 0) {
+		return nil, fmt.Errorf("scaling_factor %v and shift_factor %v: want finite numbers, the first above 0", factor, shift)
 	}
-	return scale, shift, nil
+	out := slices.Repeat([]affine{{1 / factor, shift}}, n)
+	if !xl || c.LatentsMean == nil || c.LatentsStd == nil {
+		return out, nil
+	}
+	if len(c.LatentsMean) != n || len(c.LatentsStd) != n {
+		return nil, fmt.Errorf("latents_mean and latents_std have %d and %d numbers for %d channels", len(c.LatentsMean), len(c.LatentsStd), n)
+	}
+	for i := range out {
+		out[i] = affine{c.LatentsStd[i] / factor, c.LatentsMean[i]}
+	}
+	return out, nil
 }
 
 // factor is the number of pixels per latent and side.

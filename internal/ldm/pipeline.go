@@ -31,7 +31,7 @@ type Pipeline struct {
 	Scheduler      sampling.Config // of scheduler_config.json, with the corrections that diffusers' pipeline makes
 	LatentChannels int
 	Factor         int // pixels per latent and side
-	scale, shift   float64
+	toDecoder      []affine // per latent channel
 	forceZeros     bool
 
 	tokenizers []*tokenizer.CLIP
@@ -105,11 +105,8 @@ func (p *Pipeline) loadVAE(opt *model.Options) error {
 			break
 		}
 	}
-	var err error
-	if p.scale, p.shift, err = cfg.scaling(p.XL); err != nil {
-		return fmt.Errorf("%s: %w", p.Folder.Path("vae_decoder/config.json"), err)
-	}
 	p.Factor, p.LatentChannels = cfg.factor(), cfg.LatentChannels
+	var err error
 	if p.decoder, err = p.Folder.network("vae_decoder", opt); err != nil {
 		return err
 	}
@@ -122,6 +119,9 @@ func (p *Pipeline) loadVAE(opt *model.Options) error {
 	}
 	if p.LatentChannels <= 0 {
 		p.LatentChannels = 4
+	}
+	if p.toDecoder, err = cfg.channels(p.XL, p.LatentChannels); err != nil {
+		return fmt.Errorf("%s: %w", p.Folder.Path("vae_decoder/config.json"), err)
 	}
 	if !p.Folder.Exists("vae_encoder/model.onnx") {
 		return nil

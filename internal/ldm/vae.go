@@ -25,7 +25,8 @@ func (p *Pipeline) Decode(ctx context.Context, latents []float32, n, height, wid
 		count := min(group, n-first)
 		z := tensor.New(tensor.F32, count, p.LatentChannels, height, width)
 		for i, v := range latents[first*size : (first+count)*size] {
-			z.F32()[i] = float32(float64(v)/p.scale + p.shift)
+			a := p.toDecoder[i/(height*width)%p.LatentChannels]
+			z.F32()[i] = float32(float64(v)*a.scale + a.shift)
 		}
 		out, err := p.decoder.Run(ctx, map[string]tensor.Tensor{port.Name: as(z, port.DType)})
 		if err != nil {
