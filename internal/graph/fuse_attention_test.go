@@ -16,6 +16,7 @@ type attnCase struct {
 	mask           string // "", "add", "where"
 	flat           bool   // batch and heads as one dimension
 	keyPerm        bool   // k transposed at once by [0,2,3,1]
+	keyFlat        bool   // k transposed while batch and heads are one dimension, as the dynamo exporter does
 	guard          bool   // NaN guard after the softmax
 }
 
@@ -43,6 +44,9 @@ func (c attnCase) build(b *Builder, x, y ValueID) ValueID {
 	switch {
 	case c.keyPerm:
 		kt = perm(k, 0, 2, 3, 1)
+	case c.keyFlat:
+		kt = b.Op("Reshape", perm(k, 0, 2, 1, 3), b.Const(i64s(int64(c.b*c.h), int64(c.sk), int64(c.d))))
+		kt = b.Op("Reshape", perm(kt, 0, 2, 1), b.Const(i64s(int64(c.b), int64(c.h), int64(c.d), int64(c.sk))))
 	case c.flat:
 		kt = perm(flat(perm(k, 0, 2, 1, 3), c.sk, c.d), 0, 2, 1)
 	default:
@@ -94,6 +98,7 @@ func TestFuseAttention(t *testing.T) {
 		{b: 2, s: 9, sk: 9, h: 3, d: 8, where: "operands"},
 		{b: 2, s: 9, sk: 5, h: 3, d: 8, where: "scores", keyPerm: true},
 		{b: 2, s: 9, sk: 9, h: 3, d: 8, where: "div", mask: "add"},
+		{b: 2, s: 9, sk: 5, h: 3, d: 8, where: "operands", keyFlat: true},
 		{b: 2, s: 9, sk: 9, h: 3, d: 8, where: "q", mask: "where", guard: true},
 		{b: 2, s: 9, sk: 5, h: 3, d: 8, where: "scores", flat: true},
 		{b: 1, s: 9, sk: 9, h: 1, d: 16, where: "operands"},

@@ -26,17 +26,25 @@ func isViewOp(n *irNode) bool {
 // simplify removes what does nothing, merges chains of reshapes and of transposes, and turns transposes that move only
 // dimensions of size one into reshapes.
 func simplify(p *ir) int {
-	return p.each(func(n *irNode) bool {
-		switch {
-		case p.dropIdle(n):
-			return true
-		case n.is("Transpose"):
-			return p.simplifyTranspose(n)
-		case isViewOp(n):
-			return p.mergeViews(n)
+	total := 0
+	for range 4 { // one rewrite makes room for the next; exports need two or three rounds
+		count := p.each(func(n *irNode) bool {
+			switch {
+			case p.dropIdle(n):
+				return true
+			case n.is("Transpose"):
+				return p.simplifyTranspose(n)
+			case isViewOp(n):
+				return p.mergeViews(n) || p.swapAfterView(n)
+			}
+			return false
+		})
+		total += count
+		if count == 0 {
+			break
 		}
-		return false
-	})
+	}
+	return total
 }
 
 // dropIdle removes a node whose result equals its operand.
@@ -144,6 +152,31 @@ func (p *ir) mergeViews(n *irNode) bool {
 		return true
 	}
 	return p.reshapeTo(n, src)
+}
+
+// swapAfterView turns "swap the last two axes, then regroup the leading ones" into the opposite order. One exporter
+// transposes the keys of attention that way; in this order the swap meets the transpose that split the heads.
+func (p *ir) swapAfterView(n *irNode) bool {
+	src := p.untransposed(n.Inputs[0])
+	from, to := p.shape(n.Inputs[0]), slices.Clone(p.shape(n.Outputs[0]))
+	r, q := len(to), len(from)
+	if src == None || !p.single(n.Inputs[0]) || r < 2 || p.val(src).typ.Elems() == 0 {
+		return false
+	}
+	if to[r-1] != from[q-1] || to[r-2] != from[q-2] {
+		return false
+	}
+	to[r-1], to[r-2] = to[r-2], to[r-1]
+	view, ok := p.insertBefore(n, p.reshapeSpec(src, to))
+	if !ok {
+		return false
+	}
+	perm := make([]int, r)
+	for i := range perm {
+		perm[i] = i
+	}
+	perm[r-1], perm[r-2] = r-2, r-1
+	return p.replace(n, spec{op: "Transpose", attrs: map[string]Attr{"perm": IntsAttr(perm...)}, inputs: []ValueID{view}})
 }
 
 // reshapeTo replaces a node by a Reshape of src to the node's output shape.
