@@ -1,6 +1,11 @@
 package kernel
 
-import "winnow/internal/tensor"
+import (
+	"runtime"
+	"sync"
+
+	"winnow/internal/tensor"
+)
 
 // Packed is a weight matrix in the order in which the micro-kernels read it: panels
 // of a few rows (left operand) or columns (right operand), each running down K. It is
@@ -38,23 +43,41 @@ func packSource(src Source, p *Packed, width int) *Packed {
 	p.data = tensor.New(tensor.F32, panels*width*p.k).F32()
 	if src.DType == tensor.F32 {
 		m := Mat{Data: src.f32(), RS: src.RowStride, CS: src.ColStride}
-		for i := range panels {
-			p.level.packPanel(p.data[i*width*p.k:], width, m, i*width, min(width, p.outer-i*width), 0, p.k)
-		}
+		p.split(panels, func(from, to int) {
+			for i := from; i < to; i++ {
+				p.level.packPanel(p.data[i*width*p.k:], width, m, i*width, min(width, p.outer-i*width), 0, p.k)
+			}
+		})
 		return p
 	}
 	if src.ColStride == 1 || src.RowStride != 1 {
-		p.packHalfRows(src, width, panels)
+		p.split(panels, func(from, to int) { p.packHalfRows(src, width, from, to) })
 	} else {
 		p.packHalfColumns(src, width, panels)
 	}
 	return p
 }
 
+// split runs f over parts of the panels, on all processors when the matrix is large:
+// loading a network is mostly packing, and packing mostly waiting for fresh memory.
+func (p *Packed) split(panels int, f func(from, to int)) {
+	const large = 1 << 19
+	parts := runtime.GOMAXPROCS(0)
+	if len(p.data) < large || parts == 1 {
+		f(0, panels)
+		return
+	}
+	var wg sync.WaitGroup
+	for i := range parts {
+		wg.Go(func() { f(i*panels/parts, (i+1)*panels/parts) })
+	}
+	wg.Wait()
+}
+
 // packHalfRows widens the rows of one panel at a time: src is contiguous along k.
-func (p *Packed) packHalfRows(src Source, width, panels int) {
+func (p *Packed) packHalfRows(src Source, width, from, to int) {
 	strip := make([]float32, width*p.k)
-	for i := range panels {
+	for i := from; i < to; i++ {
 		rows := min(width, p.outer-i*width)
 		for r := range rows {
 			src.widen(strip[r*p.k:], (i*width+r)*src.RowStride, src.ColStride, p.k)

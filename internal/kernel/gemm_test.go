@@ -202,7 +202,7 @@ func TestPackHalf(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		rng := newRand(4)
 		for _, dt := range []tensor.DType{tensor.F16, tensor.BF16} {
-			for _, s := range [][2]int{{1, 1}, {37, 50}, {96, 33}} {
+			for _, s := range [][2]int{{1, 1}, {37, 50}, {96, 33}, {701, 800}} {
 				r, c := s[0], s[1]
 				half := tensor.New(dt, r, c)
 				tensor.NarrowInto(half, 0, randoms(rng, r*c))
