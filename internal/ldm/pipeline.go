@@ -30,7 +30,7 @@ type Pipeline struct {
 
 	Scheduler      sampling.Config // of scheduler_config.json, with the corrections that diffusers' pipeline makes
 	LatentChannels int
-	Factor         int // pixels per latent and side
+	Factor         int      // pixels per latent and side
 	toDecoder      []affine // per latent channel
 	forceZeros     bool
 
