@@ -37,6 +37,7 @@ MODEL_INDEX = {
     "vae_decoder": ["diffusers", "OnnxRuntimeModel"],
     "vae_encoder": ["diffusers", "OnnxRuntimeModel"],
 }
+DEFAULTS = {"steps": 25, "guidance_scale": 3, "reward": "mini"}  # what winnow takes when the user says nothing
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 
 
@@ -80,6 +81,17 @@ def strip(model):
         del node.metadata_props[:]
 
 
+def plain_names(model):
+    """Drop the name of Wrap's attribute, so that names are those of the network's own modules: /down_blocks.0/…"""
+    rename = lambda name: name.replace("/module/", "/").removeprefix("module.")
+    for tensor in model.graph.initializer:
+        tensor.name = rename(tensor.name)
+    for node in model.graph.node:
+        node.name = rename(node.name)
+        node.input[:] = [rename(name) for name in node.input]
+        node.output[:] = [rename(name) for name in node.output]
+
+
 def export(path, module, args, inputs, outputs, axes):
     """Export one graph to `path` and compare it with PyTorch at another batch size."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +103,7 @@ def export(path, module, args, inputs, outputs, axes):
             opset_version=OPSET, dynamo=False, do_constant_folding=True,
         )
     model = onnx.load(str(path))
+    plain_names(model)
     store_half(model)
     strip(model)
     onnx.checker.check_model(model)
@@ -164,7 +177,8 @@ def export_pipeline(base, vae_dir, tokenizer_dir, out):
         (torch.randn(2, 3, 64, 64),), ["sample"], ["latent_parameters"], {"sample": space, "latent_parameters": space},
     )
     write_json(out / "model_index.json", MODEL_INDEX)
-    write_json(out / "scheduler/scheduler_config.json", config_of(models.scheduler()))
+    write_json(out / "winnow.json", DEFAULTS)
+    write_json(out / "scheduler/scheduler_config.json", json.loads(models.scheduler().to_json_string()))
     write_json(out / "text_encoder/config.json", config_of(text))
     write_json(out / "unet/config.json", config_of(unet))
     write_json(out / "vae_decoder/config.json", config_of(vae))
