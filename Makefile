@@ -49,7 +49,7 @@ fuzz: ## every fuzz target, a counted number of inputs each
 		done; done
 
 bench:
-	go test -run '^$$' -bench . -count 5 ./internal/kernel/ ./internal/graph/
+	go test -run '^$$' -bench . -count 5 ./internal/kernel/ ./tests/engine/
 
 bench-peers: ## full-size SD1.5 U-Net against ONNX Runtime; PYTHON needs tests/oracle/requirements.txt
 	PYTHON=$(PYTHON) tests/bench/peers/run.sh
