@@ -1,6 +1,7 @@
 # Every target runs from a clean checkout with Go alone, except oracle and bench-peers, which need Python.
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME    ?= 3000x
 PYTHON      ?= python3
 export CGO_ENABLED = 0
@@ -28,6 +29,7 @@ fmt: ## fails when a file is not gofumpt-formatted
 
 lint:
 	go run $(STATICCHECK) ./...
+	go run $(GOLANGCI) run ./...
 
 cross: ## other systems compile and pass vet
 	GOOS=linux   GOARCH=arm64 go vet ./...

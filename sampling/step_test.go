@@ -190,11 +190,11 @@ func TestStepRefusesWrongInput(t *testing.T) {
 			q := planOf(t, stable(t, "pndm", map[string]any{"skip_prk_steps": true}), 5, nil)
 			st, err := q.Start(out, 1)
 			if err != nil {
-				return nil
+				t.Fatal(err)
 			}
 			st, _, err = q.Step(st, out, nil)
 			if err != nil {
-				return nil
+				t.Fatal(err)
 			}
 			_, _, err = q.Step(sampling.State{Index: 1, Calls: 1, Images: 1, X: st.X}, out, nil)
 			return err

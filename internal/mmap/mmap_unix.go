@@ -3,6 +3,7 @@
 package mmap
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -10,7 +11,7 @@ import (
 
 func mapFile(f *os.File, size int) (data []byte, free func([]byte) error, err error) {
 	data, err = unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
-	if err == unix.ENODEV || err == unix.EACCES { // some network and FUSE file systems cannot map
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EACCES) { // some network and FUSE file systems cannot map
 		data, err = readFile(f, size)
 		return data, nil, err
 	}

@@ -181,7 +181,7 @@ func (t *CLIP) setMerges(pairs []mergeLine) error {
 	return nil
 }
 
-// BOS, EOS and Pad are the ids of the start, end and padding tokens.
+// BOS is the id of the token that begins a prompt.
 func (t *CLIP) BOS() int { return t.bos }
 
 // EOS is the id of the token that ends a prompt.
