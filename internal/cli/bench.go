@@ -72,7 +72,7 @@ func (a *app) benchMini(ctx context.Context, o *benchOptions) error {
 	if err != nil {
 		return err
 	}
-	p, err := diffusion.Open(ctx, o.model, &diffusion.Options{Threads: o.threads})
+	p, err := diffusion.Open(ctx, o.model, &diffusion.Options{Threads: o.threads, Logger: a.logger()})
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ type generation struct {
 // after its work is done.
 func (a *app) generate(ctx context.Context, o *generateOptions) (err error) {
 	start := time.Now()
-	pipe, err := diffusion.Open(ctx, o.model, &diffusion.Options{Threads: o.threads})
+	pipe, err := diffusion.Open(ctx, o.model, &diffusion.Options{Threads: o.threads, Logger: a.logger()})
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,7 @@ func (p *Pipeline) loadDenoiser(opt *model.Options) error {
 // Denoise writes the network's raw prediction for x into dst, both [n, channels, height, width]. All samples share one
 // timestep. Exports with an integer timestep see it truncated, as in diffusers' own ONNX pipelines.
 func (p *Pipeline) Denoise(ctx context.Context, dst, x []float32, n, height, width int, t float64, c Cond) error {
+	p.warnFraction(t)
 	in := map[string]tensor.Tensor{
 		p.ports.sample.Name:   as(tensor.FromF32(x, n, p.LatentChannels, height, width), p.ports.sample.DType),
 		p.ports.timestep.Name: timestep(*p.ports.timestep, n, t),
@@ -87,6 +88,17 @@ func (p *Pipeline) Denoise(ctx context.Context, dst, x []float32, n, height, wid
 	}
 	copy(dst, y.Float32s())
 	return nil
+}
+
+// warnFraction says, once, that an export with an integer timestep cannot see what the scheduler asks for.
+func (p *Pipeline) warnFraction(t float64) {
+	if t == math.Trunc(t) || p.ports.timestep.DType.IsFloat() {
+		return
+	}
+	p.fraction.Do(func() {
+		p.log.Warn("the scheduler asks for fractional timesteps, which this export cuts off; export the U-Net with a float timestep input",
+			"timestep", t, "file", p.denoiser.Path())
+	})
 }
 
 // timestep builds the timestep input: a scalar or one value per sample, in the type that the export asks for.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"winnow/internal/kernel"
 	"winnow/internal/model"
@@ -42,6 +43,7 @@ type Pipeline struct {
 	decoder    *model.Model
 	encoder    *model.Model // nil when the folder has none
 	log        *slog.Logger
+	fraction   sync.Once // the warning about cut timesteps
 }
 
 // Open loads the networks of a folder. Weights are mapped, not read, so this is quick; graphs are compiled at first use.
