@@ -242,15 +242,15 @@ func TestOpen_arguments(t *testing.T) {
 // Exports differ in the types of their inputs; values must arrive unchanged.
 func TestInputs_takeTheTypeOfTheGraph(t *testing.T) {
 	ids := []int64{1, 49407, 0, 3}
-	if got := integers(model.Port{DType: tensor.I32}, ids, 2, 2); !slices.Equal(got.I32(), []int32{1, 49407, 0, 3}) || !slices.Equal(got.Shape, []int{2, 2}) {
+	if got := (model.Port{DType: tensor.I32}).Integers(ids, 2, 2); !slices.Equal(got.I32(), []int32{1, 49407, 0, 3}) || !slices.Equal(got.Shape, []int{2, 2}) {
 		t.Errorf("int32: %v", got)
 	}
-	if got := integers(model.Port{DType: tensor.I64}, ids, 4); !slices.Equal(got.I64(), ids) {
+	if got := (model.Port{DType: tensor.I64}).Integers(ids, 4); !slices.Equal(got.I64(), ids) {
 		t.Errorf("int64: %v", got)
 	}
 	values := []float32{0.5, -2, 1024}
 	for _, dt := range []tensor.DType{tensor.F32, tensor.F16, tensor.BF16} {
-		if got := floats(model.Port{DType: dt}, values, 3); got.DType != dt || !slices.Equal(got.Float32s(), values) {
+		if got := (model.Port{DType: dt}).Floats(values, 3); got.DType != dt || !slices.Equal(got.Float32s(), values) {
 			t.Errorf("%v: %v", dt, got)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 
 	"winnow/internal/kernel"
 	"winnow/internal/model"
-	"winnow/internal/tensor"
 )
 
 // splitScale stands in for the checkpoint's logit scale where the files do not
@@ -54,9 +53,9 @@ func openJoint(f folder, name string, pool *kernel.Pool) (networks, error) {
 		return networks{}, err
 	}
 	n := networks{joint: m}
-	if out, ok := outputNamed(m, pairOutputs); ok {
+	if out, ok := m.FirstOutput(pairOutputs...); ok {
 		n.out, n.perPair = out, true
-	} else if out, ok := outputNamed(m, []string{jointOutput}); ok {
+	} else if out, ok := m.FirstOutput(jointOutput); ok {
 		n.out = out
 	} else {
 		return n, fmt.Errorf("rewards: %s gives %s; want %s, or one of %s", m.Path(), names(m.Outputs()), jointOutput, strings.Join(pairOutputs, ", "))
@@ -72,10 +71,10 @@ func openSplit(f folder, text, vision string, pool *kernel.Pool) (n networks, er
 		return n, err
 	}
 	var ok bool
-	if n.textOut, ok = outputNamed(n.text, textOutputs); !ok {
+	if n.textOut, ok = n.text.FirstOutput(textOutputs...); !ok {
 		return n, noEmbedding(n.text, textOutputs)
 	}
-	if n.visionOut, ok = outputNamed(n.vision, visionOutputs); !ok {
+	if n.visionOut, ok = n.vision.FirstOutput(visionOutputs...); !ok {
 		return n, noEmbedding(n.vision, visionOutputs)
 	}
 	return n, errors.Join(
@@ -85,15 +84,6 @@ func openSplit(f folder, text, vision string, pool *kernel.Pool) (n networks, er
 
 func noEmbedding(m *model.Model, want []string) error {
 	return fmt.Errorf("rewards: %s gives %s; want %s, the embedding behind the projection", m.Path(), names(m.Outputs()), strings.Join(want, " or "))
-}
-
-func outputNamed(m *model.Model, want []string) (string, bool) {
-	for _, name := range want {
-		if _, ok := m.Output(name); ok {
-			return name, true
-		}
-	}
-	return "", false
 }
 
 func names(ports []model.Port) string {
@@ -160,26 +150,4 @@ func (n networks) fixedTokens() int {
 		}
 	}
 	return 0
-}
-
-// integers makes an integer tensor of the type that the port wants.
-func integers(p model.Port, v []int64, shape ...int) tensor.Tensor {
-	if p.DType != tensor.I32 {
-		return tensor.FromI64(v, shape...)
-	}
-	narrow := make([]int32, len(v))
-	for i, x := range v {
-		narrow[i] = int32(x)
-	}
-	return tensor.FromI32(narrow, shape...)
-}
-
-// floats makes a float tensor of the type that the port wants.
-func floats(p model.Port, v []float32, shape ...int) tensor.Tensor {
-	if p.DType != tensor.F16 && p.DType != tensor.BF16 {
-		return tensor.FromF32(v, shape...)
-	}
-	t := tensor.New(p.DType, shape...)
-	tensor.NarrowInto(t, 0, v)
-	return t
 }

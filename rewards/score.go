@@ -103,14 +103,14 @@ func repeat(row []int64, n int) []int64 {
 func textInputs(in map[string]tensor.Tensor, net *model.Model, ids, mask []int64, rows int) {
 	for name, v := range map[string][]int64{"input_ids": ids, "attention_mask": mask} {
 		if p, ok := net.Input(name); ok {
-			in[name] = integers(p, repeat(v, rows), rows, len(v))
+			in[name] = p.Integers(repeat(v, rows), rows, len(v))
 		}
 	}
 }
 
 func (m *Model) pixelInput(in map[string]tensor.Tensor, net *model.Model, pixels []float32, n int) {
 	p, _ := net.Input("pixel_values")
-	in["pixel_values"] = floats(p, pixels, n, 3, m.info.Height, m.info.Width)
+	in["pixel_values"] = p.Floats(pixels, n, 3, m.info.Height, m.info.Width)
 }
 
 // run calls a network and checks that an output has the shape expected; a

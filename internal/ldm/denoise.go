@@ -50,6 +50,9 @@ func (p *Pipeline) loadDenoiser(opt *model.Options) error {
 			return fmt.Errorf("%s: input %q is missing", p.denoiser.Path(), name)
 		}
 	}
+	if !p.XL && (p.ports.pooled != nil || p.ports.timeIDs != nil) {
+		return fmt.Errorf("%s: takes text_embeds or time_ids as XL models do, but model_index.json names %s", p.denoiser.Path(), p.ClassName)
+	}
 	outs := p.denoiser.Outputs()
 	if len(outs) == 0 {
 		return fmt.Errorf("%s: no output", p.denoiser.Path())
@@ -63,15 +66,15 @@ func (p *Pipeline) loadDenoiser(opt *model.Options) error {
 func (p *Pipeline) Denoise(ctx context.Context, dst, x []float32, n, height, width int, t float64, c Cond) error {
 	p.warnFraction(t)
 	in := map[string]tensor.Tensor{
-		p.ports.sample.Name:   as(tensor.FromF32(x, n, p.LatentChannels, height, width), p.ports.sample.DType),
+		p.ports.sample.Name:   p.ports.sample.Floats(x, n, p.LatentChannels, height, width),
 		p.ports.timestep.Name: timestep(*p.ports.timestep, n, t),
-		p.ports.hidden.Name:   as(c.Hidden, p.ports.hidden.DType),
+		p.ports.hidden.Name:   p.ports.hidden.Floats(c.Hidden.F32(), c.Hidden.Shape...),
 	}
 	if p.ports.pooled != nil {
-		in[p.ports.pooled.Name] = as(c.Pooled, p.ports.pooled.DType)
+		in[p.ports.pooled.Name] = p.ports.pooled.Floats(c.Pooled.F32(), c.Pooled.Shape...)
 	}
 	if p.ports.timeIDs != nil {
-		in[p.ports.timeIDs.Name] = as(c.TimeIDs, p.ports.timeIDs.DType)
+		in[p.ports.timeIDs.Name] = p.ports.timeIDs.Floats(c.TimeIDs.F32(), c.TimeIDs.Shape...)
 	}
 	if cond := p.ports.condProj; cond != nil {
 		// Guidance embedding of distilled models; zeros mean "not given", the shape comes from the graph.
@@ -110,43 +113,12 @@ func timestep(port model.Port, n int, t float64) tensor.Tensor {
 			shape[0] = 1
 		}
 	}
-	out := tensor.New(port.DType, shape...)
-	for i := range out.Elems() {
-		switch port.DType {
-		case tensor.I64:
-			out.I64()[i] = int64(math.Trunc(t))
-		case tensor.I32:
-			out.I32()[i] = int32(math.Trunc(t))
-		case tensor.F64:
-			out.F64()[i] = t
-		case tensor.F16:
-			out.F16()[i] = tensor.F32ToF16(float32(t))
-		case tensor.BF16:
-			out.F16()[i] = tensor.F32ToBF16(float32(t))
-		default:
-			out.F32()[i] = float32(t)
-		}
+	count := 1
+	if len(shape) == 1 {
+		count = shape[0]
 	}
-	return out
-}
-
-// as converts a float tensor to the type that a graph input asks for.
-func as(t tensor.Tensor, dt tensor.DType) tensor.Tensor {
-	if t.DType == dt {
-		return t
+	if port.DType.IsFloat() {
+		return port.Floats(slices.Repeat([]float32{float32(t)}, count), shape...)
 	}
-	out := tensor.New(dt, t.Shape...)
-	for i, v := range t.Float32s() {
-		switch dt {
-		case tensor.F16:
-			out.F16()[i] = tensor.F32ToF16(v)
-		case tensor.BF16:
-			out.F16()[i] = tensor.F32ToBF16(v)
-		case tensor.F64:
-			out.F64()[i] = float64(v)
-		default:
-			return t // the program reports the mismatch with names
-		}
-	}
-	return out
+	return port.Integers(slices.Repeat([]int64{int64(math.Trunc(t))}, count), shape...)
 }

@@ -3,12 +3,14 @@ package ldm
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"winnow/assets"
+	"winnow/internal/model"
 	"winnow/internal/tensor"
 )
 
@@ -35,23 +37,27 @@ func TestOpen_mini(t *testing.T) {
 	}
 }
 
+// copyFS is a folder that a test may damage.
+func copyFS(t *testing.T, from fs.FS) fstest.MapFS {
+	t.Helper()
+	files := fstest.MapFS{}
+	err := fs.WalkDir(from, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(from, path)
+		files[path] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
 // Each broken folder must be refused with a message that names the file.
 func TestOpen_brokenFolders(t *testing.T) {
-	copied := func() fstest.MapFS {
-		files := fstest.MapFS{}
-		err := fs.WalkDir(assets.Mini(), ".", func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			data, err := fs.ReadFile(assets.Mini(), path)
-			files[path] = &fstest.MapFile{Data: data}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return files
-	}
+	copied := func() fstest.MapFS { return copyFS(t, assets.Mini()) }
 	set := func(name, content string) func(fstest.MapFS) {
 		return func(f fstest.MapFS) { f[name] = &fstest.MapFile{Data: []byte(content)} }
 	}
@@ -90,6 +96,32 @@ func TestOpen_brokenFolders(t *testing.T) {
 	}
 	if _, err := DirFolder("no/such/folder"); err == nil || !strings.Contains(err.Error(), "no/such/folder") {
 		t.Errorf("missing folder: %v", err)
+	}
+}
+
+// A U-Net of an XL model under the index of another class is refused before it runs.
+func TestOpen_networkOfXL(t *testing.T) {
+	files := copyFS(t, os.DirFS("../../tests/tiny/sdxl"))
+	files["model_index.json"] = &fstest.MapFile{Data: []byte(`{"_class_name": "StableDiffusionPipeline"}`)}
+	if _, err := Open(t.Context(), FSFolder(files, "xl"), Options{}); err == nil || !strings.Contains(err.Error(), "text_embeds") {
+		t.Errorf("error %v, want one that names text_embeds", err)
+	}
+}
+
+// The timestep input has the type and rank that the export asks for.
+func TestTimestep(t *testing.T) {
+	scalar := timestep(model.Port{DType: tensor.I64, Shape: []int{}}, 3, 749.25)
+	if len(scalar.Shape) != 0 || !slices.Equal(scalar.I64(), []int64{749}) {
+		t.Errorf("scalar %v %v", scalar.Shape, scalar.I64())
+	}
+	if got := timestep(model.Port{DType: tensor.I32, Shape: []int{1}}, 3, 5); !slices.Equal(got.I32(), []int32{5}) {
+		t.Errorf("one int32: %v", got.I32())
+	}
+	for _, dt := range []tensor.DType{tensor.F32, tensor.F16, tensor.BF16, tensor.F64} {
+		got := timestep(model.Port{DType: dt, Shape: []int{-1}}, 2, 0.5)
+		if got.DType != dt || !slices.Equal(got.Float32s(), []float32{.5, .5}) {
+			t.Errorf("%v: %v", dt, got.Float32s())
+		}
 	}
 }
 

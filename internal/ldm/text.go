@@ -107,8 +107,8 @@ func (p *Pipeline) Encode(ctx context.Context, prompts []string, truncate bool) 
 		}
 		parts[i] = asF32(res[hidden])
 		if i == 1 {
-			pooled := outputNamed(m, "text_embeds", "pooler_output")
-			if pooled == "" {
+			pooled, ok := m.FirstOutput("text_embeds", "pooler_output")
+			if !ok {
 				return Embeds{}, fmt.Errorf("%s: output \"text_embeds\" is missing", m.Path())
 			}
 			out.Pooled = asF32(res[pooled])
@@ -167,9 +167,9 @@ func (p *Pipeline) tokens(i int, prompts []string, truncate bool) (map[string]te
 	for _, port := range p.texts[i].Inputs() {
 		switch port.Name {
 		case "input_ids":
-			in[port.Name] = integers(ids, port.DType)
+			in[port.Name] = port.Integers(ids.I64(), ids.Shape...)
 		case "attention_mask":
-			in[port.Name] = integers(mask, port.DType)
+			in[port.Name] = port.Integers(mask.I64(), mask.Shape...)
 		}
 	}
 	return in, nil
@@ -179,7 +179,7 @@ func (p *Pipeline) tokens(i int, prompts []string, truncate bool) (map[string]te
 // layer, which exports list as hidden_states.0 … hidden_states.N.
 func hiddenName(m *model.Model, penultimate bool) (string, error) {
 	if !penultimate {
-		if name := outputNamed(m, "last_hidden_state"); name != "" {
+		if name, ok := m.FirstOutput("last_hidden_state"); ok {
 			return name, nil
 		}
 		return "", fmt.Errorf("%s: output \"last_hidden_state\" is missing", m.Path())
@@ -196,15 +196,6 @@ func hiddenName(m *model.Model, penultimate bool) (string, error) {
 		return "", fmt.Errorf("%s: outputs \"hidden_states.N\" are missing: export the text encoder with its hidden states", m.Path())
 	}
 	return "hidden_states." + strconv.Itoa(last-1), nil
-}
-
-func outputNamed(m *model.Model, names ...string) string {
-	for _, name := range names {
-		if _, ok := m.Output(name); ok {
-			return name
-		}
-	}
-	return ""
 }
 
 // joinFeatures concatenates [n, tokens, a] and [n, tokens, b] to [n, tokens, a+b].
@@ -228,16 +219,4 @@ func asF32(t tensor.Tensor) tensor.Tensor {
 		return t
 	}
 	return tensor.FromF32(t.Float32s(), t.Shape...)
-}
-
-// integers converts int64 ids to the type that a graph input asks for.
-func integers(t tensor.Tensor, dt tensor.DType) tensor.Tensor {
-	if dt != tensor.I32 {
-		return t
-	}
-	out := tensor.New(tensor.I32, t.Shape...)
-	for i, v := range t.I64() {
-		out.I32()[i] = int32(v)
-	}
-	return out
 }

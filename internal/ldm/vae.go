@@ -28,7 +28,7 @@ func (p *Pipeline) Decode(ctx context.Context, latents []float32, n, height, wid
 			a := p.toDecoder[i/(height*width)%p.LatentChannels]
 			z.F32()[i] = float32(float64(v)*a.scale + a.shift)
 		}
-		out, err := p.decoder.Run(ctx, map[string]tensor.Tensor{port.Name: as(z, port.DType)})
+		out, err := p.decoder.Run(ctx, map[string]tensor.Tensor{port.Name: port.Floats(z.F32(), z.Shape...)})
 		if err != nil {
 			return nil, err
 		}
