@@ -14,6 +14,7 @@ import (
 	"winnow/assets"
 	"winnow/internal/kernel"
 	"winnow/internal/ldm"
+	"winnow/internal/model"
 )
 
 // Mini is the name of the embedded model.
@@ -39,7 +40,7 @@ func Open(ctx context.Context, dir string, opt *Options) (*Pipeline, error) {
 	if opt == nil {
 		opt = &Options{}
 	}
-	folder := ldm.FSFolder(assets.Mini(), Mini)
+	folder := model.FSFolder(assets.Mini(), Mini)
 	if dir != Mini {
 		var err error
 		if folder, err = ldm.DirFolder(dir); err != nil {

@@ -2,17 +2,14 @@ package rewards
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"os"
-	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"winnow/assets"
 	"winnow/internal/imageproc"
 	"winnow/internal/kernel"
 	"winnow/internal/model"
@@ -85,7 +82,7 @@ func Open(ctx context.Context, name, dir string, opt *Options) (*Model, error) {
 	case name == Mini && dir != "":
 		return nil, &ArgumentError{fmt.Sprintf("the reward %q is embedded and takes no folder; to load a folder, name the reward %q", Mini, CLIP)}
 	case name == Mini:
-		return load(folder{fsys: embedded(), name: "mini/reward"}, Info{Name: Mini, Model: "embedded"}, opt)
+		return load(model.FSFolder(assets.MiniReward(), "mini/reward"), Info{Name: Mini, Model: "embedded"}, opt)
 	case dir == "":
 		return nil, &ArgumentError{fmt.Sprintf("the reward %q needs the folder of a model", name)}
 	}
@@ -96,46 +93,10 @@ func Open(ctx context.Context, name, dir string, opt *Options) (*Model, error) {
 	if !info.IsDir() {
 		return nil, &ArgumentError{fmt.Sprintf("%s is a file; name the folder that holds model.onnx, the tokenizer and preprocessor_config.json", dir)}
 	}
-	return load(folder{fsys: os.DirFS(dir), dir: dir, name: dir}, Info{Name: name, Model: dir}, opt)
+	return load(model.DirFolder(dir), Info{Name: name, Model: dir}, opt)
 }
 
-// folder is a model folder on disk or embedded.
-type folder struct {
-	fsys fs.FS
-	dir  string // "" where it is embedded
-	name string // for messages
-}
-
-func (f folder) path(name string) string {
-	if f.dir != "" {
-		return filepath.Join(f.dir, filepath.FromSlash(name))
-	}
-	return path.Join(f.name, name)
-}
-
-func (f folder) has(name string) bool {
-	_, err := fs.Stat(f.fsys, name)
-	return err == nil
-}
-
-// first returns the first of the names that exists.
-func (f folder) first(names ...string) (string, bool) {
-	i := slices.IndexFunc(names, f.has)
-	if i < 0 {
-		return "", false
-	}
-	return names[i], true
-}
-
-func (f folder) network(name string, pool *kernel.Pool) (*model.Model, error) {
-	opt := &model.Options{Pool: pool}
-	if f.dir != "" {
-		return model.Open(f.path(name), opt)
-	}
-	return model.OpenFS(f.fsys, name, opt)
-}
-
-func load(f folder, info Info, opt *Options) (*Model, error) {
+func load(f model.Folder, info Info, opt *Options) (*Model, error) {
 	if opt == nil {
 		opt = &Options{}
 	}
@@ -143,7 +104,7 @@ func load(f folder, info Info, opt *Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	proc, err := imageproc.OpenProcessor(f.fsys, f.name)
+	proc, err := imageproc.OpenProcessor(f.FS(), f.Path(""))
 	if err != nil {
 		return nil, err
 	}
@@ -165,51 +126,38 @@ func load(f folder, info Info, opt *Options) (*Model, error) {
 
 // readVersion is the name in reward.json, a file that rewards made for winnow
 // carry and others lack.
-func readVersion(f folder) (string, error) {
+func readVersion(f model.Folder) (string, error) {
 	var config struct {
 		Name string `json:"name"`
 	}
-	err := f.readJSON("reward.json", &config)
-	return config.Name, err
+	if _, err := f.ReadJSON("reward.json", &config); err != nil {
+		return "", fmt.Errorf("rewards: %w", err)
+	}
+	return config.Name, nil
 }
 
-// readJSON decodes a file if it exists.
-func (f folder) readJSON(name string, v any) error {
-	data, err := fs.ReadFile(f.fsys, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, v)
-	}
-	if err != nil {
-		return fmt.Errorf("rewards: %s: %w", f.path(name), err)
-	}
-	return nil
-}
-
-func openTokenizer(f folder) (*tokenizer.CLIP, error) {
-	fsys, name := f.fsys, f.name
-	if f.has("tokenizer") {
-		sub, err := fs.Sub(f.fsys, "tokenizer")
+func openTokenizer(f model.Folder) (*tokenizer.CLIP, error) {
+	fsys, name := f.FS(), f.Path("")
+	if f.Has("tokenizer") {
+		sub, err := fs.Sub(f.FS(), "tokenizer")
 		if err != nil {
 			return nil, err
 		}
-		fsys, name = sub, f.path("tokenizer")
+		fsys, name = sub, f.Path("tokenizer")
 	}
 	return tokenizer.Open(fsys, name)
 }
 
 // tokenLimit is the length that the text network reads: its fixed dimension,
 // else the smaller of the tokenizer's and the configuration's.
-func tokenLimit(f folder, tok *tokenizer.CLIP, nets networks) (int, error) {
+func tokenLimit(f model.Folder, tok *tokenizer.CLIP, nets networks) (int, error) {
 	var config struct {
 		Text struct {
 			Positions int `json:"max_position_embeddings"`
 		} `json:"text_config"`
 	}
-	if err := f.readJSON("config.json", &config); err != nil {
-		return 0, err
+	if _, err := f.ReadJSON("config.json", &config); err != nil {
+		return 0, fmt.Errorf("rewards: %w", err)
 	}
 	if n := nets.fixedTokens(); n > 0 {
 		return n, nil

@@ -9,6 +9,7 @@ import (
 
 	"winnow/assets"
 	"winnow/internal/ldm"
+	"winnow/internal/model"
 	"winnow/internal/safetensors"
 	"winnow/internal/tensor"
 )
@@ -17,7 +18,7 @@ import (
 // very pictures that the prompt makes.
 func TestGenerate_promptEmbedsReplaceTheTextEncoder(t *testing.T) {
 	t.Chdir(t.TempDir())
-	pipe, err := ldm.Open(t.Context(), ldm.FSFolder(assets.Mini(), "mini"), ldm.Options{})
+	pipe, err := ldm.Open(t.Context(), model.FSFolder(assets.Mini(), "mini"), ldm.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ type Cond struct {
 
 func (p *Pipeline) loadDenoiser(opt *model.Options) error {
 	var err error
-	if p.denoiser, err = p.Folder.network("unet", opt); err != nil {
+	if p.denoiser, err = network(p.Folder, "unet", opt); err != nil {
 		return err
 	}
 	slots := map[string]**model.Port{

@@ -16,7 +16,7 @@ import (
 
 func openMini(t *testing.T) *Pipeline {
 	t.Helper()
-	p, err := Open(t.Context(), FSFolder(assets.Mini(), "mini"), Options{})
+	p, err := Open(t.Context(), model.FSFolder(assets.Mini(), "mini"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestOpen_brokenFolders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			files := copied()
 			tc.damage(files)
-			p, err := Open(t.Context(), FSFolder(files, "mini"), Options{})
+			p, err := Open(t.Context(), model.FSFolder(files, "mini"), Options{})
 			if err == nil {
 				_ = p.Close()
 				t.Fatal("the folder was accepted")
@@ -103,7 +103,7 @@ func TestOpen_brokenFolders(t *testing.T) {
 func TestOpen_networkOfXL(t *testing.T) {
 	files := copyFS(t, os.DirFS("../../tests/tiny/sdxl"))
 	files["model_index.json"] = &fstest.MapFile{Data: []byte(`{"_class_name": "StableDiffusionPipeline"}`)}
-	if _, err := Open(t.Context(), FSFolder(files, "xl"), Options{}); err == nil || !strings.Contains(err.Error(), "text_embeds") {
+	if _, err := Open(t.Context(), model.FSFolder(files, "xl"), Options{}); err == nil || !strings.Contains(err.Error(), "text_embeds") {
 		t.Errorf("error %v, want one that names text_embeds", err)
 	}
 }

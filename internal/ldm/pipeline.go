@@ -24,7 +24,7 @@ type Options struct {
 
 // Pipeline is a loaded model folder. It is safe for concurrent use.
 type Pipeline struct {
-	Folder    Folder
+	Folder    model.Folder
 	ClassName string // _class_name of model_index.json
 	XL        bool   // two text encoders, pooled embeddings and size conditioning
 	Defaults  Defaults
@@ -47,7 +47,7 @@ type Pipeline struct {
 }
 
 // Open loads the networks of a folder. Weights are mapped, not read, so this is quick; graphs are compiled at first use.
-func Open(_ context.Context, f Folder, opt Options) (*Pipeline, error) {
+func Open(_ context.Context, f model.Folder, opt Options) (*Pipeline, error) {
 	p := &Pipeline{Folder: f, log: opt.Logger}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -60,7 +60,7 @@ func Open(_ context.Context, f Folder, opt Options) (*Pipeline, error) {
 
 func (p *Pipeline) load(opt *model.Options) error {
 	var idx index
-	found, err := p.Folder.readJSON("model_index.json", &idx)
+	found, err := p.Folder.ReadJSON("model_index.json", &idx)
 	switch {
 	case err != nil:
 		return err
@@ -101,7 +101,7 @@ func (p *Pipeline) loadScheduler(*model.Options) error {
 func (p *Pipeline) loadVAE(opt *model.Options) error {
 	var cfg vaeConfig
 	for _, name := range []string{"vae/config.json", "vae_decoder/config.json"} {
-		if found, err := p.Folder.readJSON(name, &cfg); err != nil {
+		if found, err := p.Folder.ReadJSON(name, &cfg); err != nil {
 			return err
 		} else if found {
 			break
@@ -109,7 +109,7 @@ func (p *Pipeline) loadVAE(opt *model.Options) error {
 	}
 	p.Factor, p.LatentChannels = cfg.factor(), cfg.LatentChannels
 	var err error
-	if p.decoder, err = p.Folder.network("vae_decoder", opt); err != nil {
+	if p.decoder, err = network(p.Folder, "vae_decoder", opt); err != nil {
 		return err
 	}
 	in := p.decoder.Inputs()
@@ -125,17 +125,17 @@ func (p *Pipeline) loadVAE(opt *model.Options) error {
 	if p.toDecoder, err = cfg.channels(p.XL, p.LatentChannels); err != nil {
 		return fmt.Errorf("%s: %w", p.Folder.Path("vae_decoder/config.json"), err)
 	}
-	if !p.Folder.Exists("vae_encoder/model.onnx") {
+	if !p.Folder.Has("vae_encoder/model.onnx") {
 		return nil
 	}
-	p.encoder, err = p.Folder.network("vae_encoder", opt)
+	p.encoder, err = network(p.Folder, "vae_encoder", opt)
 	return err
 }
 
 // loadDefaults fills Defaults from the networks, then from winnow.json where that names a value.
 func (p *Pipeline) loadDefaults(*model.Options) error {
 	var unet unetConfig
-	if _, err := p.Folder.readJSON("unet/config.json", &unet); err != nil {
+	if _, err := p.Folder.ReadJSON("unet/config.json", &unet); err != nil {
 		return err
 	}
 	h, w := unet.sampleSize()
@@ -143,7 +143,7 @@ func (p *Pipeline) loadDefaults(*model.Options) error {
 	if p.XL {
 		p.Defaults.GuidanceScale = 5
 	}
-	_, err := p.Folder.readJSON("winnow.json", &p.Defaults)
+	_, err := p.Folder.ReadJSON("winnow.json", &p.Defaults)
 	if err == nil && (p.Defaults.Steps < 1 || p.Defaults.GuidanceScale < 0 || p.Defaults.Height < 1 || p.Defaults.Width < 1) {
 		return fmt.Errorf("%s: steps, height and width must be at least 1 and guidance_scale not negative", p.Folder.Path("winnow.json"))
 	}

@@ -38,7 +38,7 @@ func (p *Pipeline) loadText(opt *model.Options) error {
 	}
 	for i := range count {
 		name := component("tokenizer", i)
-		sub, err := fs.Sub(p.Folder.fsys, name)
+		sub, err := fs.Sub(p.Folder.FS(), name)
 		if err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (p *Pipeline) loadText(opt *model.Options) error {
 		if err != nil {
 			return err
 		}
-		m, err := p.Folder.network(component("text_encoder", i), opt)
+		m, err := network(p.Folder, component("text_encoder", i), opt)
 		if err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (p *Pipeline) loadText(opt *model.Options) error {
 func (p *Pipeline) tokenLimit(i int, tok *tokenizer.CLIP) (int, error) {
 	name := component("text_encoder", i) + "/config.json"
 	var cfg textConfig
-	if _, err := p.Folder.readJSON(name, &cfg); err != nil {
+	if _, err := p.Folder.ReadJSON(name, &cfg); err != nil {
 		return 0, err
 	}
 	if cfg.VocabSize > 0 && tok.VocabSize() > cfg.VocabSize {
