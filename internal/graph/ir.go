@@ -40,7 +40,7 @@ type irNode struct {
 	Node
 	op       *Operator
 	dead     bool
-	later    bool   // foldable, but kept for now: a rewrite may absorb it into packed weights
+	later    bool   // foldable, but kept until the rewrites have run: one may absorb it into packed weights
 	absorbed []bool // inputs that the kernel holds in packed form
 }
 
