@@ -17,29 +17,37 @@ func Compile(g *Graph, inputs map[string]Type, opt *Options) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	prog := &Program{opt: o, ir: p, stats: Stats{FileNodes: total, FoldedNodes: len(p.nodes), Fused: map[string]int{}}}
+	prog := newProgram(p, o, total)
 	if !o.NoFusion {
-		p.runPasses(o, prog.stats.Fused)
+		p.runPasses(o, prog.stats.Fused, structurePasses)
+		p.runPasses(o, prog.stats.Fused, epiloguePasses)
 	}
-	if err := p.foldRest(); err != nil {
-		return nil, err
+	return prog, prog.build()
+}
+
+func newProgram(p *ir, o *Options, total int) *Program {
+	return &Program{opt: o, ir: p, stats: Stats{FileNodes: total, FoldedNodes: len(p.nodes), Fused: map[string]int{}}}
+}
+
+// build folds what the rewrites left, chooses kernels and plans the memory.
+func (g *Program) build() error {
+	if err := g.ir.foldRest(); err != nil {
+		return err
 	}
-	p.sweep()
-	if err := prog.compileSteps(); err != nil {
-		return nil, err
+	g.ir.sweep()
+	if err := g.compileSteps(); err != nil {
+		return err
 	}
-	if err := prog.plan(); err != nil {
-		return nil, err
+	if err := g.plan(); err != nil {
+		return err
 	}
-	if prog.pool = o.Pool; prog.pool == nil {
-		prog.pool, prog.ownPool = kernel.NewPool(o.Threads), true
+	if g.pool = g.opt.Pool; g.pool == nil {
+		g.pool, g.ownPool = kernel.NewPool(g.opt.Threads), true
 	}
-	if o.Debug >= 3 {
-		if err := prog.WritePlan(o.Log); err != nil {
-			return nil, err
-		}
+	if g.opt.Debug >= 3 {
+		return g.WritePlan(g.opt.Log)
 	}
-	return prog, nil
+	return nil
 }
 
 // foldRest evaluates what was put off for the rewrites and what they made constant.
@@ -91,6 +99,9 @@ func (g *Program) compileSteps() error {
 		}
 		if k.Run == nil {
 			return &RunError{Source: g.ir.src.Source, Node: n.Label(), Err: fmt.Errorf("internal fault: no kernel")}
+		}
+		if !n.back {
+			g.forward = len(g.steps) + 1
 		}
 		g.steps = append(g.steps, step{node: n, kernel: k, scratch: -1})
 		g.stats.Flops += k.Flops

@@ -26,7 +26,7 @@ func (s *specializer) bindInputs(sc *scope, given map[string]Type) error {
 			return err
 		}
 		sc.ids[id] = s.addValue(irValue{name: v.Name, typ: typ, input: len(s.inputs)})
-		s.inputs = append(s.inputs, irPort{v.Name, sc.ids[id]})
+		s.inputs = append(s.inputs, irPort{name: v.Name, value: sc.ids[id]})
 	}
 	for name := range given {
 		if !known[name] {

@@ -17,10 +17,12 @@ type ir struct {
 	threads int
 }
 
-// irPort binds a name of the program's border to a value.
+// irPort binds a name of the program's border to a value. back marks cotangents and gradients: the border of the reverse
+// pass.
 type irPort struct {
 	name  string
 	value ValueID
+	back  bool
 }
 
 // irValue is one value of the specialised graph.
@@ -40,6 +42,7 @@ type irNode struct {
 	Node
 	op       *Operator
 	dead     bool
+	back     bool   // part of the reverse pass, which follows the whole forward pass
 	later    bool   // foldable, but kept until the rewrites have run: one may absorb it into packed weights
 	absorbed []bool // inputs that the kernel holds in packed form
 }

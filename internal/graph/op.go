@@ -108,6 +108,11 @@ type Operator struct {
 	InPlace []int
 	// ShapeOnly marks operators whose result depends on input shapes only: they fold without constant inputs.
 	ShapeOnly bool
+	// VJP adds the reverse pass of one node: it turns the cotangents of the outputs into those of the inputs. nil: the
+	// operator has no derivative here, and a gradient through it is refused.
+	VJP func(b *Backward) error
+	// Flat marks operators whose derivative is zero wherever it exists (Floor, Sign): nothing is passed on.
+	Flat bool
 	// Random marks operators that must neither be folded nor merged although their inputs are constant.
 	Random bool
 }

@@ -55,6 +55,7 @@ func init() {
 			Name: name, Since: 7, InPlace: []int{0, 1},
 			Infer:   func(c *NodeCtx) error { return inferBinary(c, classNumber, tensor.Invalid) },
 			Compile: func(c *NodeCtx) (Kernel, error) { return arithKernel(c, op), nil },
+			VJP:     arithVJP[op],
 		})
 	}
 	Register(Operator{Name: "Mod", Since: 10, InPlace: []int{0, 1}, Infer: inferMod, Compile: compileMod})
@@ -237,4 +238,36 @@ func compileBitShift(c *NodeCtx) (Kernel, error) {
 	default:
 		return Kernel{}, c.Refuse("direction", "want LEFT or RIGHT, not "+dir)
 	}
+}
+
+// arithVJP are the reverse passes: ∂(a±b) = (1, ±1), ∂(a·b) = (b, a), ∂(a/b) = (1/b, −(a/b)/b).
+var arithVJP = map[arithOp]func(b *Backward) error{
+	arithAdd: func(b *Backward) error {
+		b.Give(0, b.G(0))
+		b.Give(1, b.G(0))
+		return nil
+	},
+	arithSub: func(b *Backward) error {
+		b.Give(0, b.G(0))
+		if b.Needs(1) {
+			b.Give(1, b.Op("Neg", b.G(0)))
+		}
+		return nil
+	},
+	arithMul: func(b *Backward) error {
+		for i := range 2 {
+			if b.Needs(i) {
+				b.Give(i, b.Op("Mul", b.G(0), b.X(1-i)))
+			}
+		}
+		return nil
+	},
+	arithDiv: func(b *Backward) error {
+		g := b.Op("Div", b.G(0), b.X(1))
+		b.Give(0, g)
+		if b.Needs(1) {
+			b.Give(1, b.Op("Neg", b.Op("Mul", g, b.Y(0))))
+		}
+		return nil
+	},
 }

@@ -11,9 +11,10 @@ type pass struct {
 	run  func(p *ir) int
 }
 
-// passes run in this order. Later ones rely on earlier ones: activations before the things they are fused into, views
-// merged before layouts are looked at.
-var passes = []pass{
+// structurePasses run in this order. Later ones rely on earlier ones: activations before the things they are fused into,
+// views merged before layouts are looked at. They recognise operators that files spell out, and every one that they make
+// has a gradient of its own.
+var structurePasses = []pass{
 	{"simplify", simplify},
 	{"silu", fuseSilu},
 	{"gelu", fuseGelu},
@@ -26,13 +27,25 @@ var passes = []pass{
 	{"linear", fuseLinear},
 	{"bias", fuseBias},
 	{"scale", fuseScale},
+}
+
+// epiloguePasses let products and convolutions do what follows them. A gradient is taken before, because it needs the
+// values that vanish here; those that it reads stay, as they have more than one reader.
+var epiloguePasses = []pass{
 	{"activation", fuseActivation},
 	{"residual", fuseResidual},
 	{"views", simplify},
 }
 
-// runPasses applies all rewrites and counts them by name.
-func (p *ir) runPasses(o *Options, counts map[string]int) {
+// reversePasses tidy the reverse pass up before the epilogues are looked for in it.
+var reversePasses = []pass{
+	{"reverse", simplify},
+	{"reverse linear", fuseLinear},
+	{"reverse scale", fuseScale},
+}
+
+// runPasses applies rewrites and counts them by name.
+func (p *ir) runPasses(o *Options, counts map[string]int, passes []pass) {
 	for _, r := range passes {
 		n := r.run(p)
 		if n == 0 {

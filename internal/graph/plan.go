@@ -97,7 +97,11 @@ func (pl *planner) liveness() {
 		}
 	}
 	for _, o := range pl.ir.outputs {
-		pl.last[pl.find(o.value)] = len(pl.steps)
+		end := len(pl.steps)
+		if !o.back { // collected before the reverse pass begins
+			end = pl.forward
+		}
+		pl.last[pl.find(o.value)] = max(end, pl.last[pl.find(o.value)])
 	}
 }
 

@@ -18,6 +18,7 @@ type Program struct {
 	opt     *Options
 	ir      *ir
 	steps   []step
+	forward int // steps of the forward pass; the reverse pass follows
 	buffers []buffer
 	blockOf []int     // by value: buffer, -1 for inputs and constants
 	rootOf  []ValueID // by value: the value whose memory it shares
@@ -51,6 +52,7 @@ type Stats struct {
 	ScratchBytes int            // largest scratch of one kernel, part of the arena
 	ConstBytes   int            // constants read at run time as they are
 	PackedBytes  int            // weights in the kernels' own form
+	SavedBytes   int            // part of the arena that holds values between forward and reverse pass
 	Flops        float64        // estimated floating-point operations of one run
 }
 
@@ -99,8 +101,23 @@ func (g *Program) dropArena() {
 func (g *Program) Run(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.checkTensors(in); err != nil {
+	if err := g.start(in); err != nil {
 		return nil, err
+	}
+	defer g.disconnect()
+	if err := g.runSteps(ctx, 0, len(g.steps)); err != nil {
+		return nil, err
+	}
+	if g.opt.Debug >= 2 {
+		g.printProfile()
+	}
+	return g.collectOutputs(in, false), nil
+}
+
+// start checks the inputs of the forward pass and puts them in place.
+func (g *Program) start(in map[string]tensor.Tensor) error {
+	if err := g.checkTensors(in, false); err != nil {
+		return err
 	}
 	if g.arena == nil {
 		g.prepare()
@@ -108,21 +125,22 @@ func (g *Program) Run(ctx context.Context, in map[string]tensor.Tensor) (map[str
 	if g.opt.Paranoid {
 		fill(g.arena, poisonByte)
 	}
-	g.connect(in)
-	defer g.disconnect()
+	g.connect(in, false)
 	g.prof.start(g.opt.Debug >= 2, len(g.steps))
-	for s := range g.steps {
+	return nil
+}
+
+// runSteps calls the kernels from lo to hi-1.
+func (g *Program) runSteps(ctx context.Context, lo, hi int) error {
+	for s := lo; s < hi; s++ {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		if err := g.runStep(s); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if g.opt.Debug >= 2 {
-		g.printProfile()
-	}
-	return g.collectOutputs(in), nil
+	return nil
 }
 
 // runStep calls one kernel.
@@ -178,9 +196,14 @@ func (g *Program) empty(st *step) bool {
 	return true
 }
 
-// checkTensors compares the caller's tensors with the compiled types.
-func (g *Program) checkTensors(in map[string]tensor.Tensor) error {
+// checkTensors compares the caller's tensors with the compiled types, for the forward or the reverse pass.
+func (g *Program) checkTensors(in map[string]tensor.Tensor, back bool) error {
+	want := 0
 	for _, p := range g.ir.inputs {
+		if p.back != back {
+			continue
+		}
+		want++
 		typ := g.ir.val(p.value).typ
 		t, ok := in[p.name]
 		bad := func(format string, args ...any) error {
@@ -195,9 +218,9 @@ func (g *Program) checkTensors(in map[string]tensor.Tensor) error {
 			return bad("%d bytes of data where %v needs %d", len(t.Data), typ, t.Elems()*t.DType.Size())
 		}
 	}
-	if len(in) > len(g.ir.inputs) {
+	if len(in) > want {
 		for name := range in {
-			if !slices.ContainsFunc(g.ir.inputs, func(p irPort) bool { return p.name == name }) {
+			if !slices.ContainsFunc(g.ir.inputs, func(p irPort) bool { return p.name == name && p.back == back }) {
 				return &ShapeError{Source: g.ir.src.Source, Input: fmt.Sprintf("%q", name), Why: "the graph has no such input"}
 			}
 		}
@@ -248,10 +271,10 @@ func (g *Program) inArena(id ValueID) tensor.Tensor {
 	return tensor.Tensor{DType: typ.Storage(), Shape: typ.Shape, Data: g.arena[b.off : b.off+n : b.off+n]}
 }
 
-// connect puts the caller's inputs in place, converting half types.
-func (g *Program) connect(in map[string]tensor.Tensor) {
+// connect puts the caller's inputs of one pass in place, converting half types.
+func (g *Program) connect(in map[string]tensor.Tensor, back bool) {
 	for _, p := range g.ir.inputs {
-		if g.blockOf[p.value] < 0 {
+		if p.back != back || g.blockOf[p.value] < 0 {
 			continue
 		}
 		src := in[p.name]
@@ -262,6 +285,9 @@ func (g *Program) connect(in map[string]tensor.Tensor) {
 		}
 	}
 	for _, w := range g.wires {
+		if g.ir.inputs[w.input].back != back {
+			continue
+		}
 		data := in[g.ir.inputs[w.input].name].Data
 		g.steps[w.step].frame.In[w.arg] = tensor.Tensor{DType: w.typ.Storage(), Shape: w.typ.Shape, Data: data}
 	}
@@ -274,10 +300,13 @@ func (g *Program) disconnect() {
 	}
 }
 
-// collectOutputs copies the outputs into fresh tensors of their nominal type.
-func (g *Program) collectOutputs(in map[string]tensor.Tensor) map[string]tensor.Tensor {
+// collectOutputs copies the outputs of one pass into fresh tensors of their nominal type. in holds every input so far.
+func (g *Program) collectOutputs(in map[string]tensor.Tensor, back bool) map[string]tensor.Tensor {
 	out := make(map[string]tensor.Tensor, len(g.ir.outputs))
 	for _, p := range g.ir.outputs {
+		if p.back != back {
+			continue
+		}
 		typ := g.ir.val(p.value).typ
 		var t tensor.Tensor
 		switch c, ok := g.consts[g.rootOf[p.value]]; {

@@ -21,7 +21,7 @@ func (p *ir) node(like *irNode, s spec) (*irNode, error) {
 	if opset == 0 {
 		opset = p.opsetOf(like, domain)
 	}
-	n := &irNode{Node: Node{
+	n := &irNode{back: like.back, Node: Node{
 		Name: like.Name, Op: name, Domain: domain, Opset: opset, Scope: like.Scope,
 		Inputs: trimAbsent(s.inputs), Attrs: s.attrs, Index: like.Index,
 	}}

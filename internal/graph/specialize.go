@@ -42,7 +42,7 @@ func specialize(g *Graph, inputs map[string]Type, opt *Options) (*ir, int, error
 		if err != nil {
 			return nil, 0, err
 		}
-		s.outputs = append(s.outputs, irPort{g.Value(id).Name, v})
+		s.outputs = append(s.outputs, irPort{name: g.Value(id).Name, value: v})
 	}
 	s.sweep()
 	return s.ir, s.total, nil
