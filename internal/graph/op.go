@@ -101,6 +101,9 @@ type Operator struct {
 	Infer func(c *NodeCtx) error
 	// Compile chooses a kernel and may pack constants. Unsupported variants return c.Refuse.
 	Compile func(c *NodeCtx) (Kernel, error)
+	// Lower, when set, expands the node into operators of the standard domain while the graph is specialised; Infer and
+	// Compile are not needed then. See Lowering.
+	Lower func(l *Lowering) error
 	// View marks operators whose output 0 is the bytes of input 0 under another shape. Their kernel must also work by
 	// copying (folding and odd placements use it).
 	View bool
@@ -126,8 +129,8 @@ var registry = map[opKey][]Operator{}
 func Register(op Operator) {
 	op.Domain = canonicalDomain(op.Domain)
 	key := opKey{op.Domain, op.Name}
-	if op.Infer == nil || op.Compile == nil {
-		panic("graph: operator " + op.Name + " lacks Infer or Compile")
+	if (op.Infer == nil || op.Compile == nil) && op.Lower == nil {
+		panic("graph: operator " + op.Name + " lacks Infer or Compile, and has no Lower")
 	}
 	for _, o := range registry[key] {
 		if o.Since == op.Since {

@@ -8,8 +8,9 @@ import (
 )
 
 func init() {
+	// ONNX has it from opset 17 on; ONNX Runtime's optimiser writes the same operator into files of older opsets.
 	Register(Operator{
-		Name: "LayerNormalization", Since: 17, InPlace: []int{0}, Infer: inferLayerNorm, Compile: compileLayerNorm,
+		Name: "LayerNormalization", Since: 1, InPlace: []int{0}, Infer: inferLayerNorm, Compile: compileLayerNorm,
 	})
 	Register(Operator{Name: "RMSNormalization", Since: 23, InPlace: []int{0}, Infer: inferRMSNorm, Compile: compileRMSNorm})
 }

@@ -26,14 +26,14 @@ func TestRegistry_HoldsWhatExportsNeed(t *testing.T) {
 // TestRegistry_EveryOperatorHasGoldenCases keeps operators from being added without an independent oracle. Fused
 // operators are held against their decompositions instead, random ones are refused.
 func TestRegistry_EveryOperatorHasGoldenCases(t *testing.T) {
-	covered := map[string]bool{}
+	covered := map[opKey]bool{}
 	for _, g := range goldenCases(t) {
-		covered[g.Op] = true
+		covered[opKey{g.Domain, g.Op}] = true
 	}
 	for key, entries := range registry {
 		random := slices.ContainsFunc(entries, func(o Operator) bool { return o.Random })
-		if key.domain == "" && !random && !covered[key.name] {
-			t.Errorf("operator %s has no golden case", key.name)
+		if key.domain != Domain && !random && !covered[key] {
+			t.Errorf("operator %s.%s has no golden case", key.domain, key.name)
 		}
 	}
 }

@@ -142,6 +142,9 @@ func (s *specializer) visit(sc *scope, n *Node) error {
 	if m.op, err = lookup(s.src, n); err != nil {
 		return err
 	}
+	if m.op.Lower != nil {
+		return s.lower(sc, n, m)
+	}
 	return s.add(sc, n, m)
 }
 
@@ -277,65 +280,64 @@ func (s *specializer) inline(sc *scope, n *Node, c *NodeCtx, side string) ([]Val
 	return ids, nil
 }
 
-// add infers a node and folds, merges or appends it.
+// add enters a node of the file and defines its outputs.
 func (s *specializer) add(sc *scope, n *Node, m *irNode) error {
-	m.Outputs = make([]ValueID, len(n.Outputs))
-	types, err := s.infer(m)
+	ids, err := s.enter(m, len(n.Outputs))
 	if err != nil {
 		return err
 	}
-	if id, ok := s.widened(m, types); ok {
-		return s.define(sc, n, 0, id)
-	}
-	foldable := s.foldable(m)
-	if foldable && !s.deferrable(m) {
-		return s.addFolded(sc, n, m, types)
-	}
-	m.later = foldable
-	key := structureKey(m)
-	if same, ok := s.seen[key]; ok && !m.op.Random {
-		for i, id := range same.Outputs {
-			if err := s.define(sc, n, i, id); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	s.seen[key] = m
-	for i, id := range n.Outputs {
-		v := irValue{typ: types[i], def: m, input: -1}
-		if id != None {
-			v.name = sc.g.Value(id).Name
-		}
-		m.Outputs[i] = s.addValue(v)
-		if id != None {
-			sc.ids[id] = m.Outputs[i]
-		}
-	}
-	s.nodes = append(s.nodes, m)
-	return nil
-}
-
-// addFolded evaluates a node now and enters its outputs as constants.
-func (s *specializer) addFolded(sc *scope, n *Node, m *irNode, types []Type) error {
-	outs, err := s.fold(m, types)
-	if err != nil {
-		return err
-	}
-	for i := range n.Outputs {
-		t := outs[i]
-		var id ValueID
-		if types[i].DType == t.DType {
-			id = s.enterConst("", t)
-			s.vals[id].folded = len(t.Data) > smallConst // small ones may be the file's
-		} else { // half types fold to float32
-			id = s.addValue(irValue{typ: types[i], konst: &t, input: -1, folded: true})
-		}
+	for i, id := range ids {
 		if err := s.define(sc, n, i, id); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// enter infers a node with n outputs, folds, merges or appends it, and returns the values of its outputs.
+func (s *specializer) enter(m *irNode, n int) ([]ValueID, error) {
+	m.Outputs = make([]ValueID, n)
+	types, err := s.infer(m)
+	if err != nil {
+		return nil, err
+	}
+	if id, ok := s.widened(m, types); ok {
+		return []ValueID{id}, nil
+	}
+	foldable := s.foldable(m)
+	if foldable && !s.deferrable(m) {
+		return s.enterFolded(m, types)
+	}
+	m.later = foldable
+	key := structureKey(m)
+	if same, ok := s.seen[key]; ok && !m.op.Random {
+		return same.Outputs, nil
+	}
+	s.seen[key] = m
+	for i := range m.Outputs {
+		m.Outputs[i] = s.addValue(irValue{typ: types[i], def: m, input: -1})
+	}
+	s.nodes = append(s.nodes, m)
+	return m.Outputs, nil
+}
+
+// enterFolded evaluates a node now and enters its outputs as constants.
+func (s *specializer) enterFolded(m *irNode, types []Type) ([]ValueID, error) {
+	outs, err := s.fold(m, types)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]ValueID, len(m.Outputs))
+	for i := range ids {
+		t := outs[i]
+		if types[i].DType == t.DType {
+			ids[i] = s.enterConst("", t)
+			s.vals[ids[i]].folded = len(t.Data) > smallConst // small ones may be the file's
+		} else { // half types fold to float32
+			ids[i] = s.addValue(irValue{typ: types[i], konst: &t, input: -1, folded: true})
+		}
+	}
+	return ids, nil
 }
 
 // foldable reports whether a node's result is known now.
