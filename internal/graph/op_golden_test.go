@@ -22,6 +22,7 @@ type goldenCase struct {
 	Opset                int
 	Attrs                map[string]goldenAttr
 	In, Out              []int
+	Cot, Grad            []int // of gradient cases: by output, by input
 	tensors              []tensor.Tensor
 }
 

@@ -38,7 +38,7 @@ func checkVJP(t *testing.T, c gradCase) {
 	slices.Sort(wrt)
 	g64 := c.graph(t, tensor.F64)
 	cot := map[string]tensor.Tensor{}
-	want := runGradient(t, g64, c.in, cot, wrt, Options{NoFusion: true, NoReuse: true})
+	_, want := runGradient(t, g64, c.in, cot, wrt, Options{NoFusion: true, NoReuse: true})
 	checkDifferences(t, g64, c.in, cot, want)
 	checkExports(t, g64, c.in, cot, want)
 	tol := c.f32
@@ -48,7 +48,7 @@ func checkVJP(t *testing.T, c gradCase) {
 	in32, cot32 := toF32(c.in), toF32(cot)
 	g32 := c.graph(t, tensor.F32)
 	for _, o := range []Options{{NoFusion: true}, {Paranoid: true}} {
-		got := runGradient(t, g32, in32, cot32, wrt, o)
+		_, got := runGradient(t, g32, in32, cot32, wrt, o)
 		for name := range want {
 			compareTensors(t, "float32 gradient of "+name, got[name], toF32(want)[name], tol)
 		}
@@ -65,8 +65,8 @@ func (c *gradCase) graph(t *testing.T, dt tensor.DType) *Graph {
 	return buildGraph(t, b)
 }
 
-// runGradient runs both passes. Cotangents that are missing in cot are drawn and entered there.
-func runGradient(t *testing.T, g *Graph, in, cot map[string]tensor.Tensor, wrt []string, o Options) map[string]tensor.Tensor {
+// runGradient runs both passes and returns outputs and gradients. Cotangents that are missing in cot are drawn and entered there.
+func runGradient(t *testing.T, g *Graph, in, cot map[string]tensor.Tensor, wrt []string, o Options) (out, grads map[string]tensor.Tensor) {
 	t.Helper()
 	o.Threads, o.Log = 2, io.Discard
 	p, err := CompileGradient(g, typesOf(in), GradientSpec{Wrt: wrt}, &o)
@@ -74,7 +74,7 @@ func runGradient(t *testing.T, g *Graph, in, cot map[string]tensor.Tensor, wrt [
 		t.Fatalf("compile: %v", err)
 	}
 	defer p.Close()
-	out, err := p.Forward(context.Background(), in)
+	out, err = p.Forward(context.Background(), in)
 	if err != nil {
 		t.Fatalf("forward: %v", err)
 	}
@@ -84,11 +84,11 @@ func runGradient(t *testing.T, g *Graph, in, cot map[string]tensor.Tensor, wrt [
 			cot[name] = randomLike(out[name], 7)
 		}
 	}
-	grads, err := p.Backward(context.Background(), cot)
+	grads, err = p.Backward(context.Background(), cot)
 	if err != nil {
 		t.Fatalf("backward: %v", err)
 	}
-	return grads
+	return out, grads
 }
 
 // checkDifferences compares gradients with central differences of Σ cotangent·output.

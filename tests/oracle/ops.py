@@ -576,28 +576,37 @@ def own_image(o):
     o.case("GlobalMaxPool", o.randn(2, 3, 4, 5))
 
 
-def write(folder, family, command="python tests/oracle/ops.py", seed=SEED):
+REFS = ("in", "out", "cot", "grad")  # entries of a case that refer to tensors
+
+
+def refs_of(case):
+    """The numbers of the tensors that a case refers to."""
+    refs = [r for key in REFS for r in case.get(key, [])] + [a["t"] for a in case["attrs"].values() if "t" in a]
+    return {r for r in refs if r >= 0}
+
+
+def write(folder, family, command="python tests/oracle/ops.py", seed=SEED, oracle=f"onnxruntime {onnxruntime.__version__}"):
     """Stores a family in as many files as the size limit asks for."""
     parts, cases, used, size = [], [], set(), 0
     for case in family.cases:
-        refs = [r for r in case["in"] + case["out"] + [a["t"] for a in case["attrs"].values() if "t" in a] if r >= 0]
-        more = sum(family.tensors[r].nbytes + 90 for r in set(refs) - used) + len(json.dumps(case)) + 40
+        refs = refs_of(case)
+        more = sum(family.tensors[r].nbytes + 90 for r in refs - used) + len(json.dumps(case)) + 40
         if cases and size + more > LIMIT - 4096:
             parts.append(cases)
             cases, used, size = [], set(), 0
-            more = sum(family.tensors[r].nbytes + 90 for r in set(refs)) + len(json.dumps(case)) + 40
+            more = sum(family.tensors[r].nbytes + 90 for r in refs) + len(json.dumps(case)) + 40
         cases.append(case)
-        used |= set(refs)
+        used |= refs
         size += more
     parts.append(cases)
     for i, cases in enumerate(parts):
         path = folder / f"{family.name}{i + 1 if len(parts) > 1 else ''}.safetensors"
-        write_part(path, family, cases, command, seed)
+        write_part(path, family, cases, command, seed, oracle)
         print(f"{path.name}: {len(cases)} cases, {path.stat().st_size} bytes")
         assert path.stat().st_size <= LIMIT
 
 
-def write_part(path, family, cases, command, seed):
+def write_part(path, family, cases, command, seed, oracle):
     renumber, blobs, header, at = {}, [], {}, 0
 
     def ref(r):
@@ -616,10 +625,10 @@ def write_part(path, family, cases, command, seed):
     out = []
     for case in cases:
         attrs = {k: ({"t": ref(a["t"])} if "t" in a else a) for k, a in case["attrs"].items()}
-        out.append({**case, "attrs": attrs, "in": [ref(r) for r in case["in"]], "out": [ref(r) for r in case["out"]]})
+        out.append({**case, "attrs": attrs, **{k: [ref(r) for r in case[k]] for k in REFS if k in case}})
     header["__metadata__"] = {
         "cases": json.dumps(out, separators=(",", ":")), "seed": str(seed), "command": command,
-        "versions": f"onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}, numpy {np.__version__}",
+        "versions": f"onnx {onnx.__version__}, {oracle}, numpy {np.__version__}",
     }
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
