@@ -121,6 +121,22 @@ func advise(b []byte, a advice) {
 	}
 }
 
+// Locate tells where b lies on disk: the path that its file was opened by and the offset in the file. ok is false when b is
+// empty or no part of a mapped file.
+func Locate(b []byte) (path string, offset int64, ok bool) {
+	if len(b) == 0 {
+		return "", 0, false
+	}
+	registry.RLock()
+	defer registry.RUnlock()
+	for _, f := range registry.files {
+		if off, ok := within(f.data, b); ok {
+			return f.path, int64(off), true
+		}
+	}
+	return "", 0, false
+}
+
 // within returns the offset of part in whole, if it lies there.
 func within(whole, part []byte) (int, bool) {
 	w, p := uintptr(unsafe.Pointer(unsafe.SliceData(whole))), uintptr(unsafe.Pointer(unsafe.SliceData(part)))

@@ -47,6 +47,23 @@ func TestOpenReadRelease(t *testing.T) {
 	}
 }
 
+func TestLocate(t *testing.T) {
+	path := write(t, []byte("0123456789"))
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got, offset, ok := Locate(f.Bytes()[3:5]); !ok || got != path || offset != 3 {
+		t.Errorf("%q, %d, %v", got, offset, ok)
+	}
+	for _, b := range [][]byte{nil, f.Bytes()[:0], []byte("0123")} {
+		if _, _, ok := Locate(b); ok {
+			t.Errorf("%q was found in a file", b)
+		}
+	}
+}
+
 func TestReleaseLowersResidentMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return // only Linux tells the resident size without further libraries

@@ -2,7 +2,6 @@ package onnx
 
 import (
 	"fmt"
-	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -76,14 +75,14 @@ func (h *hollow) attr(a *protoAttr) []byte {
 	}
 	switch kind {
 	case graph.AttrFloat:
-		b = protowire.AppendFixed32(protowire.AppendTag(b, 2, protowire.Fixed32Type), math.Float32bits(a.f))
+		b = appendFloat(b, 2, a.f)
 	case graph.AttrInt:
 		b = appendInt(b, 3, i)
 	case graph.AttrString:
 		b = appendText(b, 4, a.s)
 	case graph.AttrFloats:
 		for _, v := range a.floats {
-			b = protowire.AppendFixed32(protowire.AppendTag(b, 7, protowire.Fixed32Type), math.Float32bits(v))
+			b = appendFloat(b, 7, v)
 		}
 	case graph.AttrInts:
 		for _, v := range a.ints {

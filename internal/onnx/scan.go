@@ -15,6 +15,9 @@ const (
 	maxExpansion = 1 << 27 // bytes spent on copies of function bodies; an inlined node takes about a thousand
 )
 
+// scopesKey is the metadata of a node under which PyTorch's dynamo exporter keeps the modules around it.
+const scopesKey = "pkg.torch.onnx.name_scopes"
+
 // scanner walks the messages of one file.
 type scanner struct {
 	*source
@@ -185,7 +188,7 @@ func (s *scanner) node(f field, into *[]*protoNode, depth int) error {
 			err = s.bad(f.at, "%s lacks its operator or its outputs", n.label())
 		}
 		n.domain = canonical(n.domain)
-		n.scope = moduleOf(meta["pkg.torch.onnx.name_scopes"])
+		n.scope = moduleOf(meta[scopesKey])
 		return err
 	})
 }
