@@ -2,8 +2,24 @@ package graph
 
 import "slices"
 
-// fuseActivation moves an activation into the product, convolution or group normalisation before it, when nothing else
-// reads the intermediate value.
+// fuseNormActivation moves an activation into the group normalisation before it, when nothing else reads the
+// intermediate value. Going back through the two needs their input only.
+func fuseNormActivation(p *ir) int {
+	return p.each(func(n *irNode) bool {
+		act := n.activation()
+		if act == "" || len(n.Inputs) != 1 {
+			return false
+		}
+		gn := p.defIn(n.Inputs[0], Domain, "GroupNorm")
+		if gn == nil || !p.single(n.Inputs[0]) || gn.attrString("act", "") != "" {
+			return false
+		}
+		return p.replace(n, spec{op: "winnow.GroupNorm", attrs: withAttr(gn.Attrs, "act", StringAttr(act)), inputs: gn.Inputs})
+	})
+}
+
+// fuseActivation moves an activation into the product or convolution before it, when nothing else reads the intermediate
+// value.
 func fuseActivation(p *ir) int {
 	return p.each(func(n *irNode) bool {
 		act := n.activation()
@@ -16,8 +32,6 @@ func fuseActivation(p *ir) int {
 			s = linearAsFused(prod)
 		} else if conv := p.plainConv(x); conv != nil {
 			s = convAsFused(conv)
-		} else if gn := p.defIn(x, Domain, "GroupNorm"); gn != nil && p.single(x) && gn.attrString("act", "") == "" {
-			s = spec{op: "winnow.GroupNorm", attrs: gn.Attrs, inputs: gn.Inputs}
 		} else {
 			return false
 		}

@@ -173,7 +173,7 @@ func TestFuseGroupNorm(t *testing.T) {
 				})
 				_, s := runBoth(t, g, in, 1e-5)
 				wantFused(t, s, "groupnorm", 1)
-				wantFused(t, s, "activation", 1)
+				wantFused(t, s, "groupnorm activation", 1)
 				if s.Steps != 1 {
 					t.Errorf("%d steps, want 1", s.Steps)
 				}

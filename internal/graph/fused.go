@@ -25,7 +25,13 @@ package graph
 //	              softmax(scale·q·kᵀ + mask)·v per head, heads num_heads; causal 1: key j visible to query i iff j ≤ i.
 //	              q_layout, k_layout, v_layout, o_layout: "bhsd" [B,H,S,D] (default), or "bshd": [B,S,H·D] or [B,S,H,D]
 //	              (the output in "bshd" is [B,S,H·Dv]). mask optional, additive, float32, broadcastable to [B,H,Sq,Sk].
-//	              scale default 1/sqrt(D).
+//	              scale default 1/sqrt(D). Optional second output: per query, the logarithm of the sum of the
+//	              exponentials of its scores, [B,H,Sq].
+//	AttentionGrad(q, k, v, mask, o, lse, do)
+//	              gradients of Attention with the same attributes: dq, dk, dv in the shapes of q, k, v. o and lse are the
+//	              outputs of Attention, do is the cotangent of o. skip: ints, results that are not computed.
+//	GroupNormGrad(x, gamma, beta, dy)
+//	              gradient of GroupNorm with the same attributes (act included) with respect to x.
 //
 // LayerNormalization and RMSNormalization rewrites use the standard operators of opset 17 and 23.
 const (

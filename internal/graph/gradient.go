@@ -116,8 +116,10 @@ func (g *Program) cotangents(given map[string]tensor.Tensor) (map[string]tensor.
 	}
 	for name := range in {
 		if !slices.ContainsFunc(g.ir.inputs, func(p irPort) bool { return p.back && p.name == name }) {
-			return nil, &ShapeError{Source: g.ir.src.Source, Input: fmt.Sprintf("%q", name),
-				Why: "a cotangent is given for something that is no differentiated output"}
+			return nil, &ShapeError{
+				Source: g.ir.src.Source, Input: fmt.Sprintf("%q", name),
+				Why: "a cotangent is given for something that is no differentiated output",
+			}
 		}
 	}
 	return in, g.checkTensors(in, true)

@@ -11,7 +11,10 @@ import (
 func init() {
 	Register(Operator{Name: "InstanceNormalization", Since: 6, InPlace: []int{0}, Infer: inferInstanceNorm, Compile: compileInstanceNorm})
 	Register(Operator{Name: "GroupNormalization", Since: 18, InPlace: []int{0}, Infer: inferGroupNorm, Compile: compileGroupNorm})
-	Register(Operator{Name: "GroupNorm", Domain: Domain, Since: 1, InPlace: []int{0}, Infer: inferFusedGroupNorm, Compile: compileFusedGroupNorm})
+	Register(Operator{
+		Name: "GroupNorm", Domain: Domain, Since: 1, InPlace: []int{0}, Infer: inferFusedGroupNorm, Compile: compileFusedGroupNorm,
+		VJP: vjpFusedGroupNorm,
+	})
 	Register(Operator{Name: "BatchNormalization", Since: 9, InPlace: []int{0}, Infer: inferBatchNorm, Compile: compileBatchNorm})
 }
 

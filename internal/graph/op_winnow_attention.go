@@ -2,10 +2,11 @@ package graph
 
 import (
 	"winnow/internal/kernel"
+	"winnow/internal/tensor"
 )
 
 func init() {
-	Register(Operator{Name: "Attention", Domain: Domain, Since: 1, Infer: inferFusedAttention, Compile: compileFusedAttention})
+	Register(Operator{Name: "Attention", Domain: Domain, Since: 1, Infer: inferFusedAttention, Compile: compileFusedAttention, VJP: vjpFusedAttention})
 }
 
 // headed describes how one operand of attention lies in memory: sizes and the strides of batch, head and token. The
@@ -74,7 +75,7 @@ func fusedAttentionPlan(c *NodeCtx) (*attentionPlan, error) {
 }
 
 func inferFusedAttention(c *NodeCtx) error {
-	if err := checkArity(c, 3, 4, 1, 1); err != nil {
+	if err := checkArity(c, 3, 4, 1, 2); err != nil {
 		return err
 	}
 	if err := checkFloat32(c); err != nil {
@@ -89,7 +90,7 @@ func inferFusedAttention(c *NodeCtx) error {
 			return err
 		}
 	}
-	return out1(c, c.In[0].DType, p.shape)
+	return setOut(c, Type{c.In[0].DType, p.shape}, Type{tensor.F32, []int{p.spec.Batch, p.spec.Heads, p.spec.Sq}})
 }
 
 // checkMask requires input i to broadcast to [Batch, Heads, Sq, Sk].
@@ -154,7 +155,11 @@ func compileFusedAttention(c *NodeCtx) (Kernel, error) {
 		if hasMask {
 			s.Mask = mask.values(view[float32](f.In[3]), f.Scratch[own:])
 		}
-		kernel.Attention(f.Pool, f.Scratch[:own], view[float32](f.Out[0]), view[float32](f.In[0]), view[float32](f.In[1]),
+		var lse []float32
+		if len(f.Out) > 1 {
+			lse = view[float32](f.Out[1])
+		}
+		kernel.AttentionSum(f.Pool, f.Scratch[:own], view[float32](f.Out[0]), lse, view[float32](f.In[0]), view[float32](f.In[1]),
 			view[float32](f.In[2]), s)
 		return nil
 	}}, nil
@@ -165,7 +170,11 @@ func emptyAttention(p *attentionPlan) (k Kernel, ok bool) {
 	if numElems(p.shape) > 0 && p.spec.Sk > 0 && p.spec.D > 0 {
 		return k, false
 	}
-	return run(func(f *Frame) { clear(f.Out[0].Data) }), true
+	return run(func(f *Frame) {
+		for _, o := range f.Out {
+			clear(o.Data)
+		}
+	}), true
 }
 
 func attentionFlops(s kernel.AttentionSpec) float64 {

@@ -6,7 +6,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Linear", Domain: Domain, Since: 1, Infer: inferLinear, Compile: compileLinear})
+	Register(Operator{Name: "Linear", Domain: Domain, Since: 1, Infer: inferLinear, Compile: compileLinear, VJP: vjpLinear})
 }
 
 // actOf reads attribute act of a fused operator.
@@ -103,3 +103,51 @@ func compileLinear(c *NodeCtx) (Kernel, error) {
 }
 
 func float32Bytes(v []float32) []byte { return tensor.FromF32(v, len(v)).Data }
+
+// vjpLinear covers the product with alpha and bias; activation and residual are fused after differentiation only. With
+// P = op(a)·op(b): dop(a) = alpha·g·op(b)ᵀ, dop(b) = alpha·op(a)ᵀ·g. A weight shared by all batches takes them as one
+// tall product.
+func vjpLinear(b *Backward) error {
+	if b.AttrString("act", "") != "" || b.X(3) != None {
+		return b.Refuse("act", "the gradient of a product with activation or residual is taken before they are fused")
+	}
+	p, err := linearProduct(b.NodeCtx)
+	if err != nil {
+		return err
+	}
+	x, w, g := b.X(0), b.X(1), b.G(0)
+	b.Give(2, g)
+	alpha := FloatAttr(b.AttrFloat("alpha", 1))
+	product := func(l, r ValueID, transL, transR bool) ValueID {
+		return b.OpA("winnow.Linear", map[string]Attr{"alpha": alpha, "trans_a": boolAttr(transL), "trans_b": boolAttr(transR)}, l, r)
+	}
+	if b.Needs(0) {
+		if p.transA {
+			b.Give(0, product(w, g, p.transB, true))
+		} else {
+			b.Give(0, product(g, w, false, !p.transB))
+		}
+	}
+	if !b.Needs(1) {
+		return nil
+	}
+	if len(b.In[1].Shape) == 2 && !p.transA {
+		x, g = b.Reshape(x, rowsOf(b.In[0].Shape), p.k), b.Reshape(g, rowsOf(b.Out[0].Shape), p.n)
+	}
+	if p.transB {
+		b.Give(1, product(g, x, true, p.transA))
+	} else {
+		b.Give(1, product(x, g, !p.transA, false))
+	}
+	return nil
+}
+
+// rowsOf is the number of rows of a matrix whose leading dimensions are taken together.
+func rowsOf(shape []int) int { return numElems(shape[:len(shape)-1]) }
+
+func boolAttr(v bool) Attr {
+	if v {
+		return IntAttr(1)
+	}
+	return IntAttr(0)
+}

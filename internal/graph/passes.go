@@ -20,6 +20,7 @@ var structurePasses = []pass{
 	{"gelu", fuseGelu},
 	{"geglu", fuseGEGLU},
 	{"groupnorm", fuseGroupNorm},
+	{"groupnorm activation", fuseNormActivation},
 	{"layernorm", fuseLayerNorm},
 	{"attention", fuseAttention},
 	{"transposes", simplify}, // attention has left transposes that cancel out

@@ -110,7 +110,7 @@ func TestHalfPrecisionRewrites(t *testing.T) {
 	in := map[string]tensor.Tensor{"x": half(randn(1, 2, 8, 4, 4))}
 	out, st := runBoth(t, buildGraph(t, b), in, 4e-3) // the resolution of the outputs
 	wantFused(t, st, "groupnorm", 1)
-	wantFused(t, st, "activation", 1)
+	wantFused(t, st, "groupnorm activation", 1)
 	wantFused(t, st, "attention", 1)
 	if st.Steps != 2 || out["y"].DType != tensor.F16 {
 		t.Errorf("%d steps, output %v", st.Steps, out["y"].DType)

@@ -69,6 +69,13 @@ func (b *Backward) Give(i int, g ValueID) {
 	b.grads[i] = append(b.grads[i], g)
 }
 
+// AddOutput gives the forward node one more output, for operators that keep something for the reverse pass.
+func (b *Backward) AddOutput(t Type) ValueID {
+	id := b.p.addValue(irValue{name: fmt.Sprintf("%s/kept", b.p.val(b.n.Outputs[0]).name), typ: t, def: b.n, input: -1})
+	b.n.Outputs = append(slices.Clone(b.n.Outputs), id)
+	return id
+}
+
 // Type is the static type of a value.
 func (b *Backward) Type(id ValueID) Type { return b.p.val(id).typ }
 

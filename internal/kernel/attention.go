@@ -67,7 +67,16 @@ func AttentionScratch(threads int, s AttentionSpec) int {
 //
 // A query whose mask excludes every key by -Inf gives NaN, as the definition does.
 func Attention(p *Pool, scratch, dst, q, k, v []float32, s AttentionSpec) {
+	AttentionSum(p, scratch, dst, nil, q, k, v, s)
+}
+
+// AttentionSum is [Attention] and also writes, for [AttentionBackward], the logarithm of the sum of the exponentials of
+// each query's scores to lse, [Batch, Heads, Sq], unless that is nil.
+func AttentionSum(p *Pool, scratch, dst, lse, q, k, v []float32, s AttentionSpec) {
 	s.check(dst, q, k, v)
+	if lse != nil {
+		need("attention sums", len(lse), s.Batch*s.Heads*s.Sq)
+	}
 	a := planAttention(selected, s)
 	scratch = aligned(scratch, a.total(p.Threads()))
 	packed := carve(&scratch, a.heads*(a.kSize+a.vSize))
@@ -82,6 +91,9 @@ func Attention(p *Pool, scratch, dst, q, k, v []float32, s AttentionSpec) {
 			t.keys = packed[head*(a.kSize+a.vSize):][:a.kSize]
 			t.values = packed[head*(a.kSize+a.vSize)+a.kSize:][:a.vSize]
 			t.run(scratch[worker*a.work:][:a.work], dst, q)
+			if lse != nil {
+				t.sums(lse[t.head*s.Sq+t.q0:])
+			}
 		})
 	}
 }

@@ -41,6 +41,13 @@ func (t *attentionTask) run(work, dst, q []float32) {
 	a.level.transpose2D(dst[at:], a.OStride[2], t.out, a.nr, a.Dv, t.n)
 }
 
+// sums writes the logarithm of the sum of exponentials of the panel's queries.
+func (t *attentionTask) sums(lse []float32) {
+	for i := range t.n {
+		lse[i] = float32(float64(t.top[i]) + math.Log(float64(t.sum[i])))
+	}
+}
+
 // block takes kb keys from k0 on into the running result.
 func (t *attentionTask) block(k0, kb int) {
 	a := t.plan

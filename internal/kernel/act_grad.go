@@ -1,0 +1,90 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+)
+
+// gradChunk is the length of the pieces in which Backward works: its temporaries stay in the first-level cache.
+const gradChunk = 512
+
+// Backward writes dy·act'(x) to dst, which may be x or dy. At a kink (ReLU at 0) the derivative is 0, as in PyTorch.
+func (a Act) Backward(dst, x, dy []float32) {
+	need("activation gradient", len(dst), len(x))
+	need("cotangent of an activation", len(dy), len(x))
+	if a == ActNone {
+		copy(dst, dy[:len(x)])
+		return
+	}
+	var s, t [gradChunk]float32
+	for at := 0; at < len(x); at += gradChunk {
+		n := min(gradChunk, len(x)-at)
+		a.slope(s[:n], t[:n], x[at:at+n])
+		Mul(dst[at:at+n], dy[at:at+n], s[:n])
+	}
+}
+
+// slope writes act'(x) to s; t is a temporary.
+func (a Act) slope(s, t, x []float32) {
+	switch a {
+	case ActSilu:
+		sigmoidSlope(s, t, x, 1)
+	case ActQuickGelu:
+		sigmoidSlope(s, t, x, 1.702)
+	case ActGelu:
+		geluSlope(s, t, x)
+	case ActGeluTanh:
+		geluTanhSlope(s, t, x)
+	case ActRelu:
+		for i, v := range x {
+			s[i] = 0
+			if v > 0 {
+				s[i] = 1
+			}
+		}
+	case ActSigmoid: // σ − σ²
+		Sigmoid(t, x)
+		Mul(s, t, t)
+		Sub(s, t, s)
+	case ActTanh: // 1 − tanh²
+		Tanh(t, x)
+		Mul(t, t, t)
+		SubScalarFrom(s, t, 1)
+	default:
+		panic(fmt.Sprintf("kernel: unknown activation %d", uint8(a)))
+	}
+}
+
+// sigmoidSlope is the derivative of x·σ(αx): σ + αx·(σ − σ²).
+func sigmoidSlope(s, t, x []float32, alpha float32) {
+	MulScalar(t, x, alpha)
+	Sigmoid(s, t)
+	for i, v := range s {
+		s[i] = v + t[i]*v*(1-v)
+	}
+}
+
+// geluSlope is Φ(x) + x·φ(x).
+func geluSlope(s, t, x []float32) {
+	Mul(t, x, x)
+	MulScalar(t, t, -0.5)
+	Exp(t, t) // √2π·φ
+	MulScalar(s, x, 1/math.Sqrt2)
+	Erf(s, s)
+	const density = 0.3989422804014327 // 1/√2π
+	for i, v := range s {
+		s[i] = 0.5 + 0.5*v + density*x[i]*t[i]
+	}
+}
+
+// geluTanhSlope is the derivative of ½x·(1 + tanh u), u = √(2/π)·(x + 0.044715·x³).
+func geluTanhSlope(s, t, x []float32) {
+	const c, k = 0.7978845608028654, 0.044715
+	for i, v := range x {
+		t[i] = c * (v + k*v*v*v)
+	}
+	Tanh(t, t)
+	for i, v := range x {
+		s[i] = 0.5*(1+t[i]) + 0.5*v*(1-t[i]*t[i])*c*(1+3*k*v*v)
+	}
+}

@@ -1,0 +1,123 @@
+package kernel
+
+import "math"
+
+// GroupNormBackward writes the gradient of [GroupNorm] with respect to src to dst, which may be dy. sums is a temporary of
+// 2·N·C numbers; it is left holding, per sample and channel, Σ dy·x̂ and Σ dy, dy taken back through the activation: added
+// up over the samples they are the gradients of Gamma and Beta. With x̂ the normalised input and M the size of a group:
+//
+//	dx = (d − Σd/M − x̂·Σ(d·x̂)/M)/σ,  d = Gamma·dy
+func GroupNormBackward(p *Pool, dst, sums, src, dy []float32, s GroupNormSpec) {
+	need("group norm input", len(src), s.N*s.C*s.HW)
+	need("group norm cotangent", len(dy), s.N*s.C*s.HW)
+	need("group norm gradient", len(dst), s.N*s.C*s.HW)
+	need("group norm sums", len(sums), 2*s.N*s.C)
+	cg := s.C / s.Groups
+	p.Run(s.N*s.Groups, func(_, i int) {
+		at := i * cg * s.HW
+		groupNormGrad{&s, i % s.Groups * cg, cg}.run(dst[at:], src[at:][:cg*s.HW], dy[at:], sums[2*i*cg:])
+	})
+}
+
+// groupNormGrad is one group of one sample.
+type groupNormGrad struct {
+	*GroupNormSpec
+	first, channels int
+}
+
+func (g groupNormGrad) run(dst, src, dy, sums []float32) {
+	mean, rstd := moments(src, float64(g.Eps))
+	s1, s2 := 0.0, 0.0
+	for c := range g.channels {
+		x, d := src[c*g.HW:][:g.HW], dst[c*g.HW:][:g.HW]
+		if g.Act == ActNone {
+			copy(d, dy[c*g.HW:])
+		} else {
+			m, b := channelAffine(g.Gamma, g.Beta, g.first+c, mean, rstd)
+			g.actBackward(d, x, dy[c*g.HW:], m, b)
+		}
+		sum, dot := Sum(d), dotF64(d, x)
+		dot = (dot - mean*sum) * rstd
+		sums[2*c], sums[2*c+1] = float32(dot), float32(sum)
+		s1, s2 = s1+g.gamma(c)*sum, s2+g.gamma(c)*dot
+	}
+	size := float64(len(src))
+	a, b := -rstd*rstd*s2/size, -rstd*s1/size+mean*rstd*rstd*s2/size
+	var t [gradChunk]float32
+	for c := range g.channels {
+		for at := 0; at < g.HW; at += gradChunk {
+			n := min(gradChunk, g.HW-at)
+			x, d := src[c*g.HW+at:][:n], dst[c*g.HW+at:][:n]
+			MulAddScalar(t[:n], x, float32(a), float32(b))
+			MulScalar(d, d, float32(g.gamma(c)*rstd))
+			Add(d, d, t[:n])
+		}
+	}
+}
+
+// actBackward takes dy of one channel back through the activation, whose argument is m·x + b.
+func (g groupNormGrad) actBackward(d, x, dy []float32, m, b float32) {
+	var t [gradChunk]float32
+	for at := 0; at < len(x); at += gradChunk {
+		n := min(gradChunk, len(x)-at)
+		MulAddScalar(t[:n], x[at:at+n], m, b)
+		g.Act.Backward(d[at:at+n], t[:n], dy[at:at+n])
+	}
+}
+
+func (g groupNormGrad) gamma(c int) float64 {
+	if g.Gamma == nil {
+		return 1
+	}
+	return float64(g.Gamma[g.first+c])
+}
+
+// LayerNormBackward writes the gradient of [LayerNorm] with respect to src [rows, cols] to dst, which may be dy. With rms
+// set it is that of [RMSNorm]. gamma is per column; nil stands for 1.
+func LayerNormBackward(p *Pool, dst, src, dy []float32, rows, cols int, gamma []float32, eps float32, rms bool) {
+	need("layer norm input", len(src), rows*cols)
+	need("layer norm cotangent", len(dy), rows*cols)
+	need("layer norm gradient", len(dst), rows*cols)
+	eachRow(p, rows, cols, func(r int) {
+		x, d := src[r*cols:][:cols], dst[r*cols:][:cols]
+		if gamma != nil {
+			Mul(d, dy[r*cols:][:cols], gamma[:cols])
+		} else {
+			copy(d, dy[r*cols:])
+		}
+		n, mean, s1 := float64(cols), 0.0, 0.0
+		rstd := 0.0
+		if rms {
+			rstd = 1 / math.Sqrt(SumSquares(x, 0)/n+float64(eps))
+		} else {
+			mean, rstd = moments(x, float64(eps))
+			s1 = Sum(d)
+		}
+		s2 := (dotF64(d, x) - mean*s1) * rstd
+		a, b := -rstd*rstd*s2/n, -rstd*s1/n+mean*rstd*rstd*s2/n
+		var t [gradChunk]float32
+		for at := 0; at < cols; at += gradChunk {
+			m := min(gradChunk, cols-at)
+			MulAddScalar(t[:m], x[at:at+m], float32(a), float32(b))
+			MulScalar(d[at:at+m], d[at:at+m], float32(rstd))
+			Add(d[at:at+m], d[at:at+m], t[:m])
+		}
+	})
+}
+
+// dotF64 is Σ a·b, each product and sum in float64.
+func dotF64(a, b []float32) float64 {
+	b = b[:len(a)]
+	var s0, s1, s2, s3 float64
+	i := 0
+	for ; i+4 <= len(a); i += 4 {
+		s0 += float64(a[i]) * float64(b[i])
+		s1 += float64(a[i+1]) * float64(b[i+1])
+		s2 += float64(a[i+2]) * float64(b[i+2])
+		s3 += float64(a[i+3]) * float64(b[i+3])
+	}
+	for ; i < len(a); i++ {
+		s0 += float64(a[i]) * float64(b[i])
+	}
+	return s0 + s1 + (s2 + s3)
+}
