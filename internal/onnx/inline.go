@@ -3,6 +3,8 @@ package onnx
 import (
 	"fmt"
 	"strings"
+
+	"winnow/internal/graph"
 )
 
 // inliner replaces calls of model-local functions by the functions' nodes, with unique names.
@@ -69,6 +71,9 @@ func (in *inliner) expandAll(nodes []*protoNode, opsets map[string]int) ([]*prot
 			continue
 		}
 		version, ok := opsets[n.domain]
+		if n.domain == graph.MicrosoftDomain && !ok { // ONNX Runtime's optimiser forgets it, and ONNX Runtime does not mind
+			version, ok = 1, true
+		}
 		if !ok {
 			return nil, in.bad(n, "the model imports no operator set of domain %s and defines no such function", quote(n.domain))
 		}

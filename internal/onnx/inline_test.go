@@ -111,6 +111,18 @@ func TestFunctionOutputTwice(t *testing.T) {
 	}
 }
 
+// ONNX Runtime's optimiser may leave the import of its own domain out; ONNX Runtime takes such files as version 1.
+func TestMicrosoftDomainNeedsNoImport(t *testing.T) {
+	data := modelProto(node(appendText(nodeProto("Gelu", []string{"x"}, []string{"y"}), 7, graph.MicrosoftDomain)))
+	m, err := Parse("x", data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := m.Graph.Nodes[0]; n.Domain != graph.MicrosoftDomain || n.Opset != 1 {
+		t.Errorf("node %+v", n)
+	}
+}
+
 func TestFunctionAttributes(t *testing.T) {
 	ref := func(name, to string) []byte { return appendInt(appendText(appendText(nil, 1, name), 21, to), 20, 1) }
 	value := func(name string, v int64) []byte { return appendInt(appendInt(appendText(nil, 1, name), 3, v), 20, 2) }

@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}
 export OMP_NUM_THREADS=1
-for script in rng schedulers safetensors_files images tokenizer clip_reward onnx_files ops autograd; do
+for script in rng schedulers safetensors_files images tokenizer clip_reward onnx_files ops contrib autograd; do
 	echo "== $script" >&2
 	"$PYTHON" "tests/oracle/$script.py"
 done
@@ -12,4 +12,6 @@ echo "== pipelines" >&2
 "$PYTHON" tests/oracle/pipelines.py tests/tiny/sd15/tokenizer
 echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
+echo "== contrib_models" >&2
+"$PYTHON" tests/oracle/contrib_models.py
 git status --short -- tests internal
