@@ -1,5 +1,37 @@
 package graph
 
+import (
+	"slices"
+
+	"winnow/internal/tensor"
+)
+
+// fuseConvWeights lets convolutions pack constant weights straight from [O,kH,kW,I], as channels-last exports store them:
+// no transposed copy is made, and the packed form is shared between programs.
+func fuseConvWeights(p *ir) int {
+	return p.each(func(n *irNode) bool {
+		if !n.fused("Conv") && !(n.is("Conv") && explicitPadding(n)) {
+			return false
+		}
+		t := p.def(n.Inputs[1], "Transpose")
+		if t == nil || !slices.Equal(p.perm(t), []int{0, 3, 1, 2}) {
+			return false
+		}
+		if w := p.val(t.Inputs[0]); w.konst == nil || w.typ.Storage() != tensor.F32 {
+			return false
+		}
+		s := convAsFused(n)
+		s.inputs[1], s.attrs = t.Inputs[0], withAttr(n.Attrs, "w_layout", StringAttr(layoutOHWI))
+		return p.replace(n, s)
+	})
+}
+
+// explicitPadding reports whether attribute auto_pad is off.
+func explicitPadding(n *irNode) bool {
+	pad := n.attrString("auto_pad", "NOTSET")
+	return pad == "NOTSET" || pad == ""
+}
+
 // plainConv returns the producer of a value if it is a 2-D convolution without activation or residual, read only here,
 // whose padding is explicit.
 func (p *ir) plainConv(id ValueID) *irNode {
@@ -10,10 +42,7 @@ func (p *ir) plainConv(id ValueID) *irNode {
 		return n
 	}
 	n := p.def(id, "Conv")
-	if n == nil {
-		return nil
-	}
-	if pad := n.attrString("auto_pad", "NOTSET"); pad != "NOTSET" && pad != "" {
+	if n == nil || !explicitPadding(n) {
 		return nil
 	}
 	return n

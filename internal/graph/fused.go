@@ -21,6 +21,7 @@ package graph
 //	Conv(x, w, bias, residual)
 //	              Conv's attributes (auto_pad NOTSET; 2-D kernels at least), act; bias [Cout] optional;
 //	              residual optional, exactly the output's shape. y = act(conv(x,w) + bias) + residual.
+//	              w [O,I,kH,kW], or constant [O,kH,kW,I] with w_layout "ohwi".
 //	Attention(q, k, v, mask)
 //	              softmax(scale·q·kᵀ + mask)·v per head, heads num_heads; causal 1: key j visible to query i iff j ≤ i.
 //	              q_layout, k_layout, v_layout, o_layout: "bhsd" [B,H,S,D] (default), or "bshd": [B,S,H·D] or [B,S,H,D]
@@ -37,4 +38,5 @@ package graph
 const (
 	layoutBHSD = "bhsd"
 	layoutBSHD = "bshd"
+	layoutOHWI = "ohwi"
 )

@@ -89,6 +89,36 @@ func TestLowering_FoldsAndMerges(t *testing.T) {
 	wantFused(t, stats, "groupnorm", 1)
 }
 
+// TestLowering_PacksWeightsOnce: channels-last weights are packed from the file's bytes, which are then let go, and programs
+// for other sizes share the packed form.
+func TestLowering_PacksWeightsOnce(t *testing.T) {
+	w := randn(1, 64, 3, 3, 32)
+	half := tensor.New(tensor.F16, w.Shape...)
+	tensor.NarrowInto(half, 0, w.F32())
+	for _, weights := range []tensor.Tensor{w, half} {
+		b := NewBuilder("conv").Opset(MicrosoftDomain, 1)
+		x := b.InputDims("x", weights.DType, Dim{Size: -1}, Dim{Size: -1}, Dim{Size: -1}, Dim{Size: 32})
+		attrs := map[string]Attr{"pads": IntsAttr(1, 1, 1, 1)}
+		b.Output("y", b.OpA("com.microsoft.NhwcConv", attrs, x, b.Const(weights), b.Const(tensor.New(weights.DType, 64))))
+		g := buildGraph(t, b)
+		packs, released, sizes := &Packs{}, 0, [2]int{}
+		for i := range sizes {
+			in := map[string]tensor.Tensor{"x": randn(2, 1, 4+i, 5, 32)}
+			_, stats := runWith(t, g, in, Options{Packs: packs, Release: func(data []byte) {
+				if &data[0] == &weights.Data[0] {
+					released++
+				}
+			}})
+			wantFused(t, stats, "channels-last weights", 1)
+			runBoth(t, g, in, 1e-5)
+			sizes[i] = packs.Bytes()
+		}
+		if sizes[0] == 0 || sizes[0] != sizes[1] || released != 2 {
+			t.Errorf("%v: packed %v bytes, released %d times", weights.DType, sizes, released)
+		}
+	}
+}
+
 // TestLowering_NamesTheNode: an expansion's faults lead to the node of the file.
 func TestLowering_NamesTheNode(t *testing.T) {
 	b := NewBuilder("bad").Opset(MicrosoftDomain, 1).Source("unet.onnx")

@@ -129,6 +129,12 @@ func convSpec(c *NodeCtx) (kernel.ConvSpec, []int, error) {
 	if err := checkRank(c, 1, len(x), len(x)); err != nil {
 		return s, nil, err
 	}
+	if weightsLast(c) {
+		if len(w) != 4 || c.In[1].Const == nil || storage(c.In[1].Const.DType) != tensor.F32 {
+			return s, nil, c.Refuse("w_layout", "weights that are no constant pictures stored as float32")
+		}
+		w = []int{w[0], w[3], w[1], w[2]}
+	}
 	g := int(min(max(c.AttrInt("group", 1), 0), maxElems))
 	if g < 1 || x[1] != w[1]*g || w[0]%g != 0 || w[0] == 0 || w[1] == 0 {
 		return s, nil, badInput(c, 1, "of shape %v does not fit an input of shape %v in %d groups", w, x, g)
@@ -216,11 +222,22 @@ func packConv(c *NodeCtx, s kernel.ConvSpec) *kernel.PackedConv {
 	}
 	layout := s // packing does not depend on the picture: programs for other sizes share it
 	layout.N, layout.H, layout.W, layout.PadT, layout.PadL, layout.PadB, layout.PadR = 0, 0, 0, 0, 0, 0, 0
-	kind := fmt.Sprintf("conv/%v/%v", layout, t.DType)
+	last := weightsLast(c)
+	kind := fmt.Sprintf("conv/%v/%v/%v", layout, t.DType, last)
 	return c.Packed(1, kind, func() (any, int) {
-		w := kernel.PackConv(convSource(s, t.DType, t.Data), s)
+		data := t.Data
+		if last {
+			data = make([]byte, len(t.Data))
+			kernel.TransposeBytes(nil, data, t.Data, t.DType.Size(), c.In[1].Shape, []int{0, 3, 1, 2})
+		}
+		w := kernel.PackConv(convSource(s, t.DType, data), s)
 		return w, w.Bytes()
 	}).(*kernel.PackedConv)
+}
+
+// weightsLast reports whether the weights of a winnow.Conv are [O,kH,kW,I].
+func weightsLast(c *NodeCtx) bool {
+	return c.Node.Domain == Domain && c.AttrString("w_layout", "") == layoutOHWI
 }
 
 func convSource(s kernel.ConvSpec, dt tensor.DType, data []byte) kernel.Source {

@@ -33,6 +33,7 @@ var structurePasses = []pass{
 // epiloguePasses let products and convolutions do what follows them. A gradient is taken before, because it needs the
 // values that vanish here; those that it reads stay, as they have more than one reader.
 var epiloguePasses = []pass{
+	{"channels-last weights", fuseConvWeights},
 	{"activation", fuseActivation},
 	{"residual", fuseResidual},
 	{"views", simplify},
