@@ -126,6 +126,12 @@ func (l *Lowering) Ints(v ...int) ValueID {
 // Const enters a constant.
 func (l *Lowering) Const(t tensor.Tensor) ValueID { return l.s.enterConst("", t) }
 
+// Computed enters float32 numbers that the expansion made, as a constant of type dt that is stored alike. Their memory goes
+// as soon as a kernel has packed them.
+func (l *Lowering) Computed(t tensor.Tensor, dt tensor.DType) ValueID {
+	return l.s.addValue(irValue{typ: Type{dt, t.Shape}, konst: &t, input: -1, folded: true})
+}
+
 // Floats enters a constant of a floating type; no shape makes a scalar.
 func (l *Lowering) Floats(dt tensor.DType, v []float32, shape ...int) ValueID {
 	if dt == tensor.F64 {

@@ -14,10 +14,19 @@ type msAttention struct {
 	pastK, pastV ValueID // [B,N,P,D], None without past
 	headed       bool
 	batch, heads int
+	kvHeads      int     // of keys and values, 0: as many as of queries; neighbouring query heads share one
 	sq, sk       int     // query tokens; key tokens besides past
 	past         int     // key tokens of past
 	d, dv        int     // channels of a head in q and k, in v
 	mask         ValueID // additive, broadcasts to [B,N,S,P+L]; None: all keys are seen
+}
+
+// headsOfKeys is the number of heads of keys and values.
+func (a *msAttention) headsOfKeys() int {
+	if a.kvHeads > 0 {
+		return a.kvHeads
+	}
+	return a.heads
 }
 
 // total is the number of keys.
@@ -39,14 +48,15 @@ func (l *Lowering) attend(a *msAttention) (y, keys, values ValueID) {
 	}
 	keys, values = a.k, a.v
 	if !a.headed {
-		keys, values = l.splitHeads(a.k, a.batch, a.sk, a.heads, a.d), l.splitHeads(a.v, a.batch, a.sk, a.heads, a.dv)
+		n := a.headsOfKeys()
+		keys, values = l.splitHeads(a.k, a.batch, a.sk, n, a.d), l.splitHeads(a.v, a.batch, a.sk, n, a.dv)
 	}
 	if a.pastK != None {
 		axis := map[string]Attr{"axis": IntAttr(2)}
 		keys, values = l.OpA("Concat", axis, a.pastK, keys), l.OpA("Concat", axis, a.pastV, values)
 	}
 	if !a.headed && a.pastK == None { // the operator reads the projections as they are
-		attrs["q_num_heads"], attrs["kv_num_heads"] = IntAttr(a.heads), IntAttr(a.heads)
+		attrs["q_num_heads"], attrs["kv_num_heads"] = IntAttr(a.heads), IntAttr(a.headsOfKeys())
 		return l.OpA("Attention", attrs, a.q, a.k, a.v, mask), keys, values
 	}
 	y = l.OpA("Attention", attrs, l.splitHeads(a.q, a.batch, a.sq, a.heads, a.d), keys, values, mask)

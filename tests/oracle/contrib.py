@@ -349,10 +349,63 @@ def square(c, b, s, width, n, d):
                 by=f"onnxruntime {onnxruntime.__version__} on rows of the mask", num_heads=n)
 
 
+def quantised(c):
+    u8 = lambda *s: c.rng.integers(0, 256, s).astype(np.uint8)
+    for bits in [4, 8]:
+        for n, k, block in [(5, 32, 16), (3, 40, 16), (4, 64, 32)]:
+            blocks = -(-k // block)
+            kw = {"N": n, "K": k, "bits": bits, "block_size": block}
+            b, s = u8(n, blocks, block * bits // 8), c.randn(n, blocks, scale=0.1)
+            z, bias = u8(n, -(-blocks * bits // 8)), c.randn(n)
+            c.ort("MatMulNBits", c.randn(2, 3, k), b, s, **kw)
+            c.ort("MatMulNBits", c.randn(3, k), b, s, z, **kw)
+            c.ort("MatMulNBits", c.randn(3, k), b, s.reshape(-1), z.reshape(-1), None, bias, **kw)
+            if bits == 4:
+                c.ort("MatMulNBits", c.randn(3, k), b, s, c.rng.uniform(3, 12, (n, blocks)).astype(np.float32), **kw)
+                c.ort("MatMulNBits", c.randn(3, k, dtype="float16"), b, s.astype(np.float16), **kw)
+    for dt in [np.uint8, np.int8]:
+        q = c.rng.integers(0, 100, (3, 4)).astype(dt)
+        scale, zero = np.float32(0.1), np.array(7, dt)
+        c.ort("DequantizeLinear", q, scale, zero)
+        c.ort("DequantizeLinear", q, c.rng.uniform(0.1, 1, 4).astype(np.float32), c.rng.integers(0, 9, 4).astype(dt), axis=1)
+        c.ort("QuantizeLinear", c.randn(3, 4, scale=3), scale, zero)
+        for b in [c.rng.integers(0, 100, (4, 5)).astype(dt)]:
+            col, cz = c.rng.uniform(0.1, 1, 5).astype(np.float32), c.rng.integers(0, 9, 5).astype(dt)
+            c.ort("DynamicQuantizeMatMul", c.randn(2, 3, 4), b, scale, zero, c.randn(5))
+            c.ort("DynamicQuantizeMatMul", c.randn(3, 4), b, col, cz)
+            c.ort("DynamicQuantizeMatMul", c.randn(3, 4), b, scale)
+            c.ort("MatMulIntegerToFloat", u8(3, 4), b, np.float32(0.2), scale, np.array(9, np.uint8), zero, c.randn(5))
+            c.ort("MatMulIntegerToFloat", u8(3, 4), b, np.float32(0.2), col, None, cz)
+            c.ort("MatMulIntegerToFloat", u8(3, 4), b, np.float32(0.2), scale)
+
+
+def group_query(c):
+    op, s, n, m, d = "GroupQueryAttention", 5, 4, 2, 16
+    cos, sin = np.cos(c.randn(20, d // 2)), np.sin(c.randn(20, d // 2))
+    lens = lambda *v: np.array(v, np.int32)
+    for kw in [{}, {"do_rotary": 1}, {"do_rotary": 1, "rotary_interleaved": 1}, {"local_window_size": 2}, {"scale": 0.2}]:
+        tables = [cos, sin] if "do_rotary" in kw else []
+        kw = {"num_heads": n, "kv_num_heads": m, **kw}
+        q, k, v = c.randn(2, s, n * d), c.randn(2, s, m * d), c.randn(2, s, m * d)
+        c.ort(op, q, k, v, None, None, lens(s - 1, s - 1), np.array(s, np.int32), *tables, outputs=(0, 1, 2), note="first", **kw)
+        c.ort(op, np.concatenate([q, k, v], -1), None, None, None, None, lens(s - 1, s - 1), np.array(s, np.int32), *tables,
+              outputs=(0, 1, 2), note="packed", **kw)
+        if "local_window_size" not in kw:  # where the window of a query that is padding holds no key, results are arbitrary
+            c.ort(op, q, k, v, None, None, lens(2, s - 1), np.array(s, np.int32), *tables, note="padded", **kw)
+        past = [c.randn(1, m, 3, d), c.randn(1, m, 3, d)]
+        for new in [1, 2]:
+            c.ort(op, q[:1, :new], k[:1, :new], v[:1, :new], *past, lens(2 + new), np.array(3 + new, np.int32), *tables,
+                  outputs=(0, 1, 2), note="past", **kw)
+    bias = c.randn(1, 1, s, s)
+    c.ort(op, q, k, v, None, None, lens(s - 1, s - 1), np.array(s, np.int32), None, None, None, bias, outputs=(0, 1, 2), num_heads=n,
+          kv_num_heads=m, note="bias")
+
+
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "internal/graph/testdata/ops")
     c = Contrib()
-    for make in [activations, group_norms, conv, products, layer_norms, dropout, rotary, multi_head, self_attention]:
+    for make in [activations, group_norms, conv, products, layer_norms, dropout, rotary, multi_head, self_attention, quantised,
+                 group_query]:
         make(c)
     for old in folder.glob("contrib*.safetensors"):
         old.unlink()
