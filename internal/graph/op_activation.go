@@ -11,6 +11,7 @@ type activation struct {
 	name  string
 	since int
 	make  func(c *NodeCtx) (f32 func(dst, src []float32), f64 func(float64) float64, err error)
+	grad  func(b *Backward) ValueID // gradient of the input
 }
 
 type (
@@ -27,7 +28,7 @@ var activations = []activation{
 			}
 			return x
 		}
-	})},
+	}), leakyReluGrad},
 	{"ThresholdedRelu", 10, scalarAct(func(c *NodeCtx) mapFunc {
 		alpha := float64(c.AttrFloat("alpha", 1))
 		return func(x float64) float64 {
@@ -36,7 +37,7 @@ var activations = []activation{
 			}
 			return 0
 		}
-	})},
+	}), thresholdedReluGrad},
 	{"Elu", 1, scalarAct(func(c *NodeCtx) mapFunc {
 		alpha := float64(c.AttrFloat("alpha", 1))
 		return func(x float64) float64 {
@@ -45,7 +46,7 @@ var activations = []activation{
 			}
 			return x
 		}
-	})},
+	}), eluGrad},
 	{"Selu", 1, scalarAct(func(c *NodeCtx) mapFunc {
 		alpha := float64(c.AttrFloat("alpha", 1.67326319217681884765625))
 		gamma := float64(c.AttrFloat("gamma", 1.05070102214813232421875))
@@ -55,15 +56,15 @@ var activations = []activation{
 			}
 			return gamma * x
 		}
-	})},
+	}), seluGrad},
 	{"Celu", 12, scalarAct(func(c *NodeCtx) mapFunc {
 		alpha := float64(c.AttrFloat("alpha", 1))
 		return func(x float64) float64 { return math.Max(0, x) + math.Min(0, alpha*math.Expm1(x/alpha)) }
-	})},
+	}), celuGrad},
 	{"HardSigmoid", 1, scalarAct(func(c *NodeCtx) mapFunc {
 		alpha, beta := float64(c.AttrFloat("alpha", 0.2)), float64(c.AttrFloat("beta", 0.5))
 		return func(x float64) float64 { return math.Max(0, math.Min(1, alpha*x+beta)) }
-	})},
+	}), hardSigmoidGrad},
 	{"Shrink", 9, scalarAct(func(c *NodeCtx) mapFunc {
 		bias, lambd := float64(c.AttrFloat("bias", 0)), float64(c.AttrFloat("lambd", 0.5))
 		return func(x float64) float64 {
@@ -75,9 +76,9 @@ var activations = []activation{
 			}
 			return 0
 		}
-	})},
-	{"Swish", 24, swishAct},
-	{"Gelu", 20, geluAct},
+	}), shrinkGrad},
+	{"Swish", 24, swishAct, swishGrad},
+	{"Gelu", 20, geluAct, geluGrad},
 }
 
 func init() {
@@ -105,6 +106,7 @@ func activationOp(a activation) Operator {
 			}
 			return unaryKernel(c.In[0].DType, f32, f64), nil
 		},
+		VJP: elementwise(a.grad),
 	}
 }
 
@@ -139,4 +141,57 @@ func gelu(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) }
 // geluTanh is equation 2 of Hendrycks and Gimpel, "Gaussian Error Linear Units".
 func geluTanh(x float64) float64 {
 	return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+}
+
+func leakyReluGrad(b *Backward) ValueID {
+	alpha := float64(b.AttrFloat("alpha", 0.01))
+	return b.where(b.greater(b.X(0), 0), b.G(0), b.Scale(b.G(0), alpha))
+}
+
+func thresholdedReluGrad(b *Backward) ValueID {
+	return b.keepIf(b.greater(b.X(0), float64(b.AttrFloat("alpha", 1))), b.G(0))
+}
+
+func eluGrad(b *Backward) ValueID { return b.eluGradOf(1, float64(b.AttrFloat("alpha", 1)), 1) }
+
+func seluGrad(b *Backward) ValueID {
+	alpha := float64(b.AttrFloat("alpha", 1.67326319217681884765625))
+	gamma := float64(b.AttrFloat("gamma", 1.05070102214813232421875))
+	return b.eluGradOf(gamma, gamma*alpha, 1)
+}
+
+func celuGrad(b *Backward) ValueID {
+	return b.eluGradOf(1, 1, 1/float64(b.AttrFloat("alpha", 1)))
+}
+
+// eluGradOf is g·above for positive x and g·below·exp(rate·x) elsewhere.
+func (b *Backward) eluGradOf(above, below, rate float64) ValueID {
+	slope := b.Scale(b.Op("Exp", b.Scale(b.X(0), rate)), below)
+	return b.where(b.greater(b.X(0), 0), b.Scale(b.G(0), above), b.mul(b.G(0), slope))
+}
+
+// hardSigmoidGrad is zero where the result is clipped, the bounds included.
+func hardSigmoidGrad(b *Backward) ValueID {
+	inside := b.Op("And", b.greater(b.Y(0), 0), b.less(b.Y(0), 1))
+	return b.keepIf(inside, b.Scale(b.G(0), float64(b.AttrFloat("alpha", 0.2))))
+}
+
+func shrinkGrad(b *Backward) ValueID {
+	return b.keepIf(b.greater(b.Op("Abs", b.X(0)), float64(b.AttrFloat("lambd", 0.5))), b.G(0))
+}
+
+func swishGrad(b *Backward) ValueID {
+	alpha := b.AttrFloat("alpha", 1)
+	if alpha == 1 {
+		return b.actGradAt(kernel.ActSilu, b.X(0), None, b.G(0))
+	}
+	return b.swishGradAt(float64(alpha), b.X(0), b.G(0))
+}
+
+func geluGrad(b *Backward) ValueID {
+	act := kernel.ActGelu
+	if b.AttrString("approximate", "none") == "tanh" {
+		act = kernel.ActGeluTanh
+	}
+	return b.actGradAt(act, b.X(0), None, b.G(0))
 }

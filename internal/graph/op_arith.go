@@ -58,7 +58,7 @@ func init() {
 			VJP:     arithVJP[op],
 		})
 	}
-	Register(Operator{Name: "Mod", Since: 10, InPlace: []int{0, 1}, Infer: inferMod, Compile: compileMod})
+	Register(Operator{Name: "Mod", Since: 10, InPlace: []int{0, 1}, Infer: inferMod, Compile: compileMod, VJP: modVJP})
 	for name, op := range map[string]arithOp{"BitwiseAnd": arithAnd, "BitwiseOr": arithOr, "BitwiseXor": arithXor} {
 		Register(Operator{
 			Name: name, Since: 18, InPlace: []int{0, 1},
@@ -270,4 +270,14 @@ var arithVJP = map[arithOp]func(b *Backward) error{
 		}
 		return nil
 	},
+}
+
+// modVJP: y = a - q·b with a whole quotient q, so ∂y = (1, -q). Round takes the error of the division away.
+func modVJP(b *Backward) error {
+	b.Give(0, b.G(0))
+	if b.Needs(1) {
+		q := b.Op("Round", b.div(b.sub(b.X(0), b.Y(0)), b.X(1)))
+		b.Give(1, b.Op("Neg", b.mul(b.G(0), q)))
+	}
+	return nil
 }

@@ -8,8 +8,8 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Cast", Since: 6, Infer: inferCast, Compile: compileCast})
-	Register(Operator{Name: "CastLike", Since: 15, Infer: inferCastLike, Compile: compileCast})
+	Register(Operator{Name: "Cast", Since: 6, Infer: inferCast, Compile: compileCast, VJP: elementwise(castGrad)})
+	Register(Operator{Name: "CastLike", Since: 15, Infer: inferCastLike, Compile: compileCast, VJP: elementwise(castGrad)})
 }
 
 func inferCast(c *NodeCtx) error {
@@ -137,3 +137,6 @@ func isFloat[T number]() bool {
 	half /= 2
 	return half != 0
 }
+
+// castGrad is exact between floating-point types; others carry no cotangent.
+func castGrad(b *Backward) ValueID { return b.cast(b.G(0), b.In[0].DType) }

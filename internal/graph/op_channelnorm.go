@@ -9,13 +9,22 @@ import (
 
 // Normalisations of [N, C, ...] data whose scale and shift are per channel.
 func init() {
-	Register(Operator{Name: "InstanceNormalization", Since: 6, InPlace: []int{0}, Infer: inferInstanceNorm, Compile: compileInstanceNorm})
-	Register(Operator{Name: "GroupNormalization", Since: 18, InPlace: []int{0}, Infer: inferGroupNorm, Compile: compileGroupNorm})
+	Register(Operator{
+		Name: "InstanceNormalization", Since: 6, InPlace: []int{0}, Infer: inferInstanceNorm, Compile: compileInstanceNorm,
+		VJP: instanceNormVJP,
+	})
+	Register(Operator{
+		Name: "GroupNormalization", Since: 18, InPlace: []int{0}, Infer: inferGroupNorm, Compile: compileGroupNorm,
+		VJP: groupNormVJP,
+	})
 	Register(Operator{
 		Name: "GroupNorm", Domain: Domain, Since: 1, InPlace: []int{0}, Infer: inferFusedGroupNorm, Compile: compileFusedGroupNorm,
 		VJP: vjpFusedGroupNorm,
 	})
-	Register(Operator{Name: "BatchNormalization", Since: 9, InPlace: []int{0}, Infer: inferBatchNorm, Compile: compileBatchNorm})
+	Register(Operator{
+		Name: "BatchNormalization", Since: 9, InPlace: []int{0}, Infer: inferBatchNorm, Compile: compileBatchNorm,
+		VJP: batchNormVJP,
+	})
 }
 
 // groupSpec describes input 0 as [N, C, HW] in groups.

@@ -5,7 +5,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Clip", Since: 6, InPlace: []int{0}, Infer: inferClip, Compile: compileClip})
+	Register(Operator{Name: "Clip", Since: 6, InPlace: []int{0}, Infer: inferClip, Compile: compileClip, VJP: clipVJP})
 }
 
 // inferClip: bounds are float attributes before opset 11, optional scalar inputs from then on.
@@ -99,4 +99,73 @@ func clamp[T number](x, lo, hi T, hasLo, hasHi bool) T {
 		x = hi
 	}
 	return x
+}
+
+// clipVJP follows torch.clamp. Constant bounds are numbers there: x passes the cotangent on inside the bounds, not on
+// them. Computed bounds are tensors, and share it evenly with an equal x.
+func clipVJP(b *Backward) error {
+	lo, hi := b.X(1), b.X(2)
+	if b.Node.Opset < 11 {
+		lo, hi = b.clipAttr("min"), b.clipAttr("max")
+	}
+	for _, bound := range []ValueID{lo, hi} {
+		if bound != None && b.Known(bound) == nil {
+			clipTensorVJP(b, lo, hi)
+			return nil
+		}
+	}
+	inside := None
+	if lo != None {
+		inside = b.Op("Greater", b.X(0), lo)
+	}
+	if hi != None {
+		if below := b.Op("Less", b.X(0), hi); inside == None {
+			inside = below
+		} else {
+			inside = b.Op("And", inside, below)
+		}
+	}
+	if inside == None {
+		b.Give(0, b.G(0))
+		return nil
+	}
+	b.Give(0, b.keepIf(inside, b.G(0)))
+	return nil
+}
+
+// clipTensorVJP is that of min(max(x, lo), hi).
+func clipTensorVJP(b *Backward, lo, hi ValueID) {
+	g, x := b.G(0), b.X(0)
+	if hi != None {
+		raised := x
+		if lo != None {
+			raised = b.Op("Max", x, lo)
+		}
+		inner := b.shareOf("Less", raised, hi, g)
+		if b.Needs(2) {
+			b.Give(2, b.Reshape(b.sumAll(b.sub(g, inner)), b.In[2].Shape...))
+		}
+		g = inner
+	}
+	if lo != None {
+		inner := b.shareOf("Greater", x, lo, g)
+		if b.Needs(1) {
+			b.Give(1, b.Reshape(b.sumAll(b.sub(g, inner)), b.In[1].Shape...))
+		}
+		g = inner
+	}
+	b.Give(0, g)
+}
+
+// shareOf is g where x is Less or Greater than y, half of it where they are equal, 0 elsewhere.
+func (b *Backward) shareOf(than string, x, y, g ValueID) ValueID {
+	return b.where(b.Op("Equal", x, y), b.Scale(g, 0.5), b.keepIf(b.Op(than, x, y), g))
+}
+
+// clipAttr is a bound of opsets before 11, None when it is not set.
+func (b *Backward) clipAttr(name string) ValueID {
+	if _, ok := b.Attr(name); !ok {
+		return None
+	}
+	return b.num(float64(b.AttrFloat(name, 0)))
 }

@@ -8,8 +8,8 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Concat", Since: 4, Infer: inferConcat, Compile: compileConcat})
-	Register(Operator{Name: "Split", Since: 1, Infer: inferSplit, Compile: compileSplit})
+	Register(Operator{Name: "Concat", Since: 4, Infer: inferConcat, Compile: compileConcat, VJP: concatVJP})
+	Register(Operator{Name: "Split", Since: 1, Infer: inferSplit, Compile: compileSplit, VJP: splitVJP})
 }
 
 func inferConcat(c *NodeCtx) error {
@@ -186,4 +186,54 @@ func compileSplit(c *NodeCtx) (Kernel, error) {
 			copyPieces(f.Pool, f.Out[i].Data, f.In[0].Data[min(p.at, len(f.In[0].Data)):], outer, p.size, p.size, total)
 		}
 	}), nil
+}
+
+func concatVJP(b *Backward) error {
+	axis, err := normAxis(b.NodeCtx, b.AttrInt("axis", 0), len(b.In[0].Shape))
+	if err != nil {
+		return err
+	}
+	at := 0
+	for i, in := range b.In {
+		n := in.Shape[axis]
+		if b.Needs(i) && n == b.Out[0].Shape[axis] {
+			b.Give(i, b.G(0))
+		} else if b.Needs(i) {
+			b.Give(i, b.Slice(b.G(0), axis, at, at+n))
+		}
+		at += n
+	}
+	return nil
+}
+
+// splitVJP joins the parts' cotangents; a part that nothing depends on counts as zeros.
+func splitVJP(b *Backward) error {
+	axis, err := normAxis(b.NodeCtx, b.AttrInt("axis", 0), len(b.In[0].Shape))
+	if err != nil {
+		return err
+	}
+	parts := make([]ValueID, len(b.Out))
+	for i, t := range b.Out {
+		if parts[i] = b.G(i); parts[i] != None {
+			continue
+		}
+		if t.Shape == nil { // the node does not have this output
+			t = b.splitPart(axis, i)
+		}
+		parts[i] = b.Zeros(t)
+	}
+	b.Give(0, b.concat(axis, parts...))
+	return nil
+}
+
+// splitPart is the type of part i of a Split.
+func (b *Backward) splitPart(axis, i int) Type {
+	shape := append([]int{}, b.In[0].Shape...)
+	sizes, err := splitSizes(b.NodeCtx, shape[axis])
+	if err != nil {
+		b.fail(err)
+		return Type{}
+	}
+	shape[axis] = int(sizes[i])
+	return Type{b.In[0].DType, shape}
 }

@@ -5,7 +5,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "CumSum", Since: 11, Infer: inferCumSum, Compile: compileCumSum})
+	Register(Operator{Name: "CumSum", Since: 11, Infer: inferCumSum, Compile: compileCumSum, VJP: elementwise(cumSumGrad)})
 }
 
 func cumSumAxis(c *NodeCtx) (int, error) {
@@ -78,4 +78,10 @@ func cumSum[T number](c *NodeCtx) (Kernel, error) {
 			}
 		}
 	}), nil
+}
+
+// cumSumGrad runs the sum from the other end.
+func cumSumGrad(b *Backward) ValueID {
+	back := 1 - min(1, b.AttrInt("reverse", 0))
+	return b.OpA("CumSum", withAttr(b.Node.Attrs, "reverse", IntAttr(int(back))), b.G(0), b.X(1))
 }

@@ -3,7 +3,7 @@ package graph
 import "winnow/internal/tensor"
 
 func init() {
-	Register(Operator{Name: "Dropout", Since: 7, Infer: inferDropout, Compile: compileDropout})
+	Register(Operator{Name: "Dropout", Since: 7, Infer: inferDropout, Compile: compileDropout, VJP: elementwise(passGrad)})
 	for _, name := range []string{"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"} {
 		Register(Operator{Name: name, Since: 1, Random: true, Infer: refuseRandom, Compile: func(c *NodeCtx) (Kernel, error) {
 			return Kernel{}, refuseRandom(c)
@@ -56,3 +56,6 @@ func compileDropout(*NodeCtx) (Kernel, error) {
 		}
 	}), nil
 }
+
+// passGrad hands the cotangent on as it is.
+func passGrad(b *Backward) ValueID { return b.G(0) }

@@ -5,8 +5,8 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Expand", Since: 8, Infer: inferExpand, Compile: compileExpand})
-	Register(Operator{Name: "Tile", Since: 6, Infer: inferTile, Compile: compileTile})
+	Register(Operator{Name: "Expand", Since: 8, Infer: inferExpand, Compile: compileExpand, VJP: elementwise(passGrad)})
+	Register(Operator{Name: "Tile", Since: 6, Infer: inferTile, Compile: compileTile, VJP: elementwise(tileGrad)})
 }
 
 func inferExpand(c *NodeCtx) error {
@@ -88,4 +88,18 @@ func compileTile(c *NodeCtx) (Kernel, error) {
 	}
 	b := newBcast(to, from)
 	return bySize(c.In[0].DType, expandKernel[uint8], expandKernel[uint16], expandKernel[uint32], expandKernel[uint64])(b), nil
+}
+
+// tileGrad adds the copies up.
+func tileGrad(b *Backward) ValueID {
+	var split, axes []int
+	for i, d := range b.In[0].Shape {
+		if rep := b.Out[0].Shape[i]; rep == d {
+			split = append(split, d)
+		} else if d > 0 {
+			axes = append(axes, len(split))
+			split = append(split, rep/d, d)
+		}
+	}
+	return b.Reshape(b.ReduceSum(b.Reshape(b.G(0), split...), false, axes...), b.In[0].Shape...)
 }

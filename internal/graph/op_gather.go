@@ -7,9 +7,12 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Gather", Since: 1, Infer: inferGather, Compile: compileGather})
-	Register(Operator{Name: "GatherElements", Since: 11, Infer: inferGatherElements, Compile: compileGatherElements})
-	Register(Operator{Name: "GatherND", Since: 11, Infer: inferGatherND, Compile: compileGatherND})
+	Register(Operator{Name: "Gather", Since: 1, Infer: inferGather, Compile: compileGather, VJP: gatherVJP})
+	Register(Operator{
+		Name: "GatherElements", Since: 11, Infer: inferGatherElements, Compile: compileGatherElements,
+		VJP: elementwise(gatherElementsGrad),
+	})
+	Register(Operator{Name: "GatherND", Since: 11, Infer: inferGatherND, Compile: compileGatherND, VJP: gatherNDVJP})
 }
 
 // checkIndices requires input i to hold int32 or int64.

@@ -7,8 +7,10 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "LpNormalization", Since: 1, Infer: inferLpNorm, Compile: compileLpNorm})
-	Register(Operator{Name: "MeanVarianceNormalization", Since: 9, Infer: inferMVN, Compile: compileMVN})
+	Register(Operator{Name: "LpNormalization", Since: 1, Infer: inferLpNorm, Compile: compileLpNorm, VJP: elementwise(lpNormGrad)})
+	Register(Operator{
+		Name: "MeanVarianceNormalization", Since: 9, Infer: inferMVN, Compile: compileMVN, VJP: elementwise(mvnGrad),
+	})
 }
 
 func inferLpNorm(c *NodeCtx) error {
@@ -129,4 +131,47 @@ func (l *lines) values(i int, f func(at int)) {
 			f(at + k*step)
 		}
 	})
+}
+
+// lpNormGrad: with s = x/‖x‖₂ for p = 2 and sign(x) for p = 1, (g - s·Σ g·y)/‖x‖. A line of zeros passes g on, as its
+// result is the line itself.
+func lpNormGrad(b *Backward) ValueID {
+	axes := axisOrLast(b.NodeCtx)
+	op, slope := "ReduceL2", b.Y(0)
+	if b.AttrInt("p", 2) == 1 {
+		op, slope = "ReduceL1", b.Op("Sign", b.X(0))
+	}
+	norm := b.reduce(op, 18, b.X(0), true, axes)
+	norm = b.where(b.Op("Equal", norm, b.num(0)), b.num(1), norm)
+	along := b.ReduceSum(b.mul(b.G(0), b.Y(0)), true, axes...)
+	return b.div(b.sub(b.G(0), b.mul(slope, along)), norm)
+}
+
+// axisOrLast is attribute axis, the last dimension by default, as a list.
+func axisOrLast(c *NodeCtx) []int {
+	axis := int(c.AttrInt("axis", -1))
+	if axis < 0 {
+		axis += len(c.In[0].Shape)
+	}
+	return []int{axis}
+}
+
+// mvnGrad: with c = x - mean, σ its deviation and d = σ + ε, (g - mean(g) - c·mean(g·c)/(d·σ))/d. Where σ is 0, c is
+// too, and the last term falls away.
+func mvnGrad(b *Backward) ValueID {
+	var axes []int
+	l, ok := b.AttrInts("axes")
+	if !ok {
+		l = []int64{0, 2, 3}
+	}
+	for _, a := range l {
+		axes = append(axes, int(a+int64(len(b.In[0].Shape)))%len(b.In[0].Shape))
+	}
+	g := b.G(0)
+	c := b.sub(b.X(0), b.ReduceMean(b.X(0), true, axes...))
+	dev := b.Op("Sqrt", b.ReduceMean(b.square(c), true, axes...))
+	d := b.plus(dev, mvnEpsilon)
+	dev = b.where(b.Op("Equal", dev, b.num(0)), b.num(1), dev)
+	slope := b.div(b.ReduceMean(b.mul(g, c), true, axes...), b.mul(d, dev))
+	return b.div(b.sub(b.sub(g, b.ReduceMean(g, true, axes...)), b.mul(c, slope)), d)
 }

@@ -26,6 +26,12 @@ func init() {
 			Name: v.name, Since: v.since,
 			Infer:   func(c *NodeCtx) error { return inferVariadic(c, v.types) },
 			Compile: func(c *NodeCtx) (Kernel, error) { return variadicKernel(c, v), nil },
+			VJP: func(b *Backward) error {
+				if v.op == arithAdd {
+					return sumVJP(b, v.mean)
+				}
+				return extremeVJP(b)
+			},
 		})
 	}
 }
@@ -118,4 +124,34 @@ func foldRange[T number](w *bcast, dst, src []T, lo, hi int, fn func(a, b T) T, 
 			}
 		}
 	})
+}
+
+func sumVJP(b *Backward, mean bool) error {
+	g := b.G(0)
+	if mean {
+		g = b.Scale(g, 1/float64(len(b.In)))
+	}
+	for i := range b.In {
+		b.Give(i, g)
+	}
+	return nil
+}
+
+// extremeVJP sends the cotangent to the operand that is the minimum or maximum, in equal parts when there are several.
+func extremeVJP(b *Backward) error {
+	if len(b.In) == 1 {
+		b.Give(0, b.G(0))
+		return nil
+	}
+	hits := make([]ValueID, len(b.In))
+	for i := range hits {
+		hits[i] = b.indicator(b.Op("Equal", b.X(i), b.Y(0)))
+	}
+	share := b.div(b.G(0), b.Sum(hits...))
+	for i, hit := range hits {
+		if b.Needs(i) {
+			b.Give(i, b.mul(hit, share))
+		}
+	}
+	return nil
 }

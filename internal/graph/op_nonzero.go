@@ -7,7 +7,7 @@ import (
 // Operators whose result's shape depends on contents: they work on constants only.
 func init() {
 	Register(Operator{Name: "NonZero", Since: 9, Infer: inferNonZero, Compile: compileNonZero})
-	Register(Operator{Name: "Compress", Since: 9, Infer: inferCompress, Compile: compileCompress})
+	Register(Operator{Name: "Compress", Since: 9, Infer: inferCompress, Compile: compileCompress, VJP: compressVJP})
 }
 
 // nonZero lists the positions of the elements that have a bit set beside a float's sign.
@@ -124,4 +124,16 @@ func compileCompress(c *NodeCtx) (Kernel, error) {
 			}
 		}
 	}), nil
+}
+
+// compressVJP puts the chosen slices back, zeros between.
+func compressVJP(b *Backward) error {
+	keep, outer, n, inner, err := compressed(b.NodeCtx)
+	if err != nil || b.Out[0].Elems() == 0 {
+		return err
+	}
+	from, _ := placed(keep, n)
+	g := b.takeOrZero(b.Reshape(b.G(0), outer, len(keep), inner), from)
+	b.Give(0, b.Reshape(g, b.In[0].Shape...))
+	return nil
 }

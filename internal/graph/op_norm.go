@@ -11,8 +11,11 @@ func init() {
 	// ONNX has it from opset 17 on; ONNX Runtime's optimiser writes the same operator into files of older opsets.
 	Register(Operator{
 		Name: "LayerNormalization", Since: 1, InPlace: []int{0}, Infer: inferLayerNorm, Compile: compileLayerNorm,
+		VJP: layerNormVJP,
 	})
-	Register(Operator{Name: "RMSNormalization", Since: 23, InPlace: []int{0}, Infer: inferRMSNorm, Compile: compileRMSNorm})
+	Register(Operator{
+		Name: "RMSNormalization", Since: 23, InPlace: []int{0}, Infer: inferRMSNorm, Compile: compileRMSNorm, VJP: rmsNormVJP,
+	})
 }
 
 // normRows returns the rows and columns of a normalisation over the dimensions from attribute axis on.

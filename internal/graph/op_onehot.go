@@ -7,8 +7,8 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "OneHot", Since: 9, Infer: inferOneHot, Compile: compileOneHot})
-	Register(Operator{Name: "ReverseSequence", Since: 10, Infer: inferReverseSequence, Compile: compileReverseSequence})
+	Register(Operator{Name: "OneHot", Since: 9, Infer: inferOneHot, Compile: compileOneHot, VJP: oneHotVJP})
+	Register(Operator{Name: "ReverseSequence", Since: 10, Infer: inferReverseSequence, Compile: compileReverseSequence, VJP: elementwise(reverseSequenceGrad)})
 }
 
 func oneHotDepth(c *NodeCtx) (int, error) {
@@ -170,4 +170,24 @@ func compileReverseSequence(c *NodeCtx) (Kernel, error) {
 		}
 		return nil
 	}}, nil
+}
+
+// oneHotVJP: the two values get the sums over where they stand.
+func oneHotVJP(b *Backward) error {
+	var sums []ValueID
+	for _, marks := range [][2]float64{{1, 0}, {0, 1}} {
+		values := b.concat(0, b.vector(marks[0]), b.vector(marks[1]))
+		mask := b.OpA("OneHot", b.Node.Attrs, b.X(0), b.X(1), values)
+		sums = append(sums, b.Reshape(b.sumAll(b.mul(b.G(0), mask)), 1))
+	}
+	b.Give(2, b.Reshape(b.concat(0, sums...), b.In[2].Shape...))
+	return nil
+}
+
+// vector is one number of the result's type as a list.
+func (b *Backward) vector(v float64) ValueID { return b.Reshape(b.Scalar(b.Out[0].DType, v), 1) }
+
+// reverseSequenceGrad turns the same sequences round again.
+func reverseSequenceGrad(b *Backward) ValueID {
+	return b.OpA("ReverseSequence", b.Node.Attrs, b.G(0), b.X(1))
 }

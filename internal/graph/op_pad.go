@@ -3,7 +3,7 @@ package graph
 import "winnow/internal/tensor"
 
 func init() {
-	Register(Operator{Name: "Pad", Since: 2, Infer: inferPad, Compile: compilePad})
+	Register(Operator{Name: "Pad", Since: 2, Infer: inferPad, Compile: compilePad, VJP: padVJP})
 }
 
 // padding holds the pads before and after each dimension; negative pads crop.
@@ -158,4 +158,68 @@ func padValue(c *NodeCtx) ([]byte, error) {
 		return tensor.FromF64([]float64{float64(v)}).Data, nil
 	}
 	return nil, c.Refuse("value", "constant for "+c.In[0].DType.String())
+}
+
+// padVJP cuts the border off. In the modes that fill it with the input's own elements its cotangents are added to those;
+// in mode constant their sum is the gradient of the constant.
+func padVJP(b *Backward) error {
+	p, err := readPads(b.NodeCtx)
+	if err != nil {
+		return err
+	}
+	if b.AttrString("mode", "constant") != "constant" {
+		g := b.G(0)
+		for axis := range p.begin {
+			g = b.foldBorder(g, axis, p)
+		}
+		b.Give(0, g)
+		return nil
+	}
+	inner := b.pad(b.G(0), negated(p.begin), negated(p.end))
+	b.Give(0, inner)
+	if b.Needs(2) {
+		border := b.sub(b.G(0), b.pad(inner, p.begin, p.end))
+		b.Give(2, b.Reshape(b.sumAll(border), b.In[2].Shape...))
+	}
+	return nil
+}
+
+func negated(v []int) []int {
+	out := make([]int, len(v))
+	for i, x := range v {
+		out[i] = -x
+	}
+	return out
+}
+
+// foldBorder undoes the padding of one axis: the columns of the border are multiplied by the 0-1 matrix that says which
+// element each of them shows, and added to the columns in the middle.
+func (b *Backward) foldBorder(g ValueID, axis int, p padding) ValueID {
+	if b.err != nil {
+		return g
+	}
+	n, wide, begin := b.In[0].Shape[axis], b.Out[0].Shape[axis], p.begin[axis]
+	lo, hi := max(begin, 0), min(wide, begin+n) // output columns that show the input in place
+	if hi <= lo {
+		lo, hi = wide, wide
+	}
+	border := append(upTo(0, lo), upTo(hi, wide)...)
+	if len(border) == 0 && wide == n {
+		return g
+	}
+	middle := b.padAxis(b.Slice(g, axis, lo, hi), axis, max(lo-begin, 0), n-max(lo-begin, 0)-(hi-lo))
+	if len(border) == 0 {
+		return middle
+	}
+	shows := tensor.New(tensor.F64, n, len(border))
+	for k, col := range border {
+		shows.F64()[padSource(b.AttrString("mode", ""), col-begin, n)*len(border)+k] = 1
+	}
+	var parts []ValueID
+	for _, r := range [][2]int{{0, lo}, {hi, wide}} {
+		if r[0] < r[1] {
+			parts = append(parts, b.Slice(g, axis, r[0], r[1]))
+		}
+	}
+	return b.add(middle, b.alongAxis(b.constLike(shows), b.concat(axis, parts...), axis))
 }

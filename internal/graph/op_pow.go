@@ -8,7 +8,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Pow", Since: 7, InPlace: []int{0}, Infer: inferPow, Compile: compilePow})
+	Register(Operator{Name: "Pow", Since: 7, InPlace: []int{0}, Infer: inferPow, Compile: compilePow, VJP: powVJP})
 }
 
 // inferPow allows the exponent another type than the base; the result has the base's type.
@@ -108,4 +108,44 @@ func powConst(e float64) func(dst, src []float32) {
 		}
 	}
 	return nil
+}
+
+// powVJP: ∂aᵉ = (e·aᵉ⁻¹, aᵉ·ln a). Zero is taken out where the formulas have 0·∞: an exponent of 0 passes nothing to the
+// base, and a base of 0 nothing to an exponent that is not negative.
+func powVJP(b *Backward) error {
+	if b.Needs(0) {
+		b.Give(0, powBaseGrad(b))
+	}
+	if b.Needs(1) {
+		a, e := b.X(0), b.cast(b.X(1), b.In[0].DType)
+		zero := b.Op("And", b.Op("Equal", a, b.num(0)), b.Op("Not", b.less(e, 0)))
+		d := b.dropIf(zero, b.mul(b.G(0), b.mul(b.Y(0), b.Op("Log", a))))
+		b.Give(1, b.cast(b.SumTo(d, b.In[1].Shape), b.In[1].DType))
+	}
+	return nil
+}
+
+// powBaseGrad has short forms for the constant exponents of real networks.
+func powBaseGrad(b *Backward) ValueID {
+	g, a := b.G(0), b.X(0)
+	e, known := b.ConstScalar(1)
+	switch {
+	case !known:
+		exp := b.cast(b.X(1), b.In[0].DType)
+		d := b.mul(g, b.mul(exp, b.Op("Pow", a, b.plus(exp, -1))))
+		return b.dropIf(b.Op("Equal", exp, b.num(0)), d)
+	case e == 0:
+		return None
+	case e == 1:
+		return g
+	case e == 2:
+		return b.mul(b.Scale(g, 2), a)
+	case e == 3:
+		return b.mul(b.Scale(g, 3), b.square(a))
+	case e == 0.5:
+		return b.div(b.Scale(g, 0.5), b.Y(0))
+	case e == -1:
+		return b.Op("Neg", b.mul(g, b.square(b.Y(0))))
+	}
+	return b.mul(b.Scale(g, e), b.Op("Pow", a, b.num(e-1)))
 }

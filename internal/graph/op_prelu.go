@@ -3,7 +3,7 @@ package graph
 import "winnow/internal/tensor"
 
 func init() {
-	Register(Operator{Name: "PRelu", Since: 7, InPlace: []int{0}, Infer: inferPRelu, Compile: compilePRelu})
+	Register(Operator{Name: "PRelu", Since: 7, InPlace: []int{0}, Infer: inferPRelu, Compile: compilePRelu, VJP: preluVJP})
 }
 
 func inferPRelu(c *NodeCtx) error {
@@ -35,4 +35,16 @@ func prelu[T number](x, slope T) T {
 		return slope * x
 	}
 	return x
+}
+
+// preluVJP: at 0 the slope's branch counts for x.
+func preluVJP(b *Backward) error {
+	above := b.greater(b.X(0), 0)
+	if b.Needs(0) {
+		b.Give(0, b.where(above, b.G(0), b.mul(b.G(0), b.X(1))))
+	}
+	if b.Needs(1) {
+		b.Give(1, b.dropIf(above, b.mul(b.G(0), b.X(0))))
+	}
+	return nil
 }

@@ -13,19 +13,20 @@ type reduction struct {
 	types class
 	// axesSince is the opset from which axes are an input.
 	axesSince int
+	grad      func(b *Backward, r *reduced) ValueID // gradient of the input
 }
 
 var reductions = []reduction{
-	{"ReduceMean", classNumber, 18},
-	{"ReduceSum", classNumber, 13},
-	{"ReduceSumSquare", classNumber, 18},
-	{"ReduceL1", classNumber, 18},
-	{"ReduceL2", classNumber, 18},
-	{"ReduceLogSum", classFloat, 18},
-	{"ReduceLogSumExp", classFloat, 18},
-	{"ReduceProd", classNumber, 18},
-	{"ReduceMax", classFixed, 18},
-	{"ReduceMin", classFixed, 18},
+	{"ReduceMean", classNumber, 18, reduceMeanGrad},
+	{"ReduceSum", classNumber, 13, reduceSumGrad},
+	{"ReduceSumSquare", classNumber, 18, reduceSumSquareGrad},
+	{"ReduceL1", classNumber, 18, reduceL1Grad},
+	{"ReduceL2", classNumber, 18, reduceL2Grad},
+	{"ReduceLogSum", classFloat, 18, reduceLogSumGrad},
+	{"ReduceLogSumExp", classFloat, 18, reduceLogSumExpGrad},
+	{"ReduceProd", classNumber, 18, reduceProdGrad},
+	{"ReduceMax", classFixed, 18, reduceExtremeGrad},
+	{"ReduceMin", classFixed, 18, reduceExtremeGrad},
 }
 
 func init() {
@@ -37,6 +38,7 @@ func init() {
 				return err
 			},
 			Compile: func(c *NodeCtx) (Kernel, error) { return compileReduce(c, r) },
+			VJP:     func(b *Backward) error { return reduceVJP(b, r) },
 		})
 	}
 }

@@ -13,13 +13,18 @@ func init() {
 		{"Squeeze", 1, inferSqueeze},
 		{"Unsqueeze", 1, inferUnsqueeze},
 	} {
-		Register(Operator{Name: v.name, Since: v.since, View: true, Infer: v.infer, Compile: compileView})
+		Register(Operator{
+			Name: v.name, Since: v.since, View: true, Infer: v.infer, Compile: compileView, VJP: elementwise(viewGrad),
+		})
 	}
 }
 
 func compileView(*NodeCtx) (Kernel, error) {
 	return run(func(f *Frame) { copyBytes(f.Pool, f.Out[0].Data, f.In[0].Data) }), nil
 }
+
+// viewGrad gives the cotangent the input's shape.
+func viewGrad(b *Backward) ValueID { return b.Reshape(b.G(0), b.In[0].Shape...) }
 
 func inferIdentity(c *NodeCtx) error {
 	if err := checkArity(c, 1, 1, 1, 1); err != nil {

@@ -5,8 +5,8 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "ScatterElements", Since: 11, Infer: inferScatterElements, Compile: compileScatter})
-	Register(Operator{Name: "ScatterND", Since: 11, Infer: inferScatterND, Compile: compileScatter})
+	Register(Operator{Name: "ScatterElements", Since: 11, Infer: inferScatterElements, Compile: compileScatter, VJP: scatterVJP})
+	Register(Operator{Name: "ScatterND", Since: 11, Infer: inferScatterND, Compile: compileScatter, VJP: scatterVJP})
 }
 
 // scatterRule returns how an update meets the value in place.

@@ -7,7 +7,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Slice", Since: 1, Infer: inferSlice, Compile: compileSlice})
+	Register(Operator{Name: "Slice", Since: 1, Infer: inferSlice, Compile: compileSlice, VJP: sliceVJP})
 }
 
 // sliceRange is the selection along one dimension: n elements from start on, step apart.
@@ -200,4 +200,40 @@ func copyRow[T elem](dst, src []T, at, step int) {
 	for i := range dst {
 		dst[i] = src[at+i*step]
 	}
+}
+
+// sliceVJP puts the cotangent back where it was cut out, zeros around and between.
+func sliceVJP(b *Backward) error {
+	ranges, err := sliceRanges(b.NodeCtx)
+	if err != nil || b.Out[0].Elems() == 0 {
+		return err
+	}
+	g := b.G(0)
+	before, after := make([]int, len(ranges)), make([]int, len(ranges))
+	for axis, r := range ranges {
+		if r.step < 0 {
+			g = b.reverse(g, axis)
+			r.start, r.step = r.start+(r.n-1)*r.step, -r.step
+		}
+		length := r.n
+		if r.step > 1 {
+			g = b.spread(g, axis, r.step)
+			length *= r.step
+		}
+		before[axis], after[axis] = r.start, b.In[0].Shape[axis]-r.start-length
+	}
+	b.Give(0, b.pad(g, before, after))
+	return nil
+}
+
+// spread puts step-1 zeros behind every element of an axis.
+func (b *Backward) spread(x ValueID, axis, step int) ValueID {
+	if b.err != nil {
+		return x
+	}
+	s := b.Shape(x)
+	single := append(append(append([]int{}, s[:axis+1]...), 1), s[axis+1:]...)
+	joined := append([]int{}, s...)
+	joined[axis] *= step
+	return b.Reshape(b.padAxis(b.Reshape(x, single...), axis+1, 0, step-1), joined...)
 }

@@ -8,8 +8,13 @@ import (
 )
 
 func init() {
-	for _, name := range []string{"Softmax", "LogSoftmax", "Hardmax"} {
-		Register(Operator{Name: name, Since: 1, InPlace: []int{0}, Infer: inferSoftmax, Compile: compileSoftmax})
+	for name, grad := range map[string]func(b *Backward) ValueID{
+		"Softmax": softmaxGrad, "LogSoftmax": logSoftmaxGrad, "Hardmax": nil,
+	} {
+		Register(Operator{
+			Name: name, Since: 1, InPlace: []int{0}, Infer: inferSoftmax, Compile: compileSoftmax,
+			VJP: elementwise(grad), Flat: grad == nil,
+		})
 	}
 }
 
@@ -136,4 +141,32 @@ func hardmaxLine[T float](dst, src []T, n, step int) {
 		dst[i*step] = 0
 	}
 	dst[best*step] = 1
+}
+
+// softmaxAxes lists the dimensions that are normalised together.
+func softmaxAxes(c *NodeCtx) []int {
+	rank := len(c.In[0].Shape)
+	if c.Node.Opset >= 13 {
+		if rank == 0 {
+			return nil
+		}
+		return axisOrLast(c)
+	}
+	axis := int(c.AttrInt("axis", 1))
+	if axis < 0 {
+		axis += rank
+	}
+	return upTo(axis, rank)
+}
+
+// softmaxGrad is y·(g - Σ g·y).
+func softmaxGrad(b *Backward) ValueID {
+	y, g := b.Y(0), b.G(0)
+	return b.mul(y, b.sub(g, b.ReduceSum(b.mul(g, y), true, softmaxAxes(b.NodeCtx)...)))
+}
+
+// logSoftmaxGrad is g - softmax·Σ g.
+func logSoftmaxGrad(b *Backward) ValueID {
+	g := b.G(0)
+	return b.sub(g, b.mul(b.Op("Exp", b.Y(0)), b.ReduceSum(g, true, softmaxAxes(b.NodeCtx)...)))
 }

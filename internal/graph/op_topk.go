@@ -7,7 +7,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "TopK", Since: 1, Infer: inferTopK, Compile: compileTopK})
+	Register(Operator{Name: "TopK", Since: 1, Infer: inferTopK, Compile: compileTopK, VJP: topKVJP})
 }
 
 // topK returns k: an attribute before opset 10, input 1 from then on.
@@ -128,4 +128,19 @@ func compareNumbers[T number](a, b T) int {
 		return 1
 	}
 	return -1
+}
+
+// topKVJP puts the cotangents back where the values came from.
+func topKVJP(b *Backward) error {
+	axis, err := normAxis(b.NodeCtx, b.AttrInt("axis", -1), len(b.In[0].Shape))
+	if err != nil {
+		return err
+	}
+	at := b.Y(1)
+	if at == None {
+		at = b.OpN("TopK", b.Node.Attrs, 2, b.n.Inputs...)[1]
+	}
+	zeros := b.zerosOf(b.In[0].DType, b.In[0].Shape...)
+	b.Give(0, b.OpA("ScatterElements", map[string]Attr{"axis": IntAttr(axis)}, zeros, at, b.G(0)))
+	return nil
 }

@@ -6,9 +6,9 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Transpose", Since: 1, Infer: inferTranspose, Compile: compileTranspose})
-	Register(Operator{Name: "DepthToSpace", Since: 1, Infer: inferDepthToSpace, Compile: compileDepthToSpace})
-	Register(Operator{Name: "SpaceToDepth", Since: 1, Infer: inferSpaceToDepth, Compile: compileSpaceToDepth})
+	Register(Operator{Name: "Transpose", Since: 1, Infer: inferTranspose, Compile: compileTranspose, VJP: transposeVJP})
+	Register(Operator{Name: "DepthToSpace", Since: 1, Infer: inferDepthToSpace, Compile: compileDepthToSpace, VJP: blocksVJP(depthToSpacePerm)})
+	Register(Operator{Name: "SpaceToDepth", Since: 1, Infer: inferSpaceToDepth, Compile: compileSpaceToDepth, VJP: blocksVJP(spaceToDepthPerm)})
 }
 
 // permOf reads attribute perm; the default reverses the dimensions.
@@ -105,16 +105,18 @@ func inferDepthToSpace(c *NodeCtx) error {
 	return out1(c, c.In[0].DType, []int{s[0], s[1] / (b * b), s[2] * b, s[3] * b})
 }
 
-func compileDepthToSpace(c *NodeCtx) (Kernel, error) {
-	b, err := blockSize(c)
-	if err != nil {
-		return Kernel{}, err
-	}
-	s := c.In[0].Shape
+// depthToSpacePerm is the shape and the permutation that the operator amounts to.
+func depthToSpacePerm(c *NodeCtx) (shape, perm []int) {
+	b, s := int(c.AttrInt("blocksize", 1)), c.In[0].Shape
 	if c.AttrString("mode", "DCR") == "CRD" {
-		return transposeKernel(c.In[0].DType, []int{s[0], s[1] / (b * b), b, b, s[2], s[3]}, []int{0, 1, 4, 2, 5, 3}), nil
+		return []int{s[0], s[1] / (b * b), b, b, s[2], s[3]}, []int{0, 1, 4, 2, 5, 3}
 	}
-	return transposeKernel(c.In[0].DType, []int{s[0], b, b, s[1] / (b * b), s[2], s[3]}, []int{0, 3, 4, 1, 5, 2}), nil
+	return []int{s[0], b, b, s[1] / (b * b), s[2], s[3]}, []int{0, 3, 4, 1, 5, 2}
+}
+
+func compileDepthToSpace(c *NodeCtx) (Kernel, error) {
+	shape, perm := depthToSpacePerm(c)
+	return transposeKernel(c.In[0].DType, shape, perm), nil
 }
 
 func inferSpaceToDepth(c *NodeCtx) error {
@@ -132,15 +134,47 @@ func inferSpaceToDepth(c *NodeCtx) error {
 	return out1(c, c.In[0].DType, []int{s[0], s[1] * b * b, s[2] / b, s[3] / b})
 }
 
-func compileSpaceToDepth(c *NodeCtx) (Kernel, error) {
-	b, err := blockSize(c)
-	if err != nil {
-		return Kernel{}, err
-	}
-	s := c.In[0].Shape
-	perm := []int{0, 3, 5, 1, 2, 4}
+// spaceToDepthPerm is the shape and the permutation that the operator amounts to.
+func spaceToDepthPerm(c *NodeCtx) (shape, perm []int) {
+	b, s := int(c.AttrInt("blocksize", 1)), c.In[0].Shape
+	perm = []int{0, 3, 5, 1, 2, 4}
 	if c.AttrString("mode", "DCR") == "CRD" {
 		perm = []int{0, 1, 3, 5, 2, 4}
 	}
-	return transposeKernel(c.In[0].DType, []int{s[0], s[1], s[2] / b, b, s[3] / b, b}, perm), nil
+	return []int{s[0], s[1], s[2] / b, b, s[3] / b, b}, perm
+}
+
+func compileSpaceToDepth(c *NodeCtx) (Kernel, error) {
+	shape, perm := spaceToDepthPerm(c)
+	return transposeKernel(c.In[0].DType, shape, perm), nil
+}
+
+func transposeVJP(b *Backward) error {
+	perm, err := permOf(b.NodeCtx)
+	if err != nil {
+		return err
+	}
+	b.Give(0, b.Transpose(b.G(0), inverse(perm)...))
+	return nil
+}
+
+// inverse is the permutation that undoes perm.
+func inverse(perm []int) []int {
+	back := make([]int, len(perm))
+	for i, p := range perm {
+		back[p] = i
+	}
+	return back
+}
+
+// blocksVJP moves the blocks back.
+func blocksVJP(blocks func(c *NodeCtx) (shape, perm []int)) func(b *Backward) error {
+	return elementwise(func(b *Backward) ValueID {
+		shape, perm := blocks(b.NodeCtx)
+		moved := make([]int, len(perm))
+		for i, p := range perm {
+			moved[i] = shape[p]
+		}
+		return b.Reshape(b.Transpose(b.Reshape(b.G(0), moved...), inverse(perm)...), b.In[0].Shape...)
+	})
 }

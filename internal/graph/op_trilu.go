@@ -1,7 +1,7 @@
 package graph
 
 func init() {
-	Register(Operator{Name: "Trilu", Since: 14, Infer: inferTrilu, Compile: compileTrilu})
+	Register(Operator{Name: "Trilu", Since: 14, Infer: inferTrilu, Compile: compileTrilu, VJP: elementwise(triluGrad)})
 }
 
 // triluDiagonal is optional input 1: the diagonal where the triangle begins.
@@ -60,3 +60,6 @@ func compileTrilu(c *NodeCtx) (Kernel, error) {
 		}
 	}), nil
 }
+
+// triluGrad keeps the triangle that the operator keeps.
+func triluGrad(b *Backward) ValueID { return b.OpA("Trilu", b.Node.Attrs, b.G(0), b.X(1)) }

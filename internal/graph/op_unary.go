@@ -15,38 +15,39 @@ type unary struct {
 	f32   func(dst, src []float32)     // vector loop; nil: f64 rounded to float32
 	f64   func(x float64) float64      // reference, and float64 tensors
 	ints  func(dt tensor.DType) Kernel // integer types, where the operator allows them
+	grad  func(b *Backward) ValueID    // gradient of the input; nil: zero wherever it exists
 }
 
 var unaries = []unary{
-	{"Abs", 1, classNumber, kernel.Abs, math.Abs, intUnary(unaryAbs)},
-	{"Neg", 1, classNumber, kernel.Neg, func(x float64) float64 { return -x }, intUnary(unaryNeg)},
-	{"Sign", 9, classNumber, nil, signOf, intUnary(unarySign)},
-	{"Exp", 1, classFloat, kernel.Exp, math.Exp, nil},
-	{"Log", 1, classFloat, kernel.Log, math.Log, nil},
-	{"Sqrt", 1, classFloat, kernel.Sqrt, math.Sqrt, nil},
-	{"Reciprocal", 1, classFloat, kernel.Reciprocal, func(x float64) float64 { return 1 / x }, nil},
-	{"Floor", 1, classFloat, nil, math.Floor, nil},
-	{"Ceil", 1, classFloat, nil, math.Ceil, nil},
-	{"Round", 11, classFloat, nil, math.RoundToEven, nil},
-	{"Sin", 7, classFloat, kernel.Sin, math.Sin, nil},
-	{"Cos", 7, classFloat, kernel.Cos, math.Cos, nil},
-	{"Tan", 7, classFloat, nil, math.Tan, nil},
-	{"Asin", 7, classFloat, nil, math.Asin, nil},
-	{"Acos", 7, classFloat, nil, math.Acos, nil},
-	{"Atan", 7, classFloat, nil, math.Atan, nil},
-	{"Sinh", 9, classFloat, nil, math.Sinh, nil},
-	{"Cosh", 9, classFloat, nil, math.Cosh, nil},
-	{"Asinh", 9, classFloat, nil, math.Asinh, nil},
-	{"Acosh", 9, classFloat, nil, math.Acosh, nil},
-	{"Atanh", 9, classFloat, nil, math.Atanh, nil},
-	{"Erf", 9, classNumber, kernel.Erf, math.Erf, nil},
-	{"Sigmoid", 1, classFloat, kernel.Sigmoid, sigmoid, nil},
-	{"Tanh", 1, classFloat, kernel.Tanh, math.Tanh, nil},
-	{"Relu", 1, classNumber, kernel.Relu, relu, intUnary(unaryRelu)},
-	{"Softplus", 1, classFloat, nil, softplus, nil},
-	{"Softsign", 1, classFloat, nil, func(x float64) float64 { return x / (1 + math.Abs(x)) }, nil},
-	{"HardSwish", 14, classFloat, nil, hardSwish, nil},
-	{"Mish", 18, classFloat, nil, func(x float64) float64 { return x * math.Tanh(softplus(x)) }, nil},
+	{"Abs", 1, classNumber, kernel.Abs, math.Abs, intUnary(unaryAbs), absGrad},
+	{"Neg", 1, classNumber, kernel.Neg, func(x float64) float64 { return -x }, intUnary(unaryNeg), func(b *Backward) ValueID { return b.Op("Neg", b.G(0)) }},
+	{"Sign", 9, classNumber, nil, signOf, intUnary(unarySign), nil},
+	{"Exp", 1, classFloat, kernel.Exp, math.Exp, nil, func(b *Backward) ValueID { return b.mul(b.G(0), b.Y(0)) }},
+	{"Log", 1, classFloat, kernel.Log, math.Log, nil, func(b *Backward) ValueID { return b.div(b.G(0), b.X(0)) }},
+	{"Sqrt", 1, classFloat, kernel.Sqrt, math.Sqrt, nil, func(b *Backward) ValueID { return b.div(b.Scale(b.G(0), 0.5), b.Y(0)) }},
+	{"Reciprocal", 1, classFloat, kernel.Reciprocal, func(x float64) float64 { return 1 / x }, nil, reciprocalGrad},
+	{"Floor", 1, classFloat, nil, math.Floor, nil, nil},
+	{"Ceil", 1, classFloat, nil, math.Ceil, nil, nil},
+	{"Round", 11, classFloat, nil, math.RoundToEven, nil, nil},
+	{"Sin", 7, classFloat, kernel.Sin, math.Sin, nil, sinGrad},
+	{"Cos", 7, classFloat, kernel.Cos, math.Cos, nil, cosGrad},
+	{"Tan", 7, classFloat, nil, math.Tan, nil, tanGrad},
+	{"Asin", 7, classFloat, nil, math.Asin, nil, asinGrad},
+	{"Acos", 7, classFloat, nil, math.Acos, nil, acosGrad},
+	{"Atan", 7, classFloat, nil, math.Atan, nil, atanGrad},
+	{"Sinh", 9, classFloat, nil, math.Sinh, nil, sinhGrad},
+	{"Cosh", 9, classFloat, nil, math.Cosh, nil, coshGrad},
+	{"Asinh", 9, classFloat, nil, math.Asinh, nil, asinhGrad},
+	{"Acosh", 9, classFloat, nil, math.Acosh, nil, acoshGrad},
+	{"Atanh", 9, classFloat, nil, math.Atanh, nil, atanhGrad},
+	{"Erf", 9, classNumber, kernel.Erf, math.Erf, nil, erfGrad},
+	{"Sigmoid", 1, classFloat, kernel.Sigmoid, sigmoid, nil, actGrad(kernel.ActSigmoid)},
+	{"Tanh", 1, classFloat, kernel.Tanh, math.Tanh, nil, actGrad(kernel.ActTanh)},
+	{"Relu", 1, classNumber, kernel.Relu, relu, intUnary(unaryRelu), actGrad(kernel.ActRelu)},
+	{"Softplus", 1, classFloat, nil, softplus, nil, softplusGrad},
+	{"Softsign", 1, classFloat, nil, func(x float64) float64 { return x / (1 + math.Abs(x)) }, nil, softsignGrad},
+	{"HardSwish", 14, classFloat, nil, hardSwish, nil, hardSwishGrad},
+	{"Mish", 18, classFloat, nil, func(x float64) float64 { return x * math.Tanh(softplus(x)) }, nil, mishGrad},
 }
 
 func init() {
@@ -63,6 +64,7 @@ func init() {
 				}
 				return u.ints(c.In[0].DType), nil
 			},
+			VJP: elementwise(u.grad), Flat: u.grad == nil,
 		})
 	}
 }

@@ -6,7 +6,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Where", Since: 9, InPlace: []int{1, 2}, Infer: inferWhere, Compile: compileWhere})
+	Register(Operator{Name: "Where", Since: 9, InPlace: []int{1, 2}, Infer: inferWhere, Compile: compileWhere, VJP: whereVJP})
 }
 
 func inferWhere(c *NodeCtx) error {
@@ -68,4 +68,15 @@ func bySize[F any](dt tensor.DType, b1, b2, b4, b8 F) F {
 		return b4
 	}
 	return b8
+}
+
+func whereVJP(b *Backward) error {
+	zero := b.Scalar(b.In[1].DType, 0)
+	if b.Needs(1) {
+		b.Give(1, b.where(b.X(0), b.G(0), zero))
+	}
+	if b.Needs(2) {
+		b.Give(2, b.where(b.X(0), zero, b.G(0)))
+	}
+	return nil
 }

@@ -8,15 +8,15 @@ func init() {
 	for _, a := range []activation{
 		{"Silu", 1, func(*NodeCtx) (vecFunc, mapFunc, error) {
 			return kernel.Silu, func(x float64) float64 { return x * sigmoid(x) }, nil
-		}},
-		{"QuickGelu", 1, quickGeluAct},
-		{"Gelu", 1, geluAct},
+		}, actGrad(kernel.ActSilu)},
+		{"QuickGelu", 1, quickGeluAct, actGrad(kernel.ActQuickGelu)},
+		{"Gelu", 1, geluAct, geluGrad},
 	} {
 		op := activationOp(a)
 		op.Domain = Domain
 		Register(op)
 	}
-	Register(Operator{Name: "GEGLU", Domain: Domain, Since: 1, Infer: inferGEGLU, Compile: compileGEGLU})
+	Register(Operator{Name: "GEGLU", Domain: Domain, Since: 1, Infer: inferGEGLU, Compile: compileGEGLU, VJP: gegluVJP})
 }
 
 // quickGeluAct is x·sigmoid(alpha·x), alpha 1.702 by default.

@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"winnow/internal/tensor"
@@ -19,24 +20,29 @@ func TestGradientGoldens(t *testing.T) {
 		for _, g := range readGolden(t, file) {
 			t.Run(g.Name, func(t *testing.T) {
 				g.checkGradient(t, Options{NoFusion: true, NoReuse: true}, tolerance{tensor.F64: 1e-12, tensor.F32: 1e-6})
+				if g.Op == "Cast" || g.Op == "CastLike" { // about the types that they have
+					return
+				}
 				narrow := g
 				narrow.tensors = nil
 				for _, x := range g.tensors {
 					narrow.tensors = append(narrow.tensors, toF32(map[string]tensor.Tensor{"": x})[""])
 				}
 				for _, o := range []Options{{NoFusion: true}, {Paranoid: true}} {
-					narrow.checkGradient(t, o, tolerance{tensor.F64: 2e-6, tensor.F32: 1e-5})
+					narrow.checkGradient(t, o, tolerance{tensor.F32: 1e-5})
 				}
 			})
 		}
 	}
 }
 
-// checkGradient runs the case once. Inputs without a gradient in the file are constants where operators need their
-// contents at compile time.
+// checkGradient runs the case once. Of the inputs without a gradient in the file, numbers and what operators need at
+// compile time are constants.
 func (g *goldenCase) checkGradient(t *testing.T, o Options, tol tolerance) {
 	t.Helper()
-	graph, _, feeds, err := g.graph(func(i int) bool { return isShapeInput(g.Op, i) && g.Grad[i] < 0 })
+	graph, _, feeds, err := g.graph(func(i int) bool {
+		return g.Grad[i] < 0 && (isShapeInput(g.Op, i) || g.tensors[g.In[i]].DType.IsFloat())
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +68,7 @@ func (g *goldenCase) checkGradient(t *testing.T, o Options, tol tolerance) {
 	for _, name := range wrt {
 		compare(t, fmt.Sprintf("gradient of %s with %+v", name, o), grads[name], want[name], tol)
 	}
-	if o.NoReuse {
+	if o.NoReuse && !slices.ContainsFunc(wrt, func(name string) bool { return want[name].DType != tensor.F64 }) {
 		checkExports(t, graph, feeds, cot, want)
 	}
 }
