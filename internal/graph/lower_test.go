@@ -132,6 +132,14 @@ func TestLowering_NamesTheNode(t *testing.T) {
 	}
 }
 
+// TestProcessorLayoutIsRefusedWithTheCure: ONNX Runtime's highest optimisation level writes files for one processor.
+func TestProcessorLayoutIsRefusedWithTheCure(t *testing.T) {
+	b := NewBuilder("nchwc").Opset("com.microsoft.nchwc", 1)
+	b.Output("y", b.Op("com.microsoft.nchwc.ReorderInput", b.Input("x", tensor.F32, 1, 16, 4, 4)))
+	_, err := Compile(buildGraph(t, b), map[string]Type{"x": {tensor.F32, []int{1, 16, 4, 4}}}, nil)
+	checkRefusal(t, "nchwc", `level "extended"`, err)
+}
+
 // TestLowering_RefusesByAttribute: variants that are not expanded are refused with the attribute at fault.
 func TestLowering_RefusesByAttribute(t *testing.T) {
 	for _, attr := range []string{"do_rotary", "past_present_share_buffer"} {

@@ -158,6 +158,10 @@ func lookup(g *Graph, n *Node) (*Operator, error) {
 		lowest := slices.MinFunc(entries, func(a, b Operator) int { return a.Since - b.Since })
 		why = fmt.Sprintf("the embedded executor implements it from opset %d on; export with a newer opset", lowest.Since)
 	}
+	if canonicalDomain(n.Domain) == "com.microsoft.nchwc" {
+		why = "ONNX Runtime laid the weights out for one kind of processor; save the model with the graph optimisation level " +
+			"\"extended\" instead of \"all\", or use the model before that"
+	}
 	return nil, unsupported(g, n, "", why)
 }
 
