@@ -10,7 +10,7 @@
 //	graph.go builder.go       the representation, and how to make one by hand
 //	op.go errors.go packs.go  what an operator implements, sees and returns; weights packed once
 //	op_*.go                   the operators, shape inference and evaluation together, entered with Register
-//	lower.go op_ms_*.go       operators of ONNX Runtime's domain, expanded into standard ones while specialising
+//	lower*.go op_ms_*.go      operators of ONNX Runtime's domain, expanded into standard ones while specialising
 //	specialize.go inputs.go   Graph → ir: types, folding, merging of equal nodes, branches
 //	ir.go rewrite.go infer.go the specialised graph and the helpers that rewrites use
 //	passes.go simplify.go     the order of the rewrites; removal of what does nothing

@@ -2,13 +2,10 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 
 	"winnow/internal/tensor"
 )
-
-// lowerOpset is the version of the standard domain whose semantics lowered nodes have. Every operator that a lowering
-// emits exists from there on, whatever the file imports.
-const lowerOpset = 23
 
 // Lowering expands one node into operators of the standard domain while a graph is specialised. The expansion is folded,
 // merged and fused like nodes of the file, and is all that later stages see: gradients and the ONNX writer need no rule for
@@ -103,11 +100,11 @@ func (l *Lowering) OpN(op string, attrs map[string]Attr, n int, inputs ...ValueI
 	if l.err != nil {
 		return none
 	}
-	m, err := l.s.node(&irNode{Node: *l.Node}, spec{op: op, opset: lowerOpset, attrs: attrs, inputs: inputs})
+	m, err := l.s.node(&irNode{Node: *l.Node}, spec{op: op, opset: l.opset(), attrs: attrs, inputs: slices.Clone(inputs)})
 	if err == nil {
 		var ids []ValueID
 		if ids, err = l.s.enter(m, n); err == nil {
-			return ids
+			return slices.Clone(ids) // callers may change their lists, the node keeps its own
 		}
 	}
 	l.err = err
@@ -167,7 +164,11 @@ func (l *Lowering) Reshape(id ValueID, shape ...int) ValueID {
 	if equalShape(l.TypeOf(id).Shape, shape) {
 		return id
 	}
-	return l.OpA("Reshape", map[string]Attr{"allowzero": IntAttr(1)}, id, l.Ints(shape...))
+	var attrs map[string]Attr
+	if slices.Contains(shape, 0) && l.opset() >= 14 { // else 0 copies a size
+		attrs = map[string]Attr{"allowzero": IntAttr(1)}
+	}
+	return l.OpA("Reshape", attrs, id, l.Ints(shape...))
 }
 
 // Transpose permutes the axes of a value.

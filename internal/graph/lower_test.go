@@ -73,7 +73,7 @@ func loweredGraph(g garbage, c *NodeCtx) (graph *Graph, feeds map[string]tensor.
 // same values.
 func TestLowering_FoldsAndMerges(t *testing.T) {
 	attrs := map[string]Attr{"groups": IntAttr(2), "activation": IntAttr(1)}
-	b := NewBuilder("merged").Opset(MicrosoftDomain, 1)
+	b := NewBuilder("merged").Opset(MicrosoftDomain, 1).Opset("", 21)
 	x, gamma, beta := b.Input("x", tensor.F32, 1, 3, 3, 4), b.Const(randn(1, 4)), b.Const(randn(2, 4))
 	twice := [2]ValueID{}
 	for i := range twice {

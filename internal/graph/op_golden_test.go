@@ -24,6 +24,7 @@ type goldenCase struct {
 	In, Out              []int
 	Cot, Grad            []int // of gradient cases: by output, by input
 	tensors              []tensor.Tensor
+	standard             int // version of the standard domain, 0: as the case or the default
 }
 
 type goldenAttr struct {
@@ -132,7 +133,11 @@ func isShapeInput(op string, i int) bool {
 
 // graph builds the case: fixed says which inputs become constants, the others are graph inputs.
 func (g *goldenCase) graph(fixed func(i int) bool) (*Graph, map[string]Type, map[string]tensor.Tensor, error) {
-	b := NewBuilder(g.Name).Opset(g.Domain, g.Opset)
+	b := NewBuilder(g.Name)
+	if g.standard > 0 {
+		b.Opset("", g.standard)
+	}
+	b.Opset(g.Domain, g.Opset)
 	types, feeds := map[string]Type{}, map[string]tensor.Tensor{}
 	ids := make([]ValueID, len(g.In))
 	for i, ref := range g.In {
@@ -183,10 +188,21 @@ func TestGolden(t *testing.T) {
 		t.Fatalf("only %d cases", len(cases))
 	}
 	for _, g := range cases {
-		for _, m := range goldenModes {
-			g.check(t, m.name, func(i int) bool { return m.fixed(g.Op, i) || isShapeInput(g.Op, i) })
+		for _, g.standard = range g.standardOpsets() {
+			for _, m := range goldenModes {
+				g.check(t, m.name, func(i int) bool { return m.fixed(g.Op, i) || isShapeInput(g.Op, i) })
+			}
 		}
 	}
+}
+
+// standardOpsets lists the versions of the standard domain under which a case runs: operators of another domain are expanded
+// in the forms of each.
+func (g *goldenCase) standardOpsets() []int {
+	if g.Domain == "" {
+		return []int{0}
+	}
+	return []int{oldestForm, DefaultOpset, 20, 23}
 }
 
 func (g *goldenCase) check(t *testing.T, mode string, fixed func(i int) bool) {

@@ -28,8 +28,7 @@ func lowerMSAttention(l *Lowering) error {
 	}
 	if l.Has(4) {
 		past := l.Split(l.Arg(4), 0, 1, 1)
-		a.pastK = l.Reshape(past[0], a.batch, a.heads, a.past, a.d)
-		a.pastV = l.Reshape(past[1], a.batch, a.heads, a.past, a.dv)
+		a.pastK, a.pastV = l.Op("Squeeze", past[0], l.Ints(0)), l.Op("Squeeze", past[1], l.Ints(0))
 	}
 	y, k, v := l.attend(a)
 	l.Result(0, y)

@@ -34,17 +34,9 @@ func (a *msAttention) total() int { return a.past + a.sk }
 
 // attend returns the result [B,S,N·Dv] and the keys and values as [B,N,P+L,D], which are what later calls get as past.
 func (l *Lowering) attend(a *msAttention) (y, keys, values ValueID) {
-	attrs := map[string]Attr{}
-	if s := l.AttrFloat("scale", 0); s != 0 {
-		attrs["scale"] = FloatAttr(s)
-	}
-	mask := a.mask
+	scale, mask := l.AttrFloat("scale", 0), a.mask
 	if l.AttrInt("unidirectional", 0) != 0 {
-		if mask == None && a.past == 0 && a.sq == a.sk {
-			attrs["is_causal"] = IntAttr(1)
-		} else {
-			mask = l.AddAll(mask, l.causalMask(a))
-		}
+		mask = l.AddAll(mask, l.causalMask(a))
 	}
 	keys, values = a.k, a.v
 	if !a.headed {
@@ -55,11 +47,7 @@ func (l *Lowering) attend(a *msAttention) (y, keys, values ValueID) {
 		axis := map[string]Attr{"axis": IntAttr(2)}
 		keys, values = l.OpA("Concat", axis, a.pastK, keys), l.OpA("Concat", axis, a.pastV, values)
 	}
-	if !a.headed && a.pastK == None { // the operator reads the projections as they are
-		attrs["q_num_heads"], attrs["kv_num_heads"] = IntAttr(a.heads), IntAttr(a.headsOfKeys())
-		return l.OpA("Attention", attrs, a.q, a.k, a.v, mask), keys, values
-	}
-	y = l.OpA("Attention", attrs, l.splitHeads(a.q, a.batch, a.sq, a.heads, a.d), keys, values, mask)
+	y = l.dotAttention(l.splitHeads(a.q, a.batch, a.sq, a.heads, a.d), keys, values, mask, scale)
 	return l.Reshape(l.Transpose(y, 0, 2, 1, 3), a.batch, a.sq, a.heads*a.dv), keys, values
 }
 

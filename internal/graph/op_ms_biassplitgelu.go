@@ -13,7 +13,7 @@ func lowerBiasSplitGelu(l *Lowering) error {
 		return badInput(l.NodeCtx, 0, "of shape %v has no even last dimension", l.In[0].Shape)
 	}
 	halves := l.Split(l.Op("Add", l.Arg(0), l.Arg(1)), -1, n/2, n/2)
-	l.Result(0, l.Op("Mul", halves[0], l.Op("Gelu", halves[1])))
+	l.Result(0, l.Op("Mul", halves[0], l.gelu(halves[1], "none")))
 	return nil
 }
 

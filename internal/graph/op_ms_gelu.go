@@ -11,7 +11,6 @@ func lowerGelu(l *Lowering, lo, hi int, approximate string) error {
 	if err := checkBias(l, lo, hi); err != nil {
 		return err
 	}
-	attrs := map[string]Attr{"approximate": StringAttr(approximate)}
-	l.Result(0, l.OpA("Gelu", attrs, l.AddAll(l.Arg(0), l.Arg(1))))
+	l.Result(0, l.gelu(l.AddAll(l.Arg(0), l.Arg(1)), approximate))
 	return nil
 }

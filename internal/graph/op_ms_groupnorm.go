@@ -35,9 +35,8 @@ func checkGroupNorm(l *Lowering) (channels int, err error) {
 // x, as in half-precision models.
 func (l *Lowering) groupNorm(x ValueID) ValueID {
 	dt := l.In[0].DType
-	y := l.OpA("GroupNormalization", map[string]Attr{
-		"num_groups": IntAttr(int(l.AttrInt("groups", 0))), "epsilon": FloatAttr(l.AttrFloat("epsilon", 1e-5)),
-	}, x, l.As(l.Arg(1), dt), l.As(l.Arg(2), dt))
+	groups, eps := int(l.AttrInt("groups", 0)), l.AttrFloat("epsilon", 1e-5)
+	y := l.groupNormalize(x, groups, eps, l.As(l.Arg(1), dt), l.As(l.Arg(2), dt))
 	if l.AttrInt("activation", 0) == 1 {
 		y = l.silu(y)
 	}

@@ -133,6 +133,9 @@ func (l *Lowering) groupQueryRotary(a *msAttention) error {
 	if !l.Has(7) || !l.Has(8) {
 		return badNode(l.NodeCtx, "rotary embedding needs cos_cache and sin_cache")
 	}
+	if t := l.In[7].Shape; len(t) != 2 || t[1] < 1 || 2*t[1] > a.d || !equalShape(t, l.In[8].Shape) {
+		return badInput(l.NodeCtx, 7, "of shape %v does not fit heads of %d channels", t, a.d)
+	}
 	at := l.Op("Expand", l.Reshape(l.count(a.past, a.total()), 1, a.sq), l.Ints(a.batch, a.sq))
 	if l.Has(9) && a.past == 0 {
 		// A first call counts on from the first position given.
@@ -142,21 +145,14 @@ func (l *Lowering) groupQueryRotary(a *msAttention) error {
 		first := l.Op("Slice", l.Reshape(l.Arg(9), l.In[9].Elems()), l.Ints(0), l.Ints(1), l.Ints(0))
 		at = l.Op("Add", at, first)
 	} else if l.Has(9) {
-		if err := checkShape(l.NodeCtx, 9, a.batch, a.sq); err != nil {
-			return err
+		if l.In[9].DType != tensor.I64 || !equalShape(l.In[9].Shape, []int{a.batch, a.sq}) {
+			return badInput(l.NodeCtx, 9, "is %v, want int64 positions [%d,%d]", l.In[9].Type, a.batch, a.sq)
 		}
 		at = l.Arg(9)
 	}
-	turn := func(id ValueID, heads int) ValueID {
-		attrs := map[string]Attr{
-			"num_heads": IntAttr(heads), "interleaved": IntAttr(int(l.AttrInt("rotary_interleaved", 0))),
-		}
-		if shape := l.In[7].Shape; len(shape) == 2 && 2*shape[1] < a.d {
-			attrs["rotary_embedding_dim"] = IntAttr(2 * shape[1])
-		}
-		return l.OpA("RotaryEmbedding", attrs, id, l.As(l.Arg(7), l.In[0].DType), l.As(l.Arg(8), l.In[0].DType), at)
-	}
-	a.q, a.k = turn(a.q, a.heads), turn(a.k, a.kvHeads)
+	dt := l.In[0].DType
+	r := rotation{cos: l.As(l.Arg(7), dt), sin: l.As(l.Arg(8), dt), at: at, interleaved: l.AttrInt("rotary_interleaved", 0) != 0}
+	a.q, a.k = l.rotate(a.q, a.heads, r), l.rotate(a.k, a.kvHeads, r)
 	return nil
 }
 

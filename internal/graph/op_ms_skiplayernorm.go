@@ -1,7 +1,5 @@
 package graph
 
-import "winnow/internal/tensor"
-
 func init() {
 	registerMicrosoft("SkipLayerNormalization", lowerSkipLayerNorm)
 	registerMicrosoft("SkipSimplifiedLayerNormalization", lowerSkipSimplifiedLayerNorm)
@@ -44,7 +42,7 @@ func lowerSkipSimplifiedLayerNorm(l *Lowering) error {
 	if err != nil {
 		return err
 	}
-	l.Result(0, l.rmsNorm(sum, l.Arg(2), -1, l.AttrFloat("epsilon", skipEpsilon)))
+	l.Result(0, l.rmsNorm(sum, l.Arg(2), len(l.In[0].Shape)-1, l.AttrFloat("epsilon", skipEpsilon)))
 	l.Result(3, sum)
 	return nil
 }
@@ -57,9 +55,6 @@ func skipSum(l *Lowering, bias int, vectors ...int) (ValueID, error) {
 	}
 	if err := checkSameType(l.NodeCtx, 0, len(l.In)); err != nil {
 		return None, err
-	}
-	if l.In[0].DType == tensor.F64 {
-		return None, badInput(l.NodeCtx, 0, "has type float64")
 	}
 	if err := checkRank(l.NodeCtx, 0, 2, 3); err != nil {
 		return None, err
@@ -76,9 +71,4 @@ func skipSum(l *Lowering, bias int, vectors ...int) (ValueID, error) {
 		}
 	}
 	return l.AddAll(l.Arg(0), l.Arg(bias), l.Arg(1)), nil
-}
-
-// rmsNorm is the standard RMSNormalization.
-func (l *Lowering) rmsNorm(x, scale ValueID, axis int, eps float32) ValueID {
-	return l.OpA("RMSNormalization", map[string]Attr{"axis": IntAttr(axis), "epsilon": FloatAttr(eps)}, x, scale)
 }
