@@ -25,6 +25,9 @@ func (s *specializer) bindInputs(sc *scope, given map[string]Type) error {
 		if err := s.checkInput(v, &typ, symbols); err != nil {
 			return err
 		}
+		if typ.DType == tensor.Invalid || typ.DType.Size() == 0 {
+			return s.refuseInput(sc.g, id, typ.DType)
+		}
 		sc.ids[id] = s.addValue(irValue{name: v.Name, typ: typ, input: len(s.inputs)})
 		s.inputs = append(s.inputs, irPort{name: v.Name, value: sc.ids[id]})
 	}
@@ -51,7 +54,7 @@ func (s *specializer) checkInput(v *Value, typ *Type, symbols map[string]boundSy
 		return s.inputError(v.Name, "given as %v, declared as %v", typ.DType, v.DType)
 	}
 	if typ.DType == tensor.Invalid || typ.DType.Size() == 0 {
-		return s.inputError(v.Name, "element type %v cannot be run", typ.DType)
+		return nil // refuseInput says so
 	}
 	if _, err := tensor.Bytes(typ.Storage(), typ.Shape); err != nil {
 		return s.inputError(v.Name, "%v", err)
@@ -77,6 +80,16 @@ func (s *specializer) checkInput(v *Value, typ *Type, symbols map[string]boundSy
 		symbols[d.Sym] = boundSym{typ.Shape[i], v.Name}
 	}
 	return nil
+}
+
+// refuseInput names the node that would have to read an input of a type that the program cannot hold.
+func (s *specializer) refuseInput(g *Graph, id ValueID, dt tensor.DType) error {
+	for i := range g.Nodes {
+		if slices.Contains(g.Nodes[i].Inputs, id) {
+			return unsupported(s.src, &g.Nodes[i], "", fmt.Sprintf("values of type %v", dt))
+		}
+	}
+	return s.inputError(g.Value(id).Name, "element type %v cannot be run", dt)
 }
 
 func (s *specializer) inputError(name, format string, args ...any) error {

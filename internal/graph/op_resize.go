@@ -20,6 +20,7 @@ type resizePlan struct {
 	coords       string    // coordinate_transformation_mode
 	nearest      string    // nearest_mode
 	cubicA       float64
+	legacy       bool // nearest as before nearest_mode: the pixel above when shrinking, the one below when enlarging
 	exclude      bool // exclude_outside
 	antialias    bool
 	extrapolated float64
@@ -66,8 +67,8 @@ func planResize(c *NodeCtx) (*resizePlan, error) {
 		cubicA: float64(c.AttrFloat("cubic_coeff_a", -0.75)), exclude: c.AttrInt("exclude_outside", 0) != 0,
 		antialias: c.AttrInt("antialias", 0) != 0, extrapolated: float64(c.AttrFloat("extrapolation_value", 0)),
 	}
-	if c.Node.Op == "Upsample" || c.Node.Opset == 10 { // both defined by x_original = floor(x / scale)
-		p.coords, p.nearest = "asymmetric", "floor"
+	if c.Node.Op == "Upsample" || c.Node.Opset == 10 { // before coordinate modes: x_original = x / scale
+		p.coords, p.nearest, p.legacy = "asymmetric", "floor", true
 	}
 	for i := range p.scale {
 		p.scale[i], p.roi[rank+i] = 1, 1
@@ -311,7 +312,11 @@ func (p *resizePlan) nearestOf(d, x, n int) int {
 	if !ok {
 		return -1
 	}
-	switch p.nearest {
+	mode := p.nearest
+	if p.legacy && p.scale[d] < 1 {
+		mode = "ceil"
+	}
+	switch mode {
 	case "floor":
 		at = math.Floor(at)
 	case "ceil":
