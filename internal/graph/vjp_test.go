@@ -69,7 +69,20 @@ func (c *gradCase) graph(t *testing.T, dt tensor.DType) *Graph {
 func runGradient(t *testing.T, g *Graph, in, cot map[string]tensor.Tensor, wrt []string, o Options) (out, grads map[string]tensor.Tensor) {
 	t.Helper()
 	o.Threads, o.Log = 2, io.Discard
-	p, err := CompileGradient(g, typesOf(in), GradientSpec{Wrt: wrt}, &o)
+	out, grads, _ = runGradientSpec(t, g, in, cot, GradientSpec{Wrt: wrt}, o)
+	_, again, _ := runGradientSpec(t, g, in, cot, GradientSpec{Wrt: wrt, Checkpoint: true}, o)
+	for name := range grads { // recomputed values are the same values
+		if !slices.Equal(grads[name].Data, again[name].Data) {
+			t.Errorf("gradient of %s: checkpointing changes the result", name)
+		}
+	}
+	return out, grads
+}
+
+// runGradientSpec is runGradient for one form of the gradient, with its statistics.
+func runGradientSpec(t *testing.T, g *Graph, in, cot map[string]tensor.Tensor, spec GradientSpec, o Options) (out, grads map[string]tensor.Tensor, s Stats) {
+	t.Helper()
+	p, err := CompileGradient(g, typesOf(in), spec, &o)
 	if err != nil {
 		t.Fatalf("compile: %v", err)
 	}
@@ -88,7 +101,7 @@ func runGradient(t *testing.T, g *Graph, in, cot map[string]tensor.Tensor, wrt [
 	if err != nil {
 		t.Fatalf("backward: %v", err)
 	}
-	return out, grads
+	return out, grads, p.Program().Stats()
 }
 
 // checkDifferences compares gradients with central differences of Σ cotangent·output.
