@@ -28,6 +28,8 @@ type inspectOptions struct {
 	target      string
 	plan, check bool
 	shapes      []string
+	gradient    []string
+	checkpoint  bool
 	threads     int
 }
 
@@ -51,13 +53,18 @@ func (a *app) inspectCommand() *cobra.Command {
 running it. --check also reads all weights and fails when one is not a number or
 when an operator is not supported. --plan compiles each network and shows memory
 and work; where the file leaves a size open, --shape gives it, else it is taken
-as batch 1, 77 tokens, 64 rows and columns.`,
+as batch 1, 77 tokens, 64 rows and columns. With --gradient the plan is that of a
+forward and a backward pass, for the gradient with respect to the inputs named.`,
 		Example: `  winnow model inspect mini
   winnow model inspect unet/model.onnx --plan --shape sample=2x4x64x64 --shape encoder_hidden_states=2x77x768
+  winnow model inspect vae_decoder/model.onnx --plan --gradient latent_sample --gradient-checkpointing
   winnow model inspect ./model --check --json`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return &usageError{command: c.CommandPath(), err: errors.New("name one ONNX file, one model folder, or mini")}
+			}
+			if !o.plan && (len(o.gradient) > 0 || o.checkpoint) {
+				return &usageError{command: c.CommandPath(), err: errors.New("--gradient and --gradient-checkpointing need --plan")}
 			}
 			o.target = args[0]
 			return a.inspect(c.Context(), o)
@@ -68,6 +75,8 @@ as batch 1, 77 tokens, 64 rows and columns.`,
 	f.BoolVar(&o.plan, "plan", false, "compile, and show memory and work")
 	f.BoolVar(&o.check, "check", false, "read all weights and look for NaN, infinity and unsupported operators")
 	f.StringArrayVar(&o.shapes, "shape", nil, "shape of an input for --plan: NAME=2x4x64x64; may be repeated")
+	f.StringSliceVar(&o.gradient, "gradient", nil, "plan forward and backward pass for the gradient of these inputs; needs --plan")
+	f.BoolVar(&o.checkpoint, "gradient-checkpointing", false, "plan a backward pass that computes blocks again instead of keeping them")
 	f.IntVar(&o.threads, "threads", 0, "CPU threads that the plan is for (default: all)")
 	return c
 }
@@ -79,15 +88,6 @@ type network struct {
 	Unsupported []string `json:"unsupported"` // operators that the executor lacks, with a node each
 	Problem     string   `json:"problem,omitempty"`
 	Plan        *plan    `json:"plan,omitempty"`
-}
-
-type plan struct {
-	Inputs      map[string][]int `json:"inputs"`
-	Steps       int              `json:"steps"`
-	ArenaBytes  int              `json:"arena_bytes"`
-	PackedBytes int              `json:"packed_bytes"`
-	Flops       float64          `json:"flops"`
-	Fused       map[string]int   `json:"fused"`
 }
 
 func (a *app) inspect(ctx context.Context, o *inspectOptions) error {
@@ -181,7 +181,7 @@ func describe(fsys fs.FS, name string, o *inspectOptions, shapes map[string][]in
 		}
 	}
 	if o.plan {
-		p, err := planOf(m, shapes)
+		p, err := planOf(m, o, shapes, opt)
 		if err != nil {
 			n.Problem = err.Error()
 			return n, nil
@@ -189,73 +189,6 @@ func describe(fsys fs.FS, name string, o *inspectOptions, shapes map[string][]in
 		n.Plan = p
 	}
 	return n, nil
-}
-
-// openSize stands for a size that the file leaves open: pictures and latents
-// have four axes, token embeddings and ids fewer.
-func openSize(axis, rank, batch int) int {
-	switch {
-	case axis == 0:
-		return max(batch, 1)
-	case rank == 4:
-		return 64
-	}
-	return 77
-}
-
-// planOf compiles a network for the shapes given.
-func planOf(m *model.Model, shapes map[string][]int) (*plan, error) {
-	p := &plan{Inputs: map[string][]int{}}
-	types := map[string]graph.Type{}
-	symbols := boundSymbols(m, shapes)
-	for _, in := range m.Inputs() {
-		shape := slices.Clone(in.Shape)
-		for i, d := range shape {
-			if d >= 0 {
-				continue
-			}
-			size, bound := symbols[in.Dims[i]]
-			if !bound {
-				size = openSize(i, len(shape), symbols[batch])
-			}
-			if in.Dims[i] != "?" {
-				symbols[in.Dims[i]] = size
-			}
-			shape[i] = size
-		}
-		if s, ok := shapes[in.Name]; ok {
-			shape = s
-		}
-		types[in.Name] = graph.Type{DType: in.DType, Shape: shape}
-		p.Inputs[in.Name] = shape
-	}
-	program, err := m.Compile(types)
-	if err != nil {
-		return nil, err
-	}
-	s := program.Stats()
-	p.Steps, p.ArenaBytes, p.PackedBytes, p.Flops, p.Fused = s.Steps, s.ArenaBytes, s.PackedBytes, s.Flops, s.Fused
-	return p, nil
-}
-
-// batch is the key of the batch size among the named sizes; no symbol is empty.
-const batch = ""
-
-// boundSymbols are the named sizes that --shape decides, so that a batch size
-// given for one input holds for all.
-func boundSymbols(m *model.Model, shapes map[string][]int) map[string]int {
-	symbols := map[string]int{}
-	for _, in := range m.Inputs() {
-		for i, d := range shapes[in.Name] {
-			if i < len(in.Dims) && in.Shape[i] < 0 && in.Dims[i] != "?" {
-				symbols[in.Dims[i]] = d
-				if i == 0 {
-					symbols[batch] = d
-				}
-			}
-		}
-	}
-	return symbols
 }
 
 // parseShapes reads NAME=2x4x64x64.
@@ -376,15 +309,6 @@ func external(s onnx.Summary) string {
 
 func port(p onnx.Port) string {
 	return fmt.Sprintf("%s: %s [%s]", p.Name, p.DType, strings.Join(p.Shape, ", "))
-}
-
-func planText(p *plan) string {
-	var in []string
-	for _, name := range sortedKeys(p.Inputs) {
-		in = append(in, fmt.Sprintf("%s %v", name, p.Inputs[name]))
-	}
-	return fmt.Sprintf("%d kernel calls, %.3g GFLOP, %s of working memory, %s of packed weights, for %s",
-		p.Steps, p.Flops/1e9, size(int64(p.ArenaBytes)), size(int64(p.PackedBytes)), strings.Join(in, ", "))
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -30,7 +30,8 @@ type GradientSpec struct {
 	Outputs []string // outputs that cotangents will be given for; empty: every floating-point output
 	Wrt     []string // inputs whose gradient is wanted, in order
 	// Checkpoint keeps only the values at the borders of blocks and computes the rest again in the backward pass
-	// (gradient checkpointing): less memory, about one more forward pass.
+	// (gradient checkpointing): less memory, about one more forward pass. The embedded executor then also reads the
+	// weights of the backward pass from where they are, instead of holding them in a second order.
 	Checkpoint bool
 }
 
@@ -39,7 +40,8 @@ type Gradient interface {
 	// Forward computes the outputs, as Runner.Run, and keeps what Backward needs.
 	Forward(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error)
 	// Backward returns Σ cotangentᵀ·∂output/∂input for every input of GradientSpec.Wrt, by input name and in the shape of
-	// the input. Cotangents are given by output name, in the shape of the output; a missing one is zero.
+	// the input. Cotangents are given by output name, in the shape of the output; a missing one is zero. It may be called
+	// once after each Forward.
 	Backward(ctx context.Context, cotangents map[string]tensor.Tensor) (map[string]tensor.Tensor, error)
 	// Close frees what the program holds. It must not be used afterwards.
 	Close()

@@ -26,6 +26,7 @@ func CompileGradient(g *Graph, inputs map[string]Type, spec GradientSpec, opt *O
 	if err != nil {
 		return nil, err
 	}
+	p.lean, p.release = spec.Checkpoint, o.Release
 	prog := newProgram(p, o, total)
 	if !o.NoFusion {
 		p.runPasses(o, prog.stats.Fused, structurePasses)

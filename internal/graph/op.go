@@ -66,6 +66,8 @@ type NodeCtx struct {
 	graph   *Graph
 	packs   *Packs
 	own     []bool // by input: a constant that this program computed
+	lean    bool   // see Repack
+	release func(data []byte)
 }
 
 // Kernel is the compiled form of a node.

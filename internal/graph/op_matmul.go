@@ -102,6 +102,9 @@ func (p *product) packB(c *NodeCtx, i int) *kernel.Packed {
 		src.RowStride, src.ColStride = 1, p.k
 	}
 	kind := fmt.Sprintf("gemmB/%dx%d/%v/%v", p.k, p.n, p.transB, t.DType)
+	if t.DType == tensor.F32 && c.Repack(i, kind) { // half-precision weights are widened on the way, once
+		return nil
+	}
 	return c.Packed(i, kind, func() (any, int) {
 		pk := kernel.PackB(src, p.k, p.n)
 		return pk, pk.Bytes()
@@ -131,6 +134,9 @@ func (p *product) kernel(c *NodeCtx, alpha float32, extra int, epilogue func(f *
 		ep := epilogue(f, f.Scratch[own:])
 		ep.Alpha = alpha
 		p.run(f, f.Scratch[:own], k, packed, ep)
+		if c.In[1].Const != nil && packed == nil {
+			c.Used(1)
+		}
 		return nil
 	}
 	return out

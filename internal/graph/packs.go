@@ -50,3 +50,24 @@ func (c *NodeCtx) Packed(i int, kind string, build func() (any, int)) any {
 	c.packs.bytes += n
 	return v
 }
+
+// Repack reports whether constant input i is to be packed in every call instead of once: a reverse pass that has to save
+// memory would otherwise hold every weight a second time, in the order that the transposed product reads. A packed form
+// that exists already is used.
+func (c *NodeCtx) Repack(i int, kind string) bool {
+	if !c.lean || c.packs == nil || len(c.In[i].Const.Data) == 0 {
+		return false
+	}
+	c.packs.mu.Lock()
+	defer c.packs.mu.Unlock()
+	_, ok := c.packs.items[packKey{unsafe.SliceData(c.In[i].Const.Data), len(c.In[i].Const.Data), kind}]
+	return !ok
+}
+
+// Used tells the owner of a file mapping, after a call that has read constant input i, that its pages may go until the
+// next call.
+func (c *NodeCtx) Used(i int) {
+	if c.release != nil && c.lean {
+		c.release(c.In[i].Const.Data)
+	}
+}
