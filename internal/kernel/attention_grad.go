@@ -9,10 +9,6 @@ type AttentionGrad struct {
 	DQ, DK, DV     []float32
 }
 
-// gradPanels is the number of panels that one task takes through each block of rows, so that a block that has come from
-// memory serves more than once.
-const gradPanels = 4
-
 // attentionSide is one side of the score matrix, packed for the products of a head: queries with their cotangents, or
 // keys with values. Both sides get one more number a token, by which a product subtracts a constant from its rows or
 // columns: queries carry −LSE and −Σ O·DO against the keys' and values' 1.
@@ -26,8 +22,7 @@ type attentionSide struct {
 	extraD     []float32
 }
 
-// attentionGradPlan says how the work is cut: a few heads are packed at a time, then groups of panels of either side are
-// tasks. Lanes are queries for DQ, and keys for DK and DV: the same loop with the sides exchanged. The scores are
+// attentionGradPlan says how the work is cut: a few heads are packed at a time, then the panels of either side are tasks. Lanes are queries for DQ, and keys for DK and DV: the same loop with the sides exchanged. The scores are
 // computed twice, which costs less than adding up one of the results in memory, and keeps every sum in one task.
 type attentionGradPlan struct {
 	AttentionSpec
@@ -44,7 +39,7 @@ func planAttentionGrad(l level, s AttentionSpec) attentionGradPlan {
 	a.mr, a.nr = l.geometry()
 	a.size = a.sideSize(s.Sq) + a.sideSize(s.Sk) + 2*roundUp(s.Sq, 16)
 	a.heads = min(s.Batch*s.Heads, max(1, 2*headsPacked/max(a.size, 1)))
-	a.work = gradPanels*2*(roundUp(a.nr*(s.D+1), 16)+roundUp(a.nr*(s.Dv+1), 16)) + 2*roundUp(a.nr*keyBlock, 16)
+	a.work = 2*(roundUp(a.nr*(s.D+1), 16)+roundUp(a.nr*(s.Dv+1), 16)) + 2*roundUp(a.nr*keyBlock, 16)
 	return a
 }
 
@@ -84,7 +79,7 @@ func AttentionBackward(p *Pool, scratch []float32, s AttentionSpec, g AttentionG
 	scratch = aligned(scratch, a.total(p.Threads()))
 	packed := carve(&scratch, a.heads*a.size)
 	all := s.Batch * s.Heads
-	queryTasks, keyTasks := ceilDiv(s.Sq, gradPanels*a.nr), ceilDiv(s.Sk, gradPanels*a.nr)
+	queryTasks, keyTasks := ceilDiv(s.Sq, a.nr), ceilDiv(s.Sk, a.nr)
 	if g.DQ == nil {
 		queryTasks = 0
 	}
@@ -103,7 +98,7 @@ func AttentionBackward(p *Pool, scratch []float32, s AttentionSpec, g AttentionG
 				task -= queryTasks
 				t.lanes, t.rows = t.rows, t.lanes
 			}
-			t.from = task * gradPanels * a.nr
+			t.at = task * a.nr
 			t.run(scratch[worker*a.work:][:a.work], &g)
 		})
 	}
