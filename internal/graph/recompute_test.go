@@ -21,9 +21,9 @@ func deepGraph(t *testing.T, layers, rows, dim int) (*Graph, map[string]tensor.T
 	skip := x
 	for i := range layers {
 		w1, w2 := b.Const(randn(uint64(10+i), dim, 2*dim)), b.Const(randn(uint64(90+i), 2*dim, dim))
-		h := b.Op("MatMul", b.Op("MatMul", x, lora), w1)
+		h := b.Op("Gemm", b.Op("Gemm", x, lora), w1)
 		h = b.Op("Mul", h, b.Op("Sigmoid", h))
-		x = b.Op("Tanh", b.Op("Add", x, b.Op("MatMul", h, w2)))
+		x = b.Op("Tanh", b.Op("Add", x, b.Op("Gemm", h, w2)))
 		if i == 0 {
 			skip = x
 		}
