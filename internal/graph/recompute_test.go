@@ -33,7 +33,7 @@ func deepGraph(t *testing.T, layers, rows, dim int) (*Graph, map[string]tensor.T
 }
 
 func TestCheckpointingSavesMemory(t *testing.T) {
-	g, in := deepGraph(t, 24, 64, 32)
+	g, in := deepGraph(t, 24, 512, 32)
 	cot := map[string]tensor.Tensor{}
 	spec := GradientSpec{Wrt: []string{"a", "x"}}
 	o := Options{Threads: 2, Log: io.Discard, Paranoid: true}

@@ -18,14 +18,14 @@ const (
 type differentiator struct {
 	*ir
 	active []bool      // by forward value: depends on a wanted input
-	cot    [][]ValueID // by forward value: contributions to its cotangent
+	cot    []ValueID   // by forward value: its cotangent as far as it is known, None: zero
 	fused  bool        // operators of Winnow's own domain may be used
 }
 
 // differentiate appends the reverse pass for the given outputs and wanted inputs. With fused set it may use operators of
 // Winnow's domain, otherwise it consists of ordinary ONNX operators.
 func (p *ir) differentiate(spec GradientSpec, fused bool) error {
-	d := &differentiator{ir: p, active: make([]bool, len(p.vals)), cot: make([][]ValueID, len(p.vals)), fused: fused}
+	d := &differentiator{ir: p, active: make([]bool, len(p.vals)), cot: slices.Repeat([]ValueID{None}, len(p.vals)), fused: fused}
 	wrt, err := d.wanted(spec.Wrt)
 	if err != nil {
 		return err
@@ -34,18 +34,17 @@ func (p *ir) differentiate(spec GradientSpec, fused bool) error {
 	if err := d.seed(spec.Outputs); err != nil {
 		return err
 	}
-	forward := len(p.nodes)
+	forward := slices.IndexFunc(p.nodes, func(n *irNode) bool { return n.back })
+	if forward < 0 {
+		forward = len(p.nodes)
+	}
 	for i := forward - 1; i >= 0; i-- {
 		if err := d.reverse(p.nodes[i]); err != nil {
 			return err
 		}
 	}
 	for i, port := range wrt {
-		g, err := d.gradient(port)
-		if err != nil {
-			return err
-		}
-		p.outputs = append(p.outputs, irPort{name: gradientPrefix + spec.Wrt[i], value: g, back: true})
+		p.outputs = append(p.outputs, irPort{name: gradientPrefix + spec.Wrt[i], value: d.gradient(port), back: true})
 	}
 	p.sweep()
 	return nil
@@ -116,7 +115,11 @@ func (d *differentiator) seed(names []string) error {
 		id := d.addValue(irValue{name: name, typ: typ, input: len(d.inputs)})
 		d.inputs = append(d.inputs, irPort{name: name, value: id, back: true})
 		if d.active[port.value] {
-			d.cot[port.value] = append(d.cot[port.value], id)
+			b := d.border(port)
+			d.cot[port.value] = b.Sum(d.cot[port.value], id)
+			if b.err != nil {
+				return b.err
+			}
 		}
 	}
 	return nil
@@ -126,7 +129,7 @@ func (d *differentiator) seed(names []string) error {
 func (d *differentiator) reverse(n *irNode) error {
 	live := false
 	for _, o := range n.Outputs {
-		live = live || o != None && d.active[o] && len(d.cot[o]) > 0
+		live = live || o != None && d.active[o] && d.cot[o] != None
 	}
 	if !live || !slices.ContainsFunc(n.Inputs, d.isActive) {
 		return nil
@@ -137,19 +140,18 @@ func (d *differentiator) reverse(n *irNode) error {
 	}
 	for i, o := range n.Outputs {
 		if o != None && d.active[o] {
-			b.cot[i] = b.Sum(d.cot[o]...)
-			d.cot[o] = nil
+			b.cot[i] = d.cot[o]
 		}
 	}
 	if err := d.apply(b); err != nil {
 		return err
 	}
-	for i, gs := range b.grads {
+	for i, gs := range b.grads { // added up at once, so that no contribution waits in memory for the others
 		if b.Needs(i) {
-			d.cot[n.Inputs[i]] = append(d.cot[n.Inputs[i]], gs...)
+			d.cot[n.Inputs[i]] = b.Sum(append(gs, d.cot[n.Inputs[i]])...)
 		}
 	}
-	return nil
+	return b.err
 }
 
 // apply calls the operator's rule. A panic there is a defect of ours and becomes an error that names the node.
@@ -179,15 +181,18 @@ func (d *differentiator) backward(n *irNode) *Backward {
 	return b
 }
 
-// gradient returns the sum of an input's contributions, zeros when nothing depends on it.
-func (d *differentiator) gradient(port irPort) (ValueID, error) {
+// border is a builder for what belongs to an input or output rather than to a node.
+func (d *differentiator) border(port irPort) *Backward {
 	like := &irNode{Node: Node{Name: gradientPrefix + port.name, Index: -1, Opset: d.src.Opsets[""]}, back: true}
-	b := &Backward{NodeCtx: d.context(like), p: d.ir, n: like}
-	cot := d.cot[port.value]
-	if len(cot) == 0 {
-		return b.Zeros(d.val(port.value).typ), b.err
+	return &Backward{NodeCtx: d.context(like), p: d.ir, n: like}
+}
+
+// gradient returns the cotangent of an input, zeros when nothing depends on it.
+func (d *differentiator) gradient(port irPort) ValueID {
+	if g := d.cot[port.value]; g != None {
+		return g
 	}
-	return b.Sum(cot...), b.err
+	return d.border(port).Zeros(d.val(port.value).typ)
 }
 
 // zeros is a constant of zeros; half types are held as float32.
