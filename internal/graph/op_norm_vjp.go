@@ -44,7 +44,7 @@ func rowNormVJP(b *Backward, rms bool) error {
 	if b.In[0].Elems() == 0 {
 		return nil
 	}
-	if b.fusable() {
+	if b.fusable() && (b.Needs(0) || b.Needs(1)) {
 		fusedRowNormVJP(b, rms)
 		return nil
 	}

@@ -31,6 +31,12 @@ func TestGradientGoldens(t *testing.T) {
 				for _, o := range []Options{{NoFusion: true}, {Paranoid: true}} {
 					narrow.checkGradient(t, o, tolerance{tensor.F32: 1e-5})
 				}
+				for i, x := range narrow.tensors {
+					if x.DType == tensor.F32 {
+						narrow.tensors[i] = narrowed(x, Type{tensor.F16, x.Shape})
+					}
+				}
+				narrow.checkGradient(t, Options{}, tolerance{tensor.F16: 1e-2})
 			})
 		}
 	}
