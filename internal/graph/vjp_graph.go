@@ -95,11 +95,12 @@ type exporter struct {
 	g     *Graph
 	ids   map[ValueID]ValueID // of p → of g
 	names map[string]bool
+	nodes map[string]int // nodes by name: several of ours may stand for one of the file
 	outer *exporter // where values come from that no node here produces
 }
 
 func newExporter(p *ir) *exporter {
-	x := &exporter{p: p, ids: map[ValueID]ValueID{}, names: map[string]bool{}}
+	x := &exporter{p: p, ids: map[ValueID]ValueID{}, names: map[string]bool{}, nodes: map[string]int{}}
 	x.g = &Graph{Name: p.src.Name, Source: p.src.Source, Metadata: p.src.Metadata, Opsets: map[string]int{}}
 	for d, v := range p.src.Opsets {
 		x.g.Opsets[canonicalDomain(d)] = v
@@ -207,6 +208,7 @@ func (x *exporter) opset() int {
 // node copies a node.
 func (x *exporter) node(n *irNode) {
 	m := n.Node
+	m.Name = x.nodeName(n.Name)
 	m.Inputs, m.Outputs = make([]ValueID, len(n.Inputs)), make([]ValueID, len(n.Outputs))
 	for i, id := range n.Inputs {
 		m.Inputs[i] = x.value(id)
@@ -222,6 +224,20 @@ func (x *exporter) node(n *irNode) {
 		x.g.Opsets[d] = m.Opset
 	}
 	x.g.Nodes = append(x.g.Nodes, m)
+}
+
+// nodeName makes a node's name unique, as ONNX Runtime asks for. Most nodes keep theirs.
+func (x *exporter) nodeName(name string) string {
+	if name == "" {
+		return ""
+	}
+	for {
+		k := x.nodes[name]
+		if x.nodes[name]++; k == 0 {
+			return name
+		}
+		name = fmt.Sprintf("%s#%d", name, k)
+	}
 }
 
 // output declares an output. The value keeps its own name when it has readers besides, so the output is a copy of it.

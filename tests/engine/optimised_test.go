@@ -41,8 +41,34 @@ func TestOptimisedNetworksEqualONNXRuntime(t *testing.T) {
 			}
 			compareNetwork(t, m.Graph, want, graph.Options{Paranoid: true, Threads: 2}, tol)
 			compareNetwork(t, m.Graph, want, graph.Options{NoFusion: true, NoReuse: true, Threads: 1}, tol)
+			compareNetwork(t, expanded(t, m.Graph, want), want, graph.Options{Threads: 1}, tol)
 		})
 	}
+}
+
+// expanded writes the network with standard operators alone, as other executors get it. Their names must differ.
+func expanded(t *testing.T, g *graph.Graph, want golden) *graph.Graph {
+	t.Helper()
+	types := map[string]graph.Type{}
+	for name, x := range want.in {
+		types[name] = graph.Type{DType: x.DType, Shape: x.Shape}
+	}
+	e, err := graph.Expand(g, types)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for i := range e.Nodes {
+		n := &e.Nodes[i]
+		if n.Domain != "" || n.Name != "" && names[n.Name] {
+			t.Errorf("%s is no standard operator, or its name is taken", n.Label())
+		}
+		names[n.Name] = true
+	}
+	if _, err := onnx.Write(e, &onnx.WriteOptions{Inputs: types}); err != nil {
+		t.Error(err)
+	}
+	return e
 }
 
 // roundToHalf converts the float32 tensors to float16.
