@@ -69,8 +69,8 @@ func (g *GradientProgram) Forward(ctx context.Context, in map[string]tensor.Tens
 	return p.collectOutputs(in, false), nil
 }
 
-// errNoForward is returned by Backward without a Forward of its own.
-var errNoForward = errors.New("the reverse pass needs a forward pass before it, and each forward pass serves one reverse pass")
+// ErrNoForward is returned by Backward without a Forward of its own.
+var ErrNoForward = errors.New("the reverse pass needs a forward pass before it, and each forward pass serves one reverse pass")
 
 // Backward computes the gradients for the last Forward. It can be called once for each Forward, because it reuses the
 // memory of the values that it has read.
@@ -79,7 +79,7 @@ func (g *GradientProgram) Backward(ctx context.Context, cotangents map[string]te
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if g.in == nil {
-		return nil, errNoForward
+		return nil, ErrNoForward
 	}
 	in, err := p.cotangents(cotangents)
 	if err != nil {

@@ -26,10 +26,7 @@ type scope struct {
 
 // specialize walks the graph in order, infers types, folds what is known and merges equal nodes.
 func specialize(g *Graph, inputs map[string]Type, opt *Options) (*ir, int, error) {
-	s := &specializer{
-		ir:   &ir{src: g, packs: opt.Packs, threads: opt.threads()},
-		seen: map[string]*irNode{}, consts: map[string]ValueID{},
-	}
+	s := newSpecializer(g, opt)
 	root := newScope(g, nil)
 	if err := s.bindInputs(root, inputs); err != nil {
 		return nil, 0, err
@@ -46,6 +43,13 @@ func specialize(g *Graph, inputs map[string]Type, opt *Options) (*ir, int, error
 	}
 	s.sweep()
 	return s.ir, s.total, nil
+}
+
+func newSpecializer(g *Graph, opt *Options) *specializer {
+	return &specializer{
+		ir:   &ir{src: g, packs: opt.Packs, threads: opt.threads()},
+		seen: map[string]*irNode{}, consts: map[string]ValueID{},
+	}
 }
 
 func newScope(g *Graph, outer *scope) *scope {

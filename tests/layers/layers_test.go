@@ -32,6 +32,7 @@ var layer = map[string]int{
 
 	"winnow/internal/onnx":  3,
 	"winnow/internal/model": 4,
+	"winnow/internal/ort":   4,
 	"winnow/internal/ldm":   5,
 
 	"winnow/diffusion": 6,

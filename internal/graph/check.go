@@ -1,0 +1,23 @@
+package graph
+
+import "errors"
+
+// Check completes the types of the inputs as Compile does and infers those of all other values, without compiling. It is
+// for executors that leave the operators to another library: a *ShapeError means that the graph does not fit together,
+// whoever runs it. An operator that only this package refuses is no error; what depends on its results is not checked.
+func Check(g *Graph, inputs map[string]Type) (map[string]Type, error) {
+	s := newSpecializer(g, (*Options)(nil).complete())
+	root := newScope(g, nil)
+	if err := s.bindInputs(root, inputs); err != nil {
+		return nil, err
+	}
+	var unsupported *UnsupportedError
+	if err := s.walk(root); err != nil && !errors.As(err, &unsupported) {
+		return nil, err
+	}
+	bound := make(map[string]Type, len(s.inputs))
+	for _, p := range s.inputs {
+		bound[p.name] = s.val(p.value).typ
+	}
+	return bound, nil
+}
