@@ -24,9 +24,10 @@ type WriteOptions struct {
 // Encoded is a written model. Weights of 1 KiB and more that are mapped from files are not copied: the model refers to
 // those files.
 type Encoded struct {
-	Bytes  []byte // the ModelProto
-	Folder string // absolute path that the locations of external data are relative to; "" when there are none
-	Side   []Side // weights for which there is no room inside the model, declared as external data of a file that is not there
+	Bytes  []byte   // the ModelProto
+	Folder string   // absolute path that the locations of external data are relative to; "" when there are none
+	Names  []string // names of the graph's values in the model, by graph.ValueID
+	Side   []Side   // weights for which there is no room inside the model, declared as external data of a file that is not there
 }
 
 // Side is a weight handed over beside a model.
@@ -35,8 +36,8 @@ type Side struct {
 	Tensor tensor.Tensor
 }
 
-// Write encodes a graph as an ONNX model. Parse reads an equal graph back, except that values without a name, or with one
-// that another value has, get a new one.
+// Write encodes a graph as an ONNX model. Parse reads an equal graph back, except that values without a name, and values
+// and nodes with one that another has, get a new one: the old one with a number behind a slash.
 func Write(g *graph.Graph, opt *WriteOptions) (*Encoded, error) {
 	var o WriteOptions
 	if opt != nil {
@@ -67,7 +68,7 @@ func Write(g *graph.Graph, opt *WriteOptions) (*Encoded, error) {
 	for _, key := range slices.Sorted(maps.Keys(g.Metadata)) {
 		b = appendMessage(b, 14, entry(key, g.Metadata[key]))
 	}
-	return &Encoded{Bytes: b, Folder: w.folder, Side: w.side}, nil
+	return &Encoded{Bytes: b, Folder: w.folder, Names: names, Side: w.side}, nil
 }
 
 func writeError(g *graph.Graph, err error) error {
@@ -121,18 +122,38 @@ func irVersion(opsets map[string]int) int64 {
 
 // valueNames gives every value of a graph a name of its own.
 func valueNames(g *graph.Graph) []string {
-	names, taken := make([]string, len(g.Values)), make(map[string]bool, len(g.Values))
+	names := make([]string, len(g.Values))
 	for i := range g.Values {
-		taken[g.Values[i].Name] = true
+		names[i] = g.Values[i].Name
 	}
-	given := map[string]bool{"": true}
-	for i := range g.Values {
-		own := g.Values[i].Name
+	distinct(names, true)
+	return names
+}
+
+// nodeNames does the same for nodes, which need not have a name.
+func nodeNames(g *graph.Graph) []string {
+	names := make([]string, len(g.Nodes))
+	for i := range g.Nodes {
+		names[i] = g.Nodes[i].Name
+	}
+	distinct(names, false)
+	return names
+}
+
+// distinct makes names unique; the first of several keeps its own. Empty ones become names when all must have one.
+func distinct(names []string, all bool) {
+	taken, given := make(map[string]bool, len(names)), make(map[string]bool, len(names))
+	for _, name := range names {
+		taken[name] = true
+	}
+	for i, own := range names {
+		if own == "" && !all {
+			continue
+		}
 		name := own
-		for k := i; given[name] || name != own && taken[name]; k += len(g.Values) {
+		for k := i; name == "" || given[name] || name != own && taken[name]; k += len(names) {
 			name = fmt.Sprintf("%s/%d", own, k)
 		}
 		names[i], given[name] = name, true
 	}
-	return names
 }

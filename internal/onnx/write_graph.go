@@ -23,9 +23,9 @@ type writer struct {
 // graph encodes a GraphProto; names are those of its values.
 func (w *writer) graph(g *graph.Graph, names []string, main bool) ([]byte, error) {
 	var b []byte
-	outputs := slices.Clone(names)
+	outputs, nodes := slices.Clone(names), nodeNames(g)
 	for i := range g.Nodes {
-		n, err := w.node(&g.Nodes[i], names)
+		n, err := w.node(&g.Nodes[i], nodes[i], names)
 		if err != nil {
 			return nil, err
 		}
@@ -118,8 +118,8 @@ func identityNode(from, to string) []byte {
 	return appendText(appendText(appendText(nil, 1, from), 2, to), 4, "Identity")
 }
 
-// node encodes a NodeProto.
-func (w *writer) node(n *graph.Node, names []string) ([]byte, error) {
+// node encodes a NodeProto under a name; names are those of the values.
+func (w *writer) node(n *graph.Node, own string, names []string) ([]byte, error) {
 	var b []byte
 	for i, ids := range [][]graph.ValueID{n.Inputs, n.Outputs} {
 		for _, id := range ids {
@@ -130,8 +130,8 @@ func (w *writer) node(n *graph.Node, names []string) ([]byte, error) {
 			b = appendText(b, protowire.Number(1+i), name)
 		}
 	}
-	if n.Name != "" {
-		b = appendText(b, 3, n.Name)
+	if own != "" {
+		b = appendText(b, 3, own)
 	}
 	b = appendText(b, 4, n.Op)
 	for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {

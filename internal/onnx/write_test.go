@@ -215,7 +215,7 @@ func TestWriteStaticInputs(t *testing.T) {
 	}
 }
 
-// Values that share a name, or have none, get names of their own.
+// Values that share a name, or have none, get names of their own, and so do nodes that share one.
 func TestWriteNames(t *testing.T) {
 	b := graph.NewBuilder("names")
 	x := b.Input("x", tensor.F32, 2)
@@ -226,7 +226,11 @@ func TestWriteNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.Values[1].Name, g.Values[2].Name = "", "x"
+	g.Nodes[0].Name, g.Nodes[1].Name, g.Nodes[2].Name = "n", "n", ""
 	_, got := reparse(t, g, nil)
+	if a, b, c := got.Nodes[0].Name, got.Nodes[1].Name, got.Nodes[2].Name; a != "n" || b == "n" || b == "" || c != "" {
+		t.Errorf("nodes %q, %q, %q", a, b, c)
+	}
 	names := map[string]bool{}
 	for _, v := range got.Values {
 		names[v.Name] = true

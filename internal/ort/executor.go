@@ -127,18 +127,13 @@ func (e *Executor) compile(g *graph.Graph, bound map[string]graph.Type) (*progra
 	if err != nil {
 		return nil, err
 	}
-	p := &program{s: s, in: bound}
-	for _, id := range g.Outputs {
-		p.out = append(p.out, output{name: g.Value(id).Name})
-	}
-	return p, nil
+	return &program{s: s, in: bound}, nil
 }
 
 // program is a session as graph.Runner.
 type program struct {
-	s   *session
-	in  map[string]graph.Type
-	out []output
+	s  *session
+	in map[string]graph.Type
 }
 
 // Run implements graph.Runner.
@@ -152,26 +147,26 @@ func (p *program) Run(ctx context.Context, in map[string]tensor.Tensor) (map[str
 	if err != nil {
 		return nil, err
 	}
-	results, err := p.s.run(ctx, values, p.out)
+	results, err := p.s.run(ctx, values)
 	if err != nil {
 		return nil, err
 	}
-	return p.s.collect(p.out, results)
+	return p.s.collect(results)
 }
 
 // Close implements graph.Runner.
 func (p *program) Close() { p.s.close() }
 
 // collect reads and frees results.
-func (s *session) collect(out []output, results []value) (map[string]tensor.Tensor, error) {
-	tensors := make(map[string]tensor.Tensor, len(out))
+func (s *session) collect(results []value) (map[string]tensor.Tensor, error) {
+	tensors := make(map[string]tensor.Tensor, len(results))
 	var failed error
 	for i, v := range results {
 		t, err := s.lib.read(v)
 		if err != nil && failed == nil {
-			failed = fmt.Errorf("%s: output %q: %w", s.g.Source, out[i].name, err)
+			failed = fmt.Errorf("%s: output %q: %w", s.g.Source, s.outputs[i].name, err)
 		}
-		tensors[out[i].name] = t
+		tensors[s.outputs[i].name] = t
 		s.lib.free(v)
 	}
 	if failed != nil {

@@ -65,8 +65,12 @@ func findNode(g *graph.Graph, message string) (n *graph.Node, ok bool) {
 	if i := strings.LastIndexAny(op, ".:"); i >= 0 { // "com.microsoft:Gelu"
 		op = op[i+1:]
 	}
+	base := name // onnx.Write puts a number behind names that several nodes have
+	if i := strings.LastIndexByte(name, '/'); i > 0 {
+		base = name[:i]
+	}
 	for i := range g.Nodes {
-		if n := &g.Nodes[i]; name != "" && n.Name == name && (op == "" || n.Op == op) {
+		if n := &g.Nodes[i]; name != "" && (n.Name == name || n.Name == base) && (op == "" || n.Op == op) {
 			return n, true
 		}
 	}

@@ -41,12 +41,12 @@ func (e *Executor) CompileGradient(g *graph.Graph, inputs map[string]graph.Type,
 		}
 	}
 	own := len(g.Outputs) // those of the graph come first, the saved values behind
-	for i := range f.out {
-		f.out[i].keep = i >= own
+	for i := range f.s.outputs {
+		f.s.outputs[i].keep = i >= own
 	}
 	for name := range reads {
 		_, input := f.in[name]
-		if !input && !slices.ContainsFunc(f.out, func(o output) bool { return o.name == name }) {
+		if !input && !slices.ContainsFunc(f.s.outputs, func(o output) bool { return o.name == name }) {
 			d.Close()
 			return nil, fmt.Errorf("%s: the reverse pass reads %q, which the forward pass does not have", g.Source, name)
 		}
@@ -95,7 +95,7 @@ func (d *gradient) Forward(ctx context.Context, in map[string]tensor.Tensor) (ma
 	if err != nil {
 		return nil, err
 	}
-	results, err := s.run(ctx, values, d.forward.out)
+	results, err := s.run(ctx, values)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (d *gradient) divide(results []value) (map[string]tensor.Tensor, error) {
 	outs := make(map[string]tensor.Tensor, d.own)
 	var failed error
 	for i, v := range results {
-		name := d.forward.out[i].name
+		name := s.outputs[i].name
 		if i < d.own {
 			t, err := s.lib.read(v)
 			if err != nil && failed == nil {
@@ -157,11 +157,11 @@ func (d *gradient) Backward(ctx context.Context, cotangents map[string]tensor.Te
 	defer d.drop()
 	all := maps.Clone(d.saved)
 	maps.Copy(all, values)
-	results, err := s.run(ctx, all, d.reverse.out)
+	results, err := s.run(ctx, all)
 	if err != nil {
 		return nil, err
 	}
-	return s.collect(d.reverse.out, results)
+	return s.collect(results)
 }
 
 // complete checks cotangents, adds zeros for those left out, and names them as the reverse session does.

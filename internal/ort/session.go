@@ -17,10 +17,12 @@ const externalFolder = "session.model_external_initializers_file_folder_path"
 
 // session is a compiled model. It is safe for concurrent use.
 type session struct {
-	lib    *Library
-	g      *graph.Graph
-	device uintptr // OrtMemoryInfo of values that stay with ONNX Runtime
-	side   []value // memory of weights that are in no file
+	lib     *Library
+	g       *graph.Graph
+	inputs  map[string]string // names of the graph's inputs in the model; a reverse graph has outputs of the same name
+	outputs []output
+	device  uintptr // OrtMemoryInfo of values that stay with ONNX Runtime
+	side    []value // memory of weights that are in no file
 
 	mu  sync.RWMutex // held for reading by runs, so that close waits for them
 	ptr uintptr      // OrtSession; 0 when closed
@@ -34,7 +36,13 @@ func (e *Executor) newSession(g *graph.Graph, types map[string]graph.Type) (*ses
 	if err != nil {
 		return nil, err
 	}
-	s := &session{lib: e.lib, g: g, device: e.device}
+	s := &session{lib: e.lib, g: g, inputs: map[string]string{}, device: e.device}
+	for _, id := range g.Inputs {
+		s.inputs[g.Value(id).Name] = model.Names[id]
+	}
+	for _, id := range g.Outputs {
+		s.outputs = append(s.outputs, output{name: g.Value(id).Name, inModel: model.Names[id]})
+	}
 	var options uintptr
 	if err := e.lib.do(apiCreateSessionOptions, uintptr(unsafe.Pointer(&options))); err != nil {
 		return nil, err
@@ -123,14 +131,14 @@ func (s *session) close() {
 	s.ptr, s.side = 0, nil
 }
 
-// output is a result to ask for.
+// output is a result of a session.
 type output struct {
-	name string
-	keep bool // leave it on the device
+	name, inModel string // of the graph, and in the written model
+	keep          bool   // leave it on the device
 }
 
-// run computes outputs as values, in order; the caller frees them. Inputs stay the caller's.
-func (s *session) run(ctx context.Context, in map[string]value, out []output) ([]value, error) {
+// run computes the outputs as values, in order; the caller frees them. Inputs stay the caller's.
+func (s *session) run(ctx context.Context, in map[string]value) ([]value, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.ptr == 0 {
@@ -139,7 +147,7 @@ func (s *session) run(ctx context.Context, in map[string]value, out []output) ([
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	binding, err := s.bind(in, out)
+	binding, err := s.bind(in)
 	defer s.lib.release(apiReleaseIoBinding, binding)
 	if err != nil {
 		return nil, err
@@ -157,18 +165,18 @@ func (s *session) run(ctx context.Context, in map[string]value, out []output) ([
 }
 
 // bind makes an OrtIoBinding, which the caller releases also after an error.
-func (s *session) bind(in map[string]value, out []output) (binding uintptr, err error) {
+func (s *session) bind(in map[string]value) (binding uintptr, err error) {
 	if err := s.lib.do(apiCreateIoBinding, s.ptr, uintptr(unsafe.Pointer(&binding))); err != nil {
 		return 0, err
 	}
 	for name, v := range in {
-		c := cstring(name)
+		c := cstring(s.inputs[name])
 		if err := s.lib.do(apiBindInput, binding, uintptr(unsafe.Pointer(c)), uintptr(v)); err != nil {
 			return binding, err
 		}
 	}
-	for _, o := range out {
-		c, memory := cstring(o.name), s.lib.cpu
+	for _, o := range s.outputs {
+		c, memory := cstring(o.inModel), s.lib.cpu
 		if o.keep {
 			memory = s.device
 		}
