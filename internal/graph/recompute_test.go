@@ -59,7 +59,7 @@ func TestBackwardNeedsForward(t *testing.T) {
 	}
 	defer p.Close()
 	ctx := context.Background()
-	if _, err := p.Backward(ctx, nil); !errors.Is(err, errNoForward) {
+	if _, err := p.Backward(ctx, nil); !errors.Is(err, ErrNoForward) {
 		t.Errorf("a reverse pass without forward pass: %v", err)
 	}
 	if _, err := p.Forward(ctx, in); err != nil {
@@ -79,7 +79,7 @@ func TestBackwardNeedsForward(t *testing.T) {
 	if slices.ContainsFunc(grads["x"].F32(), func(v float32) bool { return v != 0 }) {
 		t.Errorf("without cotangents the gradient is %v, want zeros", grads["x"].F32())
 	}
-	if _, err := p.Backward(ctx, nil); !errors.Is(err, errNoForward) {
+	if _, err := p.Backward(ctx, nil); !errors.Is(err, ErrNoForward) {
 		t.Errorf("a second reverse pass: %v", err)
 	}
 }
