@@ -31,6 +31,13 @@ package graph
 //	AttentionGrad(q, k, v, mask, o, lse, do)
 //	              gradients of Attention with the same attributes: dq, dk, dv in the shapes of q, k, v. o and lse are the
 //	              outputs of Attention, do is the cotangent of o. skip: ints, results that are not computed.
+//	ActGrad(x, dy)
+//	              dy·act'(x)                                                          in place
+//	GEGLUGrad(x, dy)
+//	              gradient of GEGLU with the same attributes.
+//	LayerNormGrad(x, gamma, dy)
+//	              gradients of LayerNormalization, or of RMSNormalization when rms is 1, with the same attributes: dx and, as
+//	              far as the node has further outputs, dgamma and dbeta as lists.
 //	GroupNormGrad(x, gamma, beta, dy)
 //	              gradient of GroupNorm with the same attributes (act included) with respect to x.
 //

@@ -49,8 +49,10 @@ func TestVJPFusedStructures(t *testing.T) {
 		return b.Op("Mul", b.Op("Mul", x, b.Op("Add", erf, num(1))), num(0.5))
 	}
 	for op, build := range map[string]func(b *Builder, dt tensor.DType, x ValueID) ValueID{
-		"ActGrad":   func(b *Builder, _ tensor.DType, x ValueID) ValueID { return b.Op("Mul", x, b.Op("Sigmoid", x)) },
-		"GEGLUGrad": func(b *Builder, dt tensor.DType, x ValueID) ValueID { return b.Op("Mul", half(b, x, true), gelu(b, dt, half(b, x, false))) },
+		"ActGrad": func(b *Builder, _ tensor.DType, x ValueID) ValueID { return b.Op("Mul", x, b.Op("Sigmoid", x)) },
+		"GEGLUGrad": func(b *Builder, dt tensor.DType, x ValueID) ValueID {
+			return b.Op("Mul", half(b, x, true), gelu(b, dt, half(b, x, false)))
+		},
 		"LayerNormGrad": func(b *Builder, dt tensor.DType, x ValueID) ValueID {
 			return b.Op("LayerNormalization", x, b.Input("w", dt, 6), b.Input("bias", dt, 6))
 		},

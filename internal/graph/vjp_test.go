@@ -175,6 +175,13 @@ func checkExports(t *testing.T, g *Graph, in, cot, want map[string]tensor.Tensor
 	if err != nil {
 		t.Fatal(err)
 	}
+	names := map[string]bool{}
+	for _, n := range whole.Nodes {
+		if n.Name != "" && names[n.Name] {
+			t.Errorf("two nodes of the exported graph are called %s, which ONNX Runtime refuses", n.Name)
+		}
+		names[n.Name] = true
+	}
 	got, _ := runWith(t, whole, all, Options{NoFusion: true})
 	fwd, rev, err := SplitVJP(g, typesOf(in), spec)
 	if err != nil {
