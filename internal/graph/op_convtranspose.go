@@ -120,6 +120,9 @@ func compileConvTranspose(c *NodeCtx) (Kernel, error) {
 	if c.In[0].DType == tensor.F64 {
 		return convTranspose[float64](p), nil
 	}
+	if k, ok := fastConvTranspose(c, p); ok {
+		return k, nil
+	}
 	return convTranspose[float32](p), nil
 }
 
