@@ -96,7 +96,7 @@ type exporter struct {
 	ids   map[ValueID]ValueID // of p → of g
 	names map[string]bool
 	nodes map[string]int // nodes by name: several of ours may stand for one of the file
-	outer *exporter // where values come from that no node here produces
+	outer *exporter      // where values come from that no node here produces
 }
 
 func newExporter(p *ir) *exporter {
