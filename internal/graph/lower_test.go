@@ -150,3 +150,25 @@ func TestLowering_RefusesByAttribute(t *testing.T) {
 		checkRefusal(t, attr, attr, err)
 	}
 }
+
+// TestLowering_SharesMasks: the causal masks of two layers are one constant, so that masks built on them merge too.
+func TestLowering_SharesMasks(t *testing.T) {
+	b := NewBuilder("layers").Opset(MicrosoftDomain, 1)
+	x, seen := b.Input("x", tensor.F32, 1, 40, 8), b.Input("seen", tensor.I32, 1, 40)
+	attrs := map[string]Attr{"num_heads": IntAttr(2), "unidirectional": IntAttr(1)}
+	y := x
+	for range 3 {
+		y = b.OpA("com.microsoft.MultiHeadAttention", attrs, y, y, y, None, seen)
+	}
+	b.Output("y", y)
+	mask := tensor.New(tensor.I32, 1, 40)
+	for i := range 30 {
+		mask.I32()[i] = 1
+	}
+	in := map[string]tensor.Tensor{"x": randn(1, 1, 40, 8), "seen": mask}
+	_, stats := runBoth(t, buildGraph(t, b), in, 1e-5)
+	wantFused(t, stats, "attention", 3)
+	if stats.Steps != 7 { // Cast, Greater, Where and Add of the mask; three attentions
+		t.Errorf("%d steps, want 7", stats.Steps)
+	}
+}

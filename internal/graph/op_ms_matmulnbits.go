@@ -57,6 +57,9 @@ func lowerMatMulNBits(l *Lowering) error {
 func readBlockWeights(l *Lowering) (*blockWeights, error) {
 	size := func(name string, def int64) int { return int(min(max(l.AttrInt(name, def), 0), maxWindow)) }
 	w := &blockWeights{n: size("N", 0), k: size("K", 0), bits: size("bits", 4), block: size("block_size", 0)}
+	if float64(w.n)*float64(w.k) > maxFolded/4 {
+		return nil, badNode(l.NodeCtx, "attributes N = %d, K = %d are more weights than any network needs", w.n, w.k)
+	}
 	if !slices.Contains([]int{2, 4, 8}, w.bits) {
 		return nil, l.Refuse("bits", "2, 4 and 8 are known")
 	}

@@ -308,16 +308,17 @@ func (s *specializer) enter(m *irNode, n int) ([]ValueID, error) {
 	if id, ok := s.widened(m, types); ok {
 		return []ValueID{id}, nil
 	}
-	foldable := s.foldable(m)
-	if foldable && !s.deferrable(m) {
-		return s.enterFolded(m, types)
-	}
-	m.later = foldable
 	key := structureKey(m)
 	if same, ok := s.seen[key]; ok && !m.op.Random {
 		return same.Outputs, nil
 	}
 	s.seen[key] = m
+	foldable := s.foldable(m)
+	if foldable && !s.deferrable(m) {
+		m.Outputs, err = s.enterFolded(m, types)
+		return m.Outputs, err
+	}
+	m.later = foldable
 	for i := range m.Outputs {
 		m.Outputs[i] = s.addValue(irValue{typ: types[i], def: m, input: -1})
 	}
