@@ -94,7 +94,10 @@ func TestGradientRefusals(t *testing.T) {
 	g := buildGraph(t, b)
 	in := map[string]Type{"x": {tensor.F32, []int{2, 4}}, "n": {tensor.I64, []int{2}}}
 	for _, spec := range []GradientSpec{
-		{}, {Wrt: []string{"z"}}, {Wrt: []string{"n"}}, {Wrt: []string{"x"}, Outputs: []string{"z"}},
+		{},
+		{Wrt: []string{"z"}},
+		{Wrt: []string{"n"}},
+		{Wrt: []string{"x"}, Outputs: []string{"z"}},
 		{Wrt: []string{"x"}, Outputs: []string{"k"}},
 	} {
 		var shape *ShapeError

@@ -17,9 +17,9 @@ const (
 // operator turn the cotangents of its outputs into those of its inputs. Only what the wanted inputs need is built.
 type differentiator struct {
 	*ir
-	active []bool      // by forward value: depends on a wanted input
-	cot    []ValueID   // by forward value: its cotangent as far as it is known, None: zero
-	fused  bool        // operators of Winnow's own domain may be used
+	active []bool    // by forward value: depends on a wanted input
+	cot    []ValueID // by forward value: its cotangent as far as it is known, None: zero
+	fused  bool      // operators of Winnow's own domain may be used
 }
 
 // differentiate appends the reverse pass for the given outputs and wanted inputs. With fused set it may use operators of
