@@ -5,7 +5,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "ConvTranspose", Since: 1, Infer: inferConvTranspose, Compile: compileConvTranspose})
+	Register(Operator{Name: "ConvTranspose", Since: 1, Infer: inferConvTranspose, Compile: compileConvTranspose, VJP: convTransposeVJP})
 }
 
 // transposed is a checked ConvTranspose node with one to three spatial dimensions.

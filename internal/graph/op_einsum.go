@@ -8,7 +8,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Einsum", Since: 12, Infer: inferEinsum, Compile: compileEinsum})
+	Register(Operator{Name: "Einsum", Since: 12, Infer: inferEinsum, Compile: compileEinsum, VJP: einsumVJP})
 }
 
 // einsum is a parsed equation. Labels are small integers: letters, and one negative-free range for the dimensions that

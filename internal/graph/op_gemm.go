@@ -6,7 +6,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Gemm", Since: 7, Infer: inferGemm, Compile: compileGemm})
+	Register(Operator{Name: "Gemm", Since: 7, Infer: inferGemm, Compile: compileGemm, VJP: gemmVJP})
 }
 
 // gemmProduct plans A'·B' of a Gemm node.
@@ -147,4 +147,36 @@ func addScaled[T number](b *bcast, dst, src []T, beta T) {
 			dst[i] += beta * src[j]
 		}
 	})
+}
+
+// gemmVJP: with Y = α·A'·B' + β·C, dA' = α·G·B'ᵀ, dB' = α·A'ᵀ·G and dC = β·G, each written so that its result lies as the
+// operand does.
+func gemmVJP(b *Backward) error {
+	transA, transB := b.AttrInt("transA", 0) != 0, b.AttrInt("transB", 0) != 0
+	a, w, g := b.X(0), b.X(1), b.G(0)
+	product := func(l, r ValueID, transL, transR bool) ValueID {
+		attrs := map[string]Attr{"alpha": FloatAttr(b.AttrFloat("alpha", 1)), "transA": boolAttr(transL), "transB": boolAttr(transR)}
+		if b.OpsetVersion() < 11 { // C is required
+			return b.OpA("Gemm", attrs, l, r, b.Scalar(b.In[0].DType, 0))
+		}
+		return b.OpA("Gemm", attrs, l, r)
+	}
+	switch {
+	case !b.Needs(0):
+	case transA:
+		b.Give(0, product(w, g, transB, true))
+	default:
+		b.Give(0, product(g, w, false, !transB))
+	}
+	switch {
+	case !b.Needs(1):
+	case transB:
+		b.Give(1, product(g, a, true, transA))
+	default:
+		b.Give(1, product(a, g, !transA, false))
+	}
+	if b.Needs(2) {
+		b.Give(2, b.Scale(b.SumTo(g, b.In[2].Shape), float64(b.AttrFloat("beta", 1))))
+	}
+	return nil
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "MatMul", Since: 1, Infer: inferMatMul, Compile: compileMatMul})
+	Register(Operator{Name: "MatMul", Since: 1, Infer: inferMatMul, Compile: compileMatMul, VJP: matMulVJP})
 }
 
 // product is a batched matrix product with broadcast leading dimensions: for every batch
@@ -280,4 +280,28 @@ func productRow[T number](p *product, dst, a, b []T, r int) {
 			dst[j] += x * b[k*brs+j*bcs]
 		}
 	}
+}
+
+// matMulVJP: with C = A·B, dA = G·Bᵀ and dB = Aᵀ·G, summed over broadcast batches. A matrix B that all batches share takes
+// them as one tall product.
+func matMulVJP(b *Backward) error {
+	sa, sb := promote(b.In[0].Shape, b.In[1].Shape)
+	p, why := newProduct(sa, sb, false, false)
+	if p == nil {
+		return badNode(b.NodeCtx, "%s", why)
+	}
+	x, w, g := b.Reshape(b.X(0), sa...), b.Reshape(b.X(1), sb...), b.Reshape(b.G(0), p.shape...)
+	if b.Needs(0) {
+		dx := b.SumTo(b.Op("MatMul", g, b.TransposeLast(w)), sa)
+		b.Give(0, b.Reshape(dx, b.In[0].Shape...))
+	}
+	if !b.Needs(1) {
+		return nil
+	}
+	if rows := numElems(sa) / max(1, p.k); numElems(sb) == p.k*p.n && rows*p.n == numElems(p.shape) {
+		x, g, sb = b.Reshape(x, rows, p.k), b.Reshape(g, rows, p.n), []int{p.k, p.n}
+	}
+	dw := b.SumTo(b.Op("MatMul", b.TransposeLast(x), g), sb)
+	b.Give(1, b.Reshape(dw, b.In[1].Shape...))
+	return nil
 }
