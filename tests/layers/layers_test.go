@@ -31,6 +31,7 @@ var layer = map[string]int{
 	"winnow/sampling":             2,
 
 	"winnow/internal/onnx":  3,
+	"winnow/internal/lora":  3,
 	"winnow/internal/model": 4,
 	"winnow/internal/ort":   4,
 	"winnow/internal/ldm":   5,
