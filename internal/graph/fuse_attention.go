@@ -16,7 +16,7 @@ func fuseAttention(p *ir) int {
 		if !n.is("MatMul") {
 			return false
 		}
-		m := attnMatch{p: p, root: n, scale: 1, mask: None}
+		m := attnMatch{p: p, root: n, scale: 1}
 		return m.match() && m.rewrite()
 	})
 }
@@ -26,10 +26,18 @@ type attnMatch struct {
 	p       *ir
 	root    *irNode // the product with v
 	q, k, v ValueID // k still transposed: [..., D, Sk]
-	mask    ValueID
-	where   *irNode // the mask is the condition of this Where
+	masks   []attnMask
 	scale   float64
 }
+
+// attnMask is one mask of the scores: a tensor that is added, or the Where that replaces masked scores.
+type attnMask struct {
+	add   ValueID
+	where *irNode
+}
+
+// maxMasks bounds the masks of one attention; a relative position bias and a padding mask are what exports have.
+const maxMasks = 3
 
 func (m *attnMatch) match() bool {
 	p := m.p
@@ -71,7 +79,7 @@ func (p *ir) softmax(id ValueID) *irNode {
 // scores walks from the softmax back to the first product.
 func (m *attnMatch) scores(id ValueID) bool {
 	p := m.p
-	for range 8 {
+	for range 8 + maxMasks {
 		id = p.skipCast(id)
 		if n := p.def(id, "MatMul"); n != nil {
 			return m.product(n)
@@ -93,13 +101,13 @@ func (m *attnMatch) scores(id ValueID) bool {
 // masked takes one mask off. A scale outside of the mask would scale the mask too and is not followed.
 func (m *attnMatch) masked(id ValueID) (ValueID, bool) {
 	p := m.p
-	if m.mask != None || m.scale != 1 {
+	if len(m.masks) == maxMasks || m.scale != 1 {
 		return None, false
 	}
 	if n := p.def(id, "Add"); n != nil {
 		for i := range 2 {
-			if slices.Equal(p.shape(n.Inputs[i]), p.shape(id)) && p.leadsToProduct(n.Inputs[i]) {
-				m.mask = n.Inputs[1-i]
+			if slices.Equal(p.shape(n.Inputs[i]), p.shape(id)) && p.leadsToProduct(n.Inputs[i], maxMasks-1) {
+				m.masks = append(m.masks, attnMask{add: n.Inputs[1-i]})
 				return n.Inputs[i], true
 			}
 		}
@@ -110,15 +118,16 @@ func (m *attnMatch) masked(id ValueID) (ValueID, bool) {
 	}
 	for i := 1; i <= 2; i++ {
 		v, ok := p.scalar(n.Inputs[3-i])
-		if ok && v <= -1e9 && slices.Equal(p.shape(n.Inputs[i]), p.shape(id)) && p.leadsToProduct(n.Inputs[i]) {
-			m.mask, m.where = n.Inputs[0], n
+		if ok && v <= -1e9 && slices.Equal(p.shape(n.Inputs[i]), p.shape(id)) && p.leadsToProduct(n.Inputs[i], maxMasks-1) {
+			m.masks = append(m.masks, attnMask{where: n})
 			return n.Inputs[i], true
 		}
 	}
 	return None, false
 }
 
-func (p *ir) leadsToProduct(id ValueID) bool {
+// leadsToProduct reports whether a product made the scores that a value holds, behind scales and up to depth masks.
+func (p *ir) leadsToProduct(id ValueID, depth int) bool {
 	for range 4 {
 		id = p.skipCast(id)
 		if p.def(id, "MatMul") != nil {
@@ -126,11 +135,17 @@ func (p *ir) leadsToProduct(id ValueID) bool {
 		}
 		x, c := p.scaled(id)
 		if c == 1 {
-			return false
+			break
 		}
 		id = x
 	}
-	return false
+	n := p.val(id).def
+	if depth == 0 || n == nil || !n.is("Add") && !n.is("Where") {
+		return false
+	}
+	return slices.ContainsFunc(n.Inputs, func(in ValueID) bool {
+		return slices.Equal(p.shape(in), p.shape(id)) && p.leadsToProduct(in, depth-1)
+	})
 }
 
 func (m *attnMatch) product(n *irNode) bool {
@@ -214,19 +229,34 @@ func (p *ir) unflattened(id ValueID) ValueID {
 	return n.Inputs[0]
 }
 
-// additive returns the mask as a float tensor to add, making one from a Where's condition.
+// additive returns the sum of the masks as a tensor to add, None without masks.
 func (m *attnMatch) additive() (ValueID, bool) {
-	p := m.p
-	if m.where == nil {
-		if m.mask != None && p.val(m.mask).typ.Storage() != tensor.F32 {
+	sum := None
+	for _, k := range m.masks {
+		id, ok := m.additiveMask(k)
+		if !ok {
 			return None, false
 		}
-		return m.mask, true
+		if sum != None {
+			if id, ok = m.p.insertBefore(m.root, spec{op: "Add", inputs: []ValueID{sum, id}}); !ok {
+				return None, false
+			}
+		}
+		sum = id
 	}
-	typ := p.val(m.where.Outputs[0]).typ.DType
+	return sum, true
+}
+
+// additiveMask returns one mask as a float tensor, making it from a Where's condition.
+func (m *attnMatch) additiveMask(k attnMask) (ValueID, bool) {
+	p := m.p
+	if k.where == nil {
+		return k.add, p.val(k.add).typ.Storage() == tensor.F32
+	}
+	typ := p.val(k.where.Outputs[0]).typ.DType
 	zero := p.addConst("zero", tensor.FromF32([]float32{0}))
 	p.vals[zero].typ.DType = typ
-	in := slices.Clone(m.where.Inputs)
+	in := slices.Clone(k.where.Inputs)
 	for i := 1; i <= 2; i++ {
 		if _, ok := p.scalar(in[i]); !ok {
 			in[i] = zero

@@ -13,7 +13,7 @@ import (
 type attnCase struct {
 	b, s, sk, h, d int
 	where          string // place of the scale: "scores", "div", "operands", "q"
-	mask           string // "", "add", "where"
+	mask           string // "", "add", "where", "bias and add", "bias and where"
 	flat           bool   // batch and heads as one dimension
 	keyPerm        bool   // k transposed at once by [0,2,3,1]
 	keyFlat        bool   // k transposed while batch and heads are one dimension, as the dynamo exporter does
@@ -77,9 +77,13 @@ func (c attnCase) probabilities(b *Builder, q, kt ValueID) ValueID {
 		s = b.Op("Div", s, b.Const(f32(1/scale)))
 	}
 	switch c.mask {
-	case "add":
+	case "bias and add", "bias and where": // a relative position bias before the padding mask
+		s = b.Op("Add", s, b.Const(randn(16, 1, c.h, c.s, c.sk)))
+	}
+	switch c.mask {
+	case "add", "bias and add":
 		s = b.Op("Add", s, b.Const(randn(15, 1, 1, c.s, c.sk)))
-	case "where":
+	case "where", "bias and where":
 		m := make([]bool, c.s*c.sk)
 		for i := range m {
 			m[i] = i%c.sk > i/c.sk
@@ -102,6 +106,8 @@ func TestFuseAttention(t *testing.T) {
 		{b: 2, s: 9, sk: 9, h: 3, d: 8, where: "q", mask: "where", guard: true},
 		{b: 2, s: 9, sk: 5, h: 3, d: 8, where: "scores", flat: true},
 		{b: 1, s: 9, sk: 9, h: 1, d: 16, where: "operands"},
+		{b: 2, s: 9, sk: 9, h: 3, d: 8, where: "scores", mask: "bias and where"},
+		{b: 2, s: 9, sk: 5, h: 3, d: 8, where: "q", mask: "bias and add"},
 	}
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
@@ -113,7 +119,7 @@ func TestFuseAttention(t *testing.T) {
 			g := buildGraph(t, b)
 			_, s := runBoth(t, g, in, 2e-5)
 			wantFused(t, s, "attention", 1)
-			if s.Steps != 5 {
+			if s.Steps != 5 { // the masks are constants and so is their sum
 				t.Errorf("%d steps, want 5: four products and the attention", s.Steps)
 			}
 		})

@@ -1,10 +1,6 @@
 package graph
 
-import (
-	"slices"
-
-	"winnow/internal/tensor"
-)
+import "slices"
 
 // fuseLayerNorm recognises layer normalisation over the last axis written as mean, difference, mean of squares, square
 // root and quotient, with or without scale and shift, and puts the standard operator of opset 17 in its place.
@@ -44,12 +40,7 @@ func (p *ir) layerNorm(root *irNode, v, gamma, beta ValueID) bool {
 		return false
 	}
 	if gamma == None {
-		ones := make([]float32, n)
-		for i := range ones {
-			ones[i] = 1
-		}
-		gamma = p.addConst("ones", tensor.FromF32(ones, n))
-		p.vals[gamma].typ.DType = out.DType
+		gamma = p.ones(n, out.DType)
 	}
 	attrs := map[string]Attr{"axis": IntAttr(-1), "epsilon": FloatAttr(float32(eps))}
 	return p.replace(root, spec{op: "LayerNormalization", opset: 17, attrs: attrs, inputs: []ValueID{x, gamma, beta}})
@@ -70,19 +61,10 @@ func (p *ir) normalized(id ValueID) (x ValueID, eps float64, ok bool) {
 	if diff == None {
 		return None, 0, false
 	}
-	add := p.def(p.skipCast(root), "Add")
-	if add == nil {
-		return None, 0, false
-	}
-	variance := None
-	for i := range 2 {
-		if e, isConst := p.scalar(add.Inputs[1-i]); isConst {
-			variance, eps = p.skipCast(add.Inputs[i]), e
-		}
-	}
+	variance, eps, ok := p.plusConstant(root)
 	diff = p.skipCast(diff)
 	sub := p.def(diff, "Sub")
-	if variance == None || sub == nil {
+	if !ok || sub == nil {
 		return None, 0, false
 	}
 	if m := p.meanOfLast(sub.Inputs[1]); m == None || p.skipCast(m) != p.skipCast(sub.Inputs[0]) {
@@ -94,7 +76,8 @@ func (p *ir) normalized(id ValueID) (x ValueID, eps float64, ok bool) {
 	return sub.Inputs[0], eps, true
 }
 
-// quotientBySqrt splits a/sqrt(b) or a·(1/sqrt(b)) into a and b.
+// quotientBySqrt splits a/sqrt(b) or a·(1/sqrt(b)) into a and b. The TorchScript exporter writes the reciprocal as a
+// quotient of one.
 func (p *ir) quotientBySqrt(id ValueID) (a, b ValueID) {
 	if n := p.def(id, "Div"); n != nil {
 		if s := p.def(p.skipCast(n.Inputs[1]), "Sqrt"); s != nil {
@@ -106,15 +89,22 @@ func (p *ir) quotientBySqrt(id ValueID) (a, b ValueID) {
 		return None, None
 	}
 	for i := range 2 {
-		r := p.def(p.skipCast(n.Inputs[1-i]), "Reciprocal")
-		if r == nil {
-			continue
-		}
-		if s := p.def(r.Inputs[0], "Sqrt"); s != nil {
+		if s := p.def(p.reciprocalOf(p.skipCast(n.Inputs[1-i])), "Sqrt"); s != nil {
 			return n.Inputs[i], s.Inputs[0]
 		}
 	}
 	return None, None
+}
+
+// reciprocalOf returns x if a value is 1/x, None otherwise.
+func (p *ir) reciprocalOf(id ValueID) ValueID {
+	if n := p.def(id, "Reciprocal"); n != nil {
+		return n.Inputs[0]
+	}
+	if n := p.def(id, "Div"); n != nil && p.allEqual(n.Inputs[0], 1) {
+		return p.skipCast(n.Inputs[1])
+	}
+	return None
 }
 
 // meanOfLast returns what a value is the mean of over the last axis (kept with size one), None if it is no such mean.

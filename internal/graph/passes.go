@@ -22,6 +22,7 @@ var structurePasses = []pass{
 	{"groupnorm", fuseGroupNorm},
 	{"groupnorm activation", fuseNormActivation},
 	{"layernorm", fuseLayerNorm},
+	{"rmsnorm", fuseRMSNorm},
 	{"attention", fuseAttention},
 	{"transposes", simplify}, // attention has left transposes that cancel out
 	{"heads", fuseHeads},

@@ -1,13 +1,10 @@
 """The denoisers and autoencoders: U-Nets, ControlNet, VAEs, and the transformers of SD3, Flux and PixArt."""
 
-import contextlib
-
 import diffusers
 import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 from family import EARLY, LATE, MIXED, Family
-from torch.overrides import TorchFunctionMode
 
 IMAGE = {0: "batch", 2: "height", 3: "width"}
 TOKENS = {0: "batch", 1: "sequence"}
@@ -262,27 +259,18 @@ def flux():
     return Family(make, inputs, ("out_sample",), free, MIXED)
 
 
-class KeepAxis(TorchFunctionMode):
-    """Leaves out squeeze(1). PixArt squeezes the token axis, which never has length one; the TorchScript exporter makes an
-    If of it whose untaken branch ONNX Runtime rejects when it loads the model."""
-
-    def __torch_function__(self, func, kinds, args=(), kwargs=None):
-        if func is torch.Tensor.squeeze and args[1:] == (1,):
-            return args[0]
-        return func(*args, **(kwargs or {}))
-
-
 def pixart(alpha):
-    """PixArt-alpha at 1024 (resolution and aspect ratio as conditions) and sigma (none of these)."""
+    """PixArt-alpha at 1024 (resolution and aspect ratio as conditions) and sigma (none of these).
+
+    The size is fixed: the position table for another one is computed outside of torch and would become a constant."""
     names = ["hidden_states", "encoder_hidden_states", "timestep", "encoder_attention_mask"]
     if alpha:
         names += ["resolution", "aspect_ratio"]
 
     def call(m, hidden_states, encoder_hidden_states, timestep, encoder_attention_mask, **extra):
         extra = extra or {"resolution": None, "aspect_ratio": None}
-        with KeepAxis() if torch.jit.is_tracing() else contextlib.nullcontext():
-            return m(hidden_states, encoder_hidden_states, timestep, extra, encoder_attention_mask=encoder_attention_mask,
-                     return_dict=False)[0]
+        return m(hidden_states, encoder_hidden_states, timestep, extra, encoder_attention_mask=encoder_attention_mask,
+                 return_dict=False)[0]
 
     def make(plain):
         m = diffusers.PixArtTransformer2DModel(
@@ -295,23 +283,23 @@ def pixart(alpha):
         return named(m, names, call)
 
     def inputs(draw, k):
-        batch, height, width, length = ((2, 8, 8, 8), (1, 8, 12, 6))[k]
+        batch, height, width, length = ((2, 8, 8, 8), (1, 8, 8, 6))[k]
         x = {"hidden_states": draw.normal(batch, 4, height, width), "encoder_hidden_states": draw.normal(batch, length, 16),
              "timestep": np.array([481, 20][:batch]), "encoder_attention_mask": draw.mask(batch, length).astype(np.float32)}
         if alpha:
             x |= {"resolution": np.float32([[64, 96]] * batch), "aspect_ratio": np.float32([[0.75]] * batch)}
         return x
 
-    free = {"hidden_states": IMAGE, "encoder_hidden_states": TOKENS, "timestep": BATCH, "encoder_attention_mask": TOKENS,
-            "out_sample": IMAGE, "resolution": BATCH, "aspect_ratio": BATCH}
+    free = {"hidden_states": BATCH, "encoder_hidden_states": TOKENS, "timestep": BATCH, "encoder_attention_mask": TOKENS,
+            "out_sample": BATCH, "resolution": BATCH, "aspect_ratio": BATCH}
     free = {k: v for k, v in free.items() if k in names or k == "out_sample"}
     return Family(make, inputs, ("out_sample",), free, MIXED if alpha else LATE)
 
 
 FAMILIES = {
     "unet_sd15": unet("unet_sd15", "int64 scalar", (*EARLY, "ts17f16")),
-    "unet_sd21": unet("unet_sd21", "float batch", LATE),
-    "unet_sdxl": unet("unet_sdxl", "float scalar", (*MIXED, "dyn20f16"), sdxl_extra, {"text_embeds": BATCH, "time_ids": BATCH}),
+    "unet_sd21": unet("unet_sd21", "float batch", (*LATE, "dyn21f16")),
+    "unet_sdxl": unet("unet_sdxl", "float scalar", MIXED, sdxl_extra, {"text_embeds": BATCH, "time_ids": BATCH}),
     "unet_sdturbo": unet("unet_sdturbo", "int64 batch", EARLY),
     "unet_lcm": unet("unet_lcm", "int64 scalar", MIXED, lambda draw, batch: {"timestep_cond": draw.normal(batch, 12)},
                      {"timestep_cond": BATCH}),

@@ -28,6 +28,16 @@ def build(cls, config, plain):
     return cls._from_config(config, attn_implementation=attention(plain or not cls._supports_sdpa)).eval()
 
 
+def pick(names):
+    """A call of a network that returns the outputs of the given names."""
+
+    def call(m, **x):
+        y = m(**x)
+        return tuple(y[name] for name in names)
+
+    return call
+
+
 def text_sizes(k):
     return ((2, 9), (1, LENGTH))[k]
 
@@ -45,7 +55,7 @@ def clip_config(act, layers):
 def clip_text(act, layers, exports):
     def make(plain):
         m = build(tr.CLIPTextModelWithProjection, clip_config(act, layers).text_config, plain)
-        return named(m, ["input_ids", "attention_mask"], lambda m, **x: tuple(m(**x)[k] for k in names))
+        return named(m, ["input_ids", "attention_mask"], pick(names))
 
     def inputs(draw, k):
         batch, length = text_sizes(k)
@@ -65,7 +75,7 @@ def pictures(draw, k, size=16):
 def clip_vision(act, layers, exports):
     def make(plain):
         m = build(tr.CLIPVisionModelWithProjection, clip_config(act, layers).vision_config, plain)
-        return named(m, ["pixel_values"], lambda m, pixel_values: tuple(m(pixel_values)[k] for k in names))
+        return named(m, ["pixel_values"], pick(names))
 
     names = ("image_embeds", "last_hidden_state")
     free = {n: BATCH for n in ("pixel_values", *names)}
@@ -78,7 +88,7 @@ def clip_dual():
 
     def make(plain):
         m = build(tr.CLIPModel, clip_config("quick_gelu", 2), plain)
-        return named(m, ["input_ids", "pixel_values", "attention_mask"], lambda m, **x: tuple(m(**x)[k] for k in names))
+        return named(m, ["input_ids", "pixel_values", "attention_mask"], pick(names))
 
     def inputs(draw, k):
         length = text_sizes(k)[1]
@@ -100,7 +110,7 @@ def siglip():
         text = dict(SMALL, vocab_size=VOCAB, max_position_embeddings=LENGTH, projection_size=32)
         vision = dict(SMALL, image_size=16, patch_size=4)
         m = build(tr.SiglipModel, tr.SiglipConfig(text_config=text, vision_config=vision), plain)
-        return named(m, ["input_ids", "pixel_values"], lambda m, **x: tuple(m(**x)[k] for k in names))
+        return named(m, ["input_ids", "pixel_values"], pick(names))
 
     def inputs(draw, k):
         return {"input_ids": draw.ids(VOCAB, 3 - k, LENGTH), **pictures(draw, k)}
@@ -119,7 +129,7 @@ class Reward(torch.nn.Module):
     def __init__(self, plain):
         super().__init__()
         vision = small(tr.BlipVisionConfig, plain, image_size=16, patch_size=8)
-        text = small(tr.BlipTextConfig, plain, vocab_size=VOCAB, max_position_embeddings=LENGTH, encoder_hidden_size=32,
+        text = small(tr.BlipTextConfig, True, vocab_size=VOCAB, max_position_embeddings=LENGTH, encoder_hidden_size=32,
                      bos_token_id=1, pad_token_id=0, eos_token_id=2, sep_token_id=3, is_decoder=True)  # with cross attention
         self.visual = build(tr.BlipVisionModel, vision, plain)
         self.text = tr.models.blip.modeling_blip_text.BlipTextModel(text, add_pooling_layer=False).eval()
@@ -151,7 +161,7 @@ def text_encoder(cls, config, names, exports, types=False):
 
     def make(plain):
         return named(build(cls, config(plain), plain), inputs_names,
-                     lambda m, **x: tuple(m(**x)[k] for k in names))
+                     pick(names))
 
     def inputs(draw, k):
         batch, length = text_sizes(k)
@@ -189,7 +199,7 @@ def dinov2():
 
     def make(plain):
         c = small(tr.Dinov2Config, plain, image_size=16, patch_size=4, mlp_ratio=2)
-        return named(build(tr.Dinov2Model, c, plain), ["pixel_values"], lambda m, pixel_values: tuple(m(pixel_values)[k] for k in names))
+        return named(build(tr.Dinov2Model, c, plain), ["pixel_values"], pick(names))
 
     def inputs(draw, k):
         batch, height, width = ((2, 16, 24), (1, 24, 16))[k]
