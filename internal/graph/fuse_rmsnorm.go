@@ -1,6 +1,10 @@
 package graph
 
-import "winnow/internal/tensor"
+import (
+	"slices"
+
+	"winnow/internal/tensor"
+)
 
 // fuseRMSNorm recognises x/sqrt(mean x² + eps) over the last axis, with or without a scale, and puts the standard
 // operator of opset 23 in its place. The normalised value may be rounded by a cast before it is scaled.
@@ -48,13 +52,12 @@ func (p *ir) rmsNorm(root *irNode, v, gamma ValueID) bool {
 	return p.replace(root, spec{op: "RMSNormalization", opset: 23, attrs: attrs, inputs: []ValueID{x, gamma}})
 }
 
-// ones is a constant vector of ones.
+// ones is a constant vector of ones of a floating type.
 func (p *ir) ones(n int, dt tensor.DType) ValueID {
-	v := make([]float32, n)
-	for i := range v {
-		v[i] = 1
+	if dt == tensor.F64 {
+		return p.addConst("ones", tensor.FromF64(slices.Repeat([]float64{1}, n), n))
 	}
-	id := p.addConst("ones", tensor.FromF32(v, n))
+	id := p.addConst("ones", tensor.FromF32(slices.Repeat([]float32{1}, n), n))
 	p.vals[id].typ.DType = dt
 	return id
 }

@@ -38,6 +38,19 @@ func TestFuseRMSNorm(t *testing.T) {
 			})
 		}
 	}
+	t.Run("float64", func(t *testing.T) {
+		g, in := one(t, []int{2, 9, 20}, func(b *Builder, x ValueID) ValueID {
+			to := func(v ValueID, dt tensor.DType) ValueID {
+				return b.OpA("Cast", map[string]Attr{"to": IntAttr(int(dt.ONNX()))}, v)
+			}
+			x = to(x, tensor.F64)
+			mean := b.OpA("ReduceMean", map[string]Attr{"axes": IntsAttr(-1)}, b.Op("Mul", x, x))
+			eps := b.Const(tensor.FromF64([]float64{1e-3}))
+			return to(b.Op("Div", x, b.Op("Sqrt", b.Op("Add", mean, eps))), tensor.F32)
+		})
+		_, s := runBoth(t, g, in, 1e-6)
+		wantFused(t, s, "rmsnorm", 1)
+	})
 	t.Run("square of another value", func(t *testing.T) {
 		g, in := one(t, []int{2, 9, 20}, func(b *Builder, x ValueID) ValueID {
 			z := b.Op("Tanh", x)

@@ -83,15 +83,19 @@ func (p *ir) idleSource(n *irNode) ValueID {
 	return None
 }
 
-// neutral returns the other operand of an operator one of whose operands is its neutral element.
+// neutral returns the other operand of an operator one of whose operands is its neutral element everywhere.
 func (p *ir) neutral(n *irNode, e float64) ValueID {
 	if len(n.Inputs) != 2 {
 		return None
 	}
-	if v, ok := p.scalar(n.Inputs[1]); ok && v == e {
-		return n.Inputs[0]
+	is := func(id ValueID) bool {
+		v, ok := p.scalar(id)
+		return ok && v == e || p.allEqual(id, float32(e))
 	}
-	if v, ok := p.scalar(n.Inputs[0]); ok && v == e && (n.is("Add") || n.is("Mul")) {
+	switch {
+	case is(n.Inputs[1]):
+		return n.Inputs[0]
+	case is(n.Inputs[0]) && (n.is("Add") || n.is("Mul")):
 		return n.Inputs[1]
 	}
 	return None

@@ -308,13 +308,19 @@ func (s *specializer) enter(m *irNode, n int) ([]ValueID, error) {
 	if id, ok := s.widened(m, types); ok {
 		return []ValueID{id}, nil
 	}
+	if id, ok := s.overZeros(m, types); ok {
+		return []ValueID{id}, nil
+	}
+	if err := s.fillIn(m); err != nil {
+		return nil, err
+	}
 	key := structureKey(m)
 	if same, ok := s.seen[key]; ok && !m.op.Random {
 		return same.Outputs, nil
 	}
 	s.seen[key] = m
 	foldable := s.foldable(m)
-	if foldable && !s.deferrable(m) {
+	if foldable && !s.deferrable(m) && !s.zeros(m, types) {
 		m.Outputs, err = s.enterFolded(m, types)
 		return m.Outputs, err
 	}

@@ -14,4 +14,6 @@ echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2
 "$PYTHON" tests/oracle/contrib_models.py
+echo "== families" >&2
+"$PYTHON" tests/oracle/families
 git status --short -- tests internal
