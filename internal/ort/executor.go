@@ -2,6 +2,7 @@ package ort
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,13 +114,31 @@ func (e *Executor) Name() string {
 
 // Compile makes a session for inputs of the given types. Types and shapes are inferred here first, so that a graph that
 // does not fit together fails now, with the same *graph.ShapeError as under the embedded executor; operators are the
-// library's business, and those that it lacks are a *graph.UnsupportedError.
+// library's business, and those that it lacks are a *graph.UnsupportedError. Its own operators that it has no kernels for
+// on this provider are replaced by their definitions.
 func (e *Executor) Compile(g *graph.Graph, inputs map[string]graph.Type) (graph.Runner, error) {
 	bound, err := graph.Check(g, inputs)
 	if err != nil {
 		return nil, err
 	}
-	return e.compile(g, bound)
+	p, err := e.compile(g, bound)
+	if err == nil {
+		return p, nil
+	}
+	var lacks *graph.UnsupportedError
+	if !errors.As(err, &lacks) || !usesOwnOperators(g) {
+		return nil, err
+	}
+	plain, expandErr := graph.Expand(g, bound)
+	if expandErr != nil {
+		return nil, err
+	}
+	return e.compile(plain, bound)
+}
+
+// usesOwnOperators reports whether a graph has operators that only ONNX Runtime knows.
+func usesOwnOperators(g *graph.Graph) bool {
+	return slices.ContainsFunc(g.Nodes, func(n graph.Node) bool { return n.Domain == graph.MicrosoftDomain })
 }
 
 func (e *Executor) compile(g *graph.Graph, bound map[string]graph.Type) (*program, error) {

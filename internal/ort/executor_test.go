@@ -115,8 +115,8 @@ func TestCompileErrors(t *testing.T) {
 	unknown := graph.NewBuilder("unknown").Opset("example.org", 1)
 	unknown.Output("y", unknown.Op("example.org.Frobnicate", unknown.Input("x", tensor.F32, 2)))
 	missing := graph.NewBuilder("kernel").Opset("com.microsoft", 1)
-	missing.Output("y", missing.OpA("com.microsoft.NhwcConv", map[string]graph.Attr{"kernel_shape": graph.IntsAttr(1, 1)},
-		missing.Input("x", tensor.F32, 1, 2, 2, 3), missing.Const(randn(1, 4, 1, 1, 3))))
+	missing.Output("y", missing.OpA("com.microsoft.BiasSoftmax", map[string]graph.Attr{"is_inner_broadcast": graph.IntAttr(1)},
+		missing.Input("x", tensor.F32, 2, 3), missing.Const(randn(1, 2, 3))))
 	misfit := graph.NewBuilder("misfit")
 	misfit.Output("y", misfit.Op("MatMul", misfit.Input("x", tensor.F32, 2, 3), misfit.Const(randn(1, 4, 5))))
 	reshape := graph.NewBuilder("reshape")
@@ -128,7 +128,7 @@ func TestCompileErrors(t *testing.T) {
 		unsupported bool
 	}{
 		{"operator that nobody knows", "Frobnicate", built(t, unknown), graph.Type{DType: tensor.F32, Shape: []int{2}}, true},
-		{"operator without a kernel", "NhwcConv", built(t, missing), graph.Type{DType: tensor.F32, Shape: []int{1, 2, 2, 3}}, true},
+		{"operator without a kernel", "BiasSoftmax", built(t, missing), graph.Type{DType: tensor.F32, Shape: []int{2, 3}}, true},
 		{"inner dimensions", "MatMul", built(t, misfit), graph.Type{DType: tensor.F32, Shape: []int{2, 3}}, false},
 		{"elements", "Reshape", built(t, reshape), graph.Type{DType: tensor.F32, Shape: []int{2, 3}}, false},
 		{"input against its declaration", `"x"`, built(t, misfit), graph.Type{DType: tensor.F32, Shape: []int{2, 7}}, false},
