@@ -9,7 +9,7 @@ import (
 
 func init() {
 	Register(Operator{Name: "Conv", Since: 1, Infer: inferConv, Compile: compileConv, VJP: convVJP})
-	Register(Operator{Name: "Conv", Domain: Domain, Since: 1, Infer: inferConv, Compile: compileConv})
+	Register(Operator{Name: "Conv", Domain: Domain, Since: 1, Infer: inferConv, Compile: compileConv, VJP: fusedConvVJP})
 }
 
 // window holds the spatial attributes that convolutions and pooling share, one entry per spatial dimension.

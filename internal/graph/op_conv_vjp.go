@@ -9,9 +9,14 @@ func convVJP(b *Backward) error {
 	if err != nil {
 		return err
 	}
+	return b.convGradients(b.X(1), w)
+}
+
+// convGradients hands the three gradients of a convolution on. weights are [O, I/groups, …].
+func (b *Backward) convGradients(weights ValueID, w window) error {
 	groups := int(b.AttrInt("group", 1))
 	if b.Needs(0) {
-		b.Give(0, b.convInput(b.G(0), b.X(1), b.In[0].Shape, w, groups))
+		b.Give(0, b.convInput(b.G(0), weights, b.In[0].Shape, w, groups))
 	}
 	if b.Needs(1) {
 		b.Give(1, b.convWeights(b.X(0), b.G(0), w, groups))
@@ -20,6 +25,23 @@ func convVJP(b *Backward) error {
 		b.Give(2, b.overChannels(b.G(0)))
 	}
 	return nil
+}
+
+// fusedConvVJP is convVJP for winnow.Conv: activation and residual are fused after differentiation only, and constant
+// weights that lie channels last are turned into the usual layout.
+func fusedConvVJP(b *Backward) error {
+	if b.AttrString("act", "") != "" || b.X(3) != None {
+		return b.Refuse("act", "the gradient of a convolution with activation or residual is taken before they are fused")
+	}
+	weights, shape := b.X(1), b.In[1].Shape
+	if weightsLast(b.NodeCtx) {
+		weights, shape = b.Transpose(weights, 0, 3, 1, 2), []int{shape[0], shape[3], shape[1], shape[2]}
+	}
+	w, err := readWindow(b.NodeCtx, b.In[0].Shape[2:], shape[2:])
+	if err != nil {
+		return err
+	}
+	return b.convGradients(weights, w)
 }
 
 // convTransposeVJP: a transposed convolution is the transpose of a convolution from Y to X with the same weights, so dX is

@@ -106,8 +106,13 @@ func (b *Backward) unheads(x ValueID, layout string, shape []int) ValueID {
 }
 
 func inferAttentionGrad(c *NodeCtx) error {
-	if err := checkArity(c, 7, 7, 3, 3); err != nil {
+	if err := checkArity(c, 3, 7, 3, 3); err != nil {
 		return err
+	}
+	for i := 4; i < 7; i++ {
+		if !c.Has(i) {
+			return badInput(c, i, "is missing")
+		}
 	}
 	if err := checkFloat32(c); err != nil {
 		return err
