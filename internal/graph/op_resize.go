@@ -7,8 +7,8 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Resize", Since: 10, Infer: inferResize, Compile: compileResize})
-	Register(Operator{Name: "Upsample", Since: 7, Infer: inferResize, Compile: compileResize})
+	Register(Operator{Name: "Resize", Since: 10, Infer: inferResize, Compile: compileResize, VJP: resizeVJP})
+	Register(Operator{Name: "Upsample", Since: 7, Infer: inferResize, Compile: compileResize, VJP: resizeVJP})
 }
 
 // resizePlan is a checked Resize node: the size and scale of every dimension, and how coordinates map.

@@ -21,8 +21,8 @@ var noGradient = map[string]string{
 // pendingGradient lists operators whose reverse pass is being written.
 var pendingGradient = map[string]bool{
 	"Attention": true, "AveragePool": true, "Conv": true, "ConvTranspose": true, "Einsum": true, "Gemm": true,
-	"GlobalAveragePool": true, "GlobalMaxPool": true, "MatMul": true, "MaxPool": true, "Resize": true, "RotaryEmbedding": true,
-	"Upsample": true, "winnow.Conv": true,
+	"GlobalAveragePool": true, "GlobalMaxPool": true, "MatMul": true, "MaxPool": true, "RotaryEmbedding": true,
+	"Upsample": true,
 }
 
 // TestRegistry_EveryOperatorHasAGradient keeps operators from being added without one: an operator has a rule, is flat, is
