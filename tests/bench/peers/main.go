@@ -1,7 +1,8 @@
-// Command peers measures the embedded executor against ONNX Runtime on one network, in one run: both are loaded, then
+// Command peers measures the embedded executor against a peer on one network, in one run: both are loaded, then
 // called in turn with the same inputs, so that drifting load meets both alike.
 //
 //	peers -model DIR/model.onnx [-python python3] [-threads 2] [-repeats 3] [-batch 2] [-size 64]
+//	peers -train [-rank 8] [-checkpoint] …    one step of LoRA training against torch and PEFT: forward and backward pass
 //
 // It prints load time, median and range of the time per call, the ratio, peak resident memory of each process, and the
 // largest difference of the outputs relative to the largest output.
@@ -34,6 +35,9 @@ type settings struct {
 	model, python, cpuProfile string
 	threads, repeats          int
 	batch, size               int
+	train, checkpoint         bool
+	rank                      int
+	seed                      string
 }
 
 func main() {
@@ -45,10 +49,18 @@ func main() {
 	flag.IntVar(&s.repeats, "repeats", 3, "measured calls of each, after one unmeasured")
 	flag.IntVar(&s.batch, "batch", 2, "batch size")
 	flag.IntVar(&s.size, "size", 64, "height and width of the latents")
+	flag.BoolVar(&s.train, "train", false, "forward and backward pass for a LoRA on the attention, against torch and PEFT")
+	flag.BoolVar(&s.checkpoint, "checkpoint", false, "with -train: gradient checkpointing on our side")
+	flag.IntVar(&s.rank, "rank", 8, "with -train: rank of the LoRA")
+	flag.StringVar(&s.seed, "seed", "0", "with -train: seed that the network was exported with")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, s); err != nil {
+	job := run
+	if s.train {
+		job = runTrain
+	}
+	if err := job(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
@@ -71,18 +83,31 @@ func run(ctx context.Context, s settings) error {
 	}
 	defer closeAll()
 	printStats(prog.Stats())
-	theirs, err := startPeer(ctx, s, in)
+	theirs, err := startPeer(ctx, s, "worker.py", s.model, in)
 	if err != nil {
 		return err
 	}
 	var out map[string]tensor.Tensor
+	err = inTurn(s, &ours, theirs, func() (err error) {
+		out, err = prog.Run(ctx, in)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return report(s, &ours, theirs, out["out_sample"])
+}
+
+// inTurn calls ours and the peer alternately, once unmeasured.
+func inTurn(s settings, ours *side, theirs *peer, call func() error) error {
 	stopProfile, err := profileTo(s.cpuProfile)
 	if err != nil {
 		return err
 	}
+	defer stopProfile()
 	for i := range s.repeats + 1 {
 		begin := time.Now()
-		if out, err = prog.Run(ctx, in); err != nil {
+		if err := call(); err != nil {
 			return err
 		}
 		if i > 0 {
@@ -94,9 +119,8 @@ func run(ctx context.Context, s settings) error {
 			}
 		}
 	}
-	stopProfile()
 	ours.peak = peakMemory()
-	return report(s, &ours, theirs, out["out_sample"])
+	return nil
 }
 
 // inputs draws what a U-Net of Stable Diffusion takes.
@@ -136,8 +160,8 @@ func load(s settings, in map[string]tensor.Tensor, ours *side) (*graph.Program, 
 }
 
 func printStats(st graph.Stats) {
-	fmt.Printf("%d nodes, %d after folding, %d steps; arena %.0f MiB, packed %.0f MiB, constants %.0f MiB, %.0f GFLOP\n",
-		st.FileNodes, st.FoldedNodes, st.Steps, mib(st.ArenaBytes), mib(st.PackedBytes), mib(st.ConstBytes), st.Flops/1e9)
+	fmt.Printf("%d nodes, %d after folding, %d steps; arena %.0f MiB, saved %.0f MiB, packed %.0f MiB, constants %.0f MiB, %.0f GFLOP\n",
+		st.FileNodes, st.FoldedNodes, st.Steps, mib(st.ArenaBytes), mib(st.SavedBytes), mib(st.PackedBytes), mib(st.ConstBytes), st.Flops/1e9)
 	names := make([]string, 0, len(st.Fused))
 	for name, n := range st.Fused {
 		names = append(names, fmt.Sprintf("%s %d", name, n))

@@ -15,7 +15,7 @@ import (
 	"winnow/internal/tensor"
 )
 
-// peer is the worker process with ONNX Runtime.
+// peer is the worker process with the other runtime.
 type peer struct {
 	side
 	folder string
@@ -24,8 +24,9 @@ type peer struct {
 	from   *bufio.Scanner
 }
 
-// startPeer starts the worker and waits until it has loaded the network; nil without an interpreter.
-func startPeer(ctx context.Context, s settings, in map[string]tensor.Tensor) (*peer, error) {
+// startPeer starts a worker script, whose second argument is what it loads, and waits until it has loaded the network; nil
+// without an interpreter.
+func startPeer(ctx context.Context, s settings, script, what string, in map[string]tensor.Tensor) (*peer, error) {
 	if s.python == "" {
 		return nil, nil
 	}
@@ -37,7 +38,7 @@ func startPeer(ctx context.Context, s settings, in map[string]tensor.Tensor) (*p
 		return nil, err
 	}
 	p := &peer{folder: folder}
-	p.cmd = exec.CommandContext(ctx, s.python, "tests/bench/peers/worker.py", s.model, strconv.Itoa(s.threads), folder)
+	p.cmd = exec.CommandContext(ctx, s.python, filepath.Join("tests/bench/peers", script), what, strconv.Itoa(s.threads), folder)
 	p.cmd.Stderr = os.Stderr
 	if p.to, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func startPeer(ctx context.Context, s settings, in map[string]tensor.Tensor) (*p
 	if err != nil {
 		return nil, err
 	}
-	p.name = "ONNX Runtime " + words[1]
+	p.name = strings.Join(words[1:], " ")
 	p.load, err = strconv.ParseFloat(words[0], 64)
 	return p, err
 }
@@ -62,11 +63,11 @@ func startPeer(ctx context.Context, s settings, in map[string]tensor.Tensor) (*p
 // answer reads one line and checks its first word.
 func (p *peer) answer(word string) ([]string, error) {
 	if !p.from.Scan() {
-		return nil, fmt.Errorf("the ONNX Runtime worker ended: %w", p.cmd.Wait())
+		return nil, fmt.Errorf("the worker ended: %w", p.cmd.Wait())
 	}
 	words := strings.Fields(p.from.Text())
 	if len(words) == 0 || words[0] != word {
-		return nil, fmt.Errorf("the ONNX Runtime worker said %q", p.from.Text())
+		return nil, fmt.Errorf("the worker said %q", p.from.Text())
 	}
 	return words[1:], nil
 }

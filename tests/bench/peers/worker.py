@@ -3,7 +3,7 @@
     python worker.py MODEL THREADS INPUT_FOLDER
 
 Reads NAME.<dtype>.<d0>x<d1>... files of raw little-endian numbers from INPUT_FOLDER, loads MODEL and prints "ready
-SECONDS VERSION". Each line "run" is answered by "ran SECONDS"; "save" writes out.f32 beside the inputs; "end" prints
+SECONDS NAME". Each line "run" is answered by "ran SECONDS"; "save" writes out.f32 beside the inputs; "end" prints
 "peak BYTES" and leaves.
 """
 
@@ -40,7 +40,7 @@ def main():
     options.log_severity_level = 3
     begin = time.perf_counter()
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    print("ready", time.perf_counter() - begin, ort.__version__, flush=True)
+    print("ready", time.perf_counter() - begin, "ONNX Runtime", ort.__version__, flush=True)
     result = None
     for line in sys.stdin:
         match line.strip():

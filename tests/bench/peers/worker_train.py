@@ -3,7 +3,7 @@
     python worker_train.py SEED THREADS INPUT_FOLDER
 
 The network is that of tests/oracle/sd15_unet.py with the same seed, with a LoRA adapter on the modules whose A and B lie in
-INPUT_FOLDER as MODULE.lora_A.weight.<dtype>.<d0>x<d1>.in (and lora_B). Prints "ready SECONDS VERSION"; each line "run" is one
+INPUT_FOLDER as MODULE.lora_A.weight.<dtype>.<d0>x<d1>.in (and lora_B). Prints "ready SECONDS NAME"; each line "run" is one
 forward and backward pass from the cotangent, answered by "ran SECONDS"; "save" writes the gradients of all A and B, sorted
 by name, to out.f32; "end" prints "peak BYTES" and leaves.
 """
@@ -17,8 +17,6 @@ import peft
 import torch
 from diffusers import UNet2DConditionModel
 
-from worker import peak
-
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "oracle"))
 from sd15_unet import SD15  # noqa: E402
 
@@ -29,6 +27,13 @@ def inputs(folder):
         name, dtype, shape = f.name[:-3].rsplit(".", 2)
         out[name] = torch.from_numpy(np.fromfile(f, dtype).reshape([int(d) for d in shape.split("x")]))
     return out
+
+
+def peak():
+    for line in open("/proc/self/status"):
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def adapted(seed, weights):
@@ -51,7 +56,7 @@ def main():
     feed = inputs(folder)
     begin = time.perf_counter()
     unet, params = adapted(seed, {n: t for n, t in feed.items() if ".lora_" in n})
-    print("ready", time.perf_counter() - begin, f"{torch.__version__} + PEFT {peft.__version__}", flush=True)
+    print("ready", time.perf_counter() - begin, f"torch {torch.__version__} PEFT {peft.__version__}", flush=True)
     for line in sys.stdin:
         match line.strip():
             case "run":
