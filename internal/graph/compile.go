@@ -105,10 +105,12 @@ func (g *Program) compileSteps() error {
 		}
 		g.steps = append(g.steps, step{node: n, kernel: k, scratch: -1})
 		g.stats.Flops += k.Flops
-		g.stats.PackedBytes += k.PackedBytes
 		g.releaseAbsorbed(n, k.Absorbed, left)
 	}
 	g.stats.Steps = len(g.steps)
+	for _, n := range g.ir.packed {
+		g.stats.PackedBytes += n
+	}
 	return nil
 }
 
@@ -167,12 +169,13 @@ func (g *Program) releaseAbsorbed(n *irNode, absorbed []int, left map[*byte]int)
 			continue
 		}
 		n.absorb(i)
-		if left[b]--; left[b] > 0 {
-			continue
-		}
+		left[b]--
 		v := g.ir.val(id)
-		if g.opt.Release != nil {
+		if g.opt.Release != nil && (left[b] == 0 || g.ir.lean) { // a lean reverse pass reads it again, one weight at a time
 			g.opt.Release(v.konst.Data)
+		}
+		if left[b] > 0 {
+			continue
 		}
 		if v.folded {
 			v.konst = nil

@@ -49,7 +49,7 @@ const maxFolded = 4 << 30
 // fold evaluates a node whose inputs are all known and returns its outputs.
 func (p *ir) fold(n *irNode, types []Type) (out []tensor.Tensor, err error) {
 	c := p.context(n)
-	c.Out, c.Threads, c.packs = types, 1, nil
+	c.Out, c.Threads, c.packs, c.packed = types, 1, nil, nil
 	defer p.recoverInto(n, &err)
 	k, err := n.op.Compile(c)
 	if err != nil {

@@ -17,6 +17,7 @@ type ir struct {
 	threads int
 	lean    bool // the reverse pass packs weights anew in each call
 	release func(data []byte)
+	packed  map[any]int // bytes by packed form, filled by NodeCtx.Packed
 }
 
 // irPort binds a name of the program's border to a value. back marks cotangents and gradients: the border of the reverse
@@ -75,7 +76,7 @@ func (p *ir) shape(id ValueID) []int { return p.vals[id].typ.Shape }
 
 // context prepares what an operator sees of a node.
 func (p *ir) context(n *irNode) *NodeCtx {
-	c := &NodeCtx{Node: &n.Node, Threads: p.threads, graph: p.src, packs: p.packs, lean: p.lean && n.back, release: p.release}
+	c := &NodeCtx{Node: &n.Node, Threads: p.threads, graph: p.src, packs: p.packs, lean: p.lean && n.back, release: p.release, packed: p.packed}
 	c.In = make([]Operand, len(n.Inputs))
 	c.own = make([]bool, 0, len(n.Inputs))
 	for i, id := range n.Inputs {

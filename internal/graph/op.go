@@ -68,6 +68,7 @@ type NodeCtx struct {
 	own     []bool // by input: a constant that this program computed
 	lean    bool   // see Repack
 	release func(data []byte)
+	packed  map[any]int // bytes of every packed form that this program uses
 }
 
 // Kernel is the compiled form of a node.
@@ -79,8 +80,6 @@ type Kernel struct {
 	// Absorbed lists constant inputs that the kernel holds in its own (packed) form: Run finds a zero Tensor there,
 	// and the original may be dropped from memory.
 	Absorbed []int
-	// PackedBytes is the memory held by the kernel itself, for Stats.
-	PackedBytes int
 	// Flops is the arithmetic of one call, for Stats; 0: not estimated.
 	Flops float64
 }

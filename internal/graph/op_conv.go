@@ -252,7 +252,7 @@ func vecConv(c *NodeCtx, s kernel.ConvSpec, act kernel.Act) Kernel {
 	hasBias, hasResidual := c.Has(2), c.Has(3)
 	k := Kernel{Scratch: kernel.ConvScratch(max(1, c.Threads), s), Flops: convFlops(s)}
 	if packed != nil {
-		k.Absorbed, k.PackedBytes = []int{1}, packed.Bytes()
+		k.Absorbed = []int{1}
 	}
 	k.Run = func(f *Frame) error {
 		w := packed

@@ -49,7 +49,7 @@ func transposedConv(c *NodeCtx, s kernel.ConvSpec) Kernel {
 	own, size := kernel.ConvScratch(max(1, c.Threads), s), 0
 	packed := packTransposedConv(c, s)
 	if packed != nil {
-		k.Absorbed, k.PackedBytes = []int{1}, packed.Bytes()
+		k.Absorbed = []int{1}
 	} else {
 		size = kernel.TransposedConvSize(s)
 	}
@@ -104,7 +104,7 @@ func columnConvTranspose(c *NodeCtx, p *transposed) Kernel {
 	own := kernel.GemmScratch(threads, m, pixels, p.cin, packed != nil, false)
 	k := Kernel{Scratch: own + m*pixels, Flops: 2 * float64(c.In[0].Shape[0]) * float64(m) * float64(pixels) * float64(p.cin)}
 	if packed != nil {
-		k.Absorbed, k.PackedBytes = []int{1}, packed.Bytes()
+		k.Absorbed = []int{1}
 	}
 	k.Run = func(f *Frame) error {
 		x, dst, bias := view[float32](f.In[0]), view[float32](f.Out[0]), optional[float32](f, 2)

@@ -128,7 +128,7 @@ func (p *product) kernel(c *NodeCtx, alpha float32, extra int, epilogue func(f *
 	own := kernel.GemmScratch(max(1, c.Threads), p.m, p.n, k, false, packed != nil)
 	out := Kernel{Scratch: own + extra, Flops: p.flops()}
 	if packed != nil {
-		out.Absorbed, out.PackedBytes = []int{1}, packed.Bytes()
+		out.Absorbed = []int{1}
 	}
 	out.Run = func(f *Frame) error {
 		ep := epilogue(f, f.Scratch[own:])

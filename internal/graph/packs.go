@@ -9,7 +9,7 @@ import (
 // concurrent use. The zero value is ready.
 type Packs struct {
 	mu    sync.Mutex
-	items map[packKey]any
+	items map[packKey]packed
 	bytes int
 }
 
@@ -17,6 +17,12 @@ type packKey struct {
 	data *byte
 	size int
 	kind string
+}
+
+// packed is one packed form and its size.
+type packed struct {
+	form  any
+	bytes int
 }
 
 // Bytes is the memory that all packed forms hold together.
@@ -31,24 +37,32 @@ func (p *Packs) Bytes() int {
 // constant. build returns the packed form and its size in bytes. Constants that the compiler computed belong to one
 // program: they are packed without being remembered, which would keep the original alive.
 func (c *NodeCtx) Packed(i int, kind string, build func() (any, int)) any {
+	p := c.pack(i, kind, build)
+	if c.packed != nil {
+		c.packed[p.form] = p.bytes
+	}
+	return p.form
+}
+
+func (c *NodeCtx) pack(i int, kind string, build func() (any, int)) packed {
 	data := c.In[i].Const.Data
 	if c.packs == nil || len(data) == 0 || c.own[i] {
-		v, _ := build()
-		return v
+		v, n := build()
+		return packed{v, n}
 	}
 	key := packKey{unsafe.SliceData(data), len(data), kind}
 	c.packs.mu.Lock()
 	defer c.packs.mu.Unlock()
-	if v, ok := c.packs.items[key]; ok {
-		return v
+	if p, ok := c.packs.items[key]; ok {
+		return p
 	}
 	v, n := build()
 	if c.packs.items == nil {
-		c.packs.items = map[packKey]any{}
+		c.packs.items = map[packKey]packed{}
 	}
-	c.packs.items[key] = v
+	c.packs.items[key] = packed{v, n}
 	c.packs.bytes += n
-	return v
+	return c.packs.items[key]
 }
 
 // Repack reports whether constant input i is to be packed in every call instead of once: a reverse pass that has to save

@@ -47,7 +47,7 @@ func specialize(g *Graph, inputs map[string]Type, opt *Options) (*ir, int, error
 
 func newSpecializer(g *Graph, opt *Options) *specializer {
 	return &specializer{
-		ir:   &ir{src: g, packs: opt.Packs, threads: opt.threads()},
+		ir:   &ir{src: g, packs: opt.Packs, threads: opt.threads(), packed: map[any]int{}},
 		seen: map[string]*irNode{}, consts: map[string]ValueID{},
 	}
 }
