@@ -15,6 +15,7 @@ import (
 	"winnow/internal/kernel"
 	"winnow/internal/ldm"
 	"winnow/internal/model"
+	"winnow/internal/ort"
 )
 
 // Mini is the name of the embedded model.
@@ -24,6 +25,11 @@ const Mini = "mini"
 type Options struct {
 	Threads int          // 0 means one per core
 	Logger  *slog.Logger // nil discards
+	// Executor runs the networks: "" or "embedded", or "onnxruntime", with a provider where one is wanted, as in
+	// "onnxruntime:cuda".
+	Executor string
+	// ORTLibrary is the shared library of ONNX Runtime, or the folder that holds it; "" searches.
+	ORTLibrary string
 }
 
 // Pipeline is a loaded text-to-image model. It is safe for concurrent use; runs take turns on the cores.
@@ -47,8 +53,12 @@ func Open(ctx context.Context, dir string, opt *Options) (*Pipeline, error) {
 			return nil, err
 		}
 	}
+	exec, err := ort.Open(ctx, opt.Executor, opt.ORTLibrary, opt.Threads)
+	if err != nil {
+		return nil, err
+	}
 	pool := kernel.NewPool(opt.Threads)
-	l, err := ldm.Open(ctx, folder, ldm.Options{Pool: pool, Logger: opt.Logger})
+	l, err := ldm.Open(ctx, folder, ldm.Options{Pool: pool, Executor: exec, Logger: opt.Logger})
 	if err != nil {
 		pool.Close()
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"winnow/internal/kernel"
 	"winnow/internal/model"
 )
 
@@ -34,9 +33,9 @@ var (
 	visionOutputs = []string{"image_embeds", "image_features"}
 )
 
-func openNetworks(f model.Folder, pool *kernel.Pool) (networks, error) {
+func openNetworks(f model.Folder, opt *model.Options) (networks, error) {
 	if name, ok := f.First("model.onnx", "onnx/model.onnx"); ok {
-		return openJoint(f, name, pool)
+		return openJoint(f, name, opt)
 	}
 	text, okText := f.First("text_model.onnx", "onnx/text_model.onnx", "text_encoder/model.onnx", "text_model/model.onnx")
 	vision, okVision := f.First("vision_model.onnx", "onnx/vision_model.onnx", "vision_encoder/model.onnx", "image_encoder/model.onnx", "vision_model/model.onnx")
@@ -44,11 +43,11 @@ func openNetworks(f model.Folder, pool *kernel.Pool) (networks, error) {
 		return networks{}, fmt.Errorf("rewards: %s holds neither model.onnx nor a text and a vision network (text_model.onnx and vision_model.onnx, "+
 			"or text_encoder/model.onnx and vision_encoder/model.onnx); export the model to ONNX first", f.Path(""))
 	}
-	return openSplit(f, text, vision, pool)
+	return openSplit(f, text, vision, opt)
 }
 
-func openJoint(f model.Folder, name string, pool *kernel.Pool) (networks, error) {
-	m, err := f.Open(name, &model.Options{Pool: pool})
+func openJoint(f model.Folder, name string, opt *model.Options) (networks, error) {
+	m, err := f.Open(name, opt)
 	if err != nil {
 		return networks{}, err
 	}
@@ -63,11 +62,11 @@ func openJoint(f model.Folder, name string, pool *kernel.Pool) (networks, error)
 	return n, errors.Join(checkInputs(m, "input_ids", "attention_mask", "pixel_values"), needInputs(m, "input_ids", "pixel_values"))
 }
 
-func openSplit(f model.Folder, text, vision string, pool *kernel.Pool) (n networks, err error) {
-	if n.text, err = f.Open(text, &model.Options{Pool: pool}); err != nil {
+func openSplit(f model.Folder, text, vision string, opt *model.Options) (n networks, err error) {
+	if n.text, err = f.Open(text, opt); err != nil {
 		return n, err
 	}
-	if n.vision, err = f.Open(vision, &model.Options{Pool: pool}); err != nil {
+	if n.vision, err = f.Open(vision, opt); err != nil {
 		return n, err
 	}
 	var ok bool

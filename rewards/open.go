@@ -13,6 +13,7 @@ import (
 	"winnow/internal/imageproc"
 	"winnow/internal/kernel"
 	"winnow/internal/model"
+	"winnow/internal/ort"
 	"winnow/internal/tokenizer"
 )
 
@@ -35,6 +36,11 @@ func (e *ArgumentError) Error() string { return "rewards: " + e.Why }
 type Options struct {
 	Threads  int  // 0: one per core
 	Truncate bool // drop the text that the reward cannot read instead of failing
+	// Executor runs the networks: "" or "embedded", or "onnxruntime", with a provider where one is wanted, as in
+	// "onnxruntime:cuda".
+	Executor string
+	// ORTLibrary is the shared library of ONNX Runtime, or the folder that holds it; "" searches.
+	ORTLibrary string
 }
 
 // Info describes a loaded reward; it belongs into every record of its scores.
@@ -82,7 +88,7 @@ func Open(ctx context.Context, name, dir string, opt *Options) (*Model, error) {
 	case name == Mini && dir != "":
 		return nil, &ArgumentError{fmt.Sprintf("the reward %q is embedded and takes no folder; to load a folder, name the reward %q", Mini, CLIP)}
 	case name == Mini:
-		return load(model.FSFolder(assets.MiniReward(), "mini/reward"), Info{Name: Mini, Model: "embedded"}, opt)
+		return load(ctx, model.FSFolder(assets.MiniReward(), "mini/reward"), Info{Name: Mini, Model: "embedded"}, opt)
 	case dir == "":
 		return nil, &ArgumentError{fmt.Sprintf("the reward %q needs the folder of a model", name)}
 	}
@@ -93,10 +99,10 @@ func Open(ctx context.Context, name, dir string, opt *Options) (*Model, error) {
 	if !info.IsDir() {
 		return nil, &ArgumentError{fmt.Sprintf("%s is a file; name the folder that holds model.onnx, the tokenizer and preprocessor_config.json", dir)}
 	}
-	return load(model.DirFolder(dir), Info{Name: name, Model: dir}, opt)
+	return load(ctx, model.DirFolder(dir), Info{Name: name, Model: dir}, opt)
 }
 
-func load(f model.Folder, info Info, opt *Options) (*Model, error) {
+func load(ctx context.Context, f model.Folder, info Info, opt *Options) (*Model, error) {
 	if opt == nil {
 		opt = &Options{}
 	}
@@ -111,8 +117,12 @@ func load(f model.Folder, info Info, opt *Options) (*Model, error) {
 	if info.Version, err = readVersion(f); err != nil {
 		return nil, err
 	}
+	exec, err := ort.Open(ctx, opt.Executor, opt.ORTLibrary, opt.Threads)
+	if err != nil {
+		return nil, err
+	}
 	m := &Model{info: info, truncate: opt.Truncate, tok: tok, proc: proc, pool: kernel.NewPool(opt.Threads)}
-	if m.nets, err = openNetworks(f, m.pool); err == nil {
+	if m.nets, err = openNetworks(f, &model.Options{Pool: m.pool, Executor: exec}); err == nil {
 		m.info.Formula = m.nets.formula()
 		m.info.Width, m.info.Height = proc.Size()
 		m.info.MaxTokens, err = tokenLimit(f, tok, m.nets)

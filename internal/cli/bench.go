@@ -25,6 +25,7 @@ type benchOptions struct {
 	steps, limit, batch   int
 	threads               int
 	seed                  uint64
+	executorOptions
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -64,6 +65,7 @@ defaults it repeats the figures of assets/mini/EVAL.md.`,
 	f.IntVar(&o.limit, "limit", 0, "use the first prompts of the set only (default: all)")
 	f.IntVar(&o.batch, "batch-size", 16, "pictures per network call")
 	f.IntVar(&o.threads, "threads", 0, "CPU threads (default: all)")
+	o.executorOptions.flags(f)
 	return c
 }
 
@@ -72,7 +74,9 @@ func (a *app) benchMini(ctx context.Context, o *benchOptions) error {
 	if err != nil {
 		return err
 	}
-	p, err := diffusion.Open(ctx, o.model, &diffusion.Options{Threads: o.threads, Logger: a.logger()})
+	p, err := diffusion.Open(ctx, o.model, &diffusion.Options{
+		Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary, Logger: a.logger(),
+	})
 	if err != nil {
 		return err
 	}
@@ -99,6 +103,9 @@ func (a *app) benchMini(ctx context.Context, o *benchOptions) error {
 
 // read checks the options and loads the prompts.
 func (o *benchOptions) read() ([]miniworld.Prompt, error) {
+	if err := o.executorOptions.check(); err != nil {
+		return nil, err
+	}
 	for flag, value := range map[string]int{"steps": o.steps, "batch-size": o.batch, "limit": o.limit + 1, "threads": o.threads + 1} {
 		if value < 1 {
 			return nil, usagef("--%s: the value is too small", flag)

@@ -10,6 +10,7 @@ import (
 
 	"winnow/datasets"
 	"winnow/diffusion"
+	"winnow/internal/ort"
 	"winnow/rewards"
 )
 
@@ -29,7 +30,8 @@ type generateOptions struct {
 	truncate, rank, noRank bool
 	reward, rewardModel    string
 	config, saveConfig     string
-	changed                func(flag string) bool
+	executorOptions
+	changed func(flag string) bool
 }
 
 func (a *app) generateCommand() *cobra.Command {
@@ -83,6 +85,7 @@ func (o *generateOptions) flags(c *cobra.Command) {
 	f.IntVar(&o.count, "num-images", 0, "pictures per prompt (default: 4 with the embedded model, else 1)")
 	f.IntVar(&o.batch, "batch-size", 0, "pictures per network call (default: by size)")
 	f.IntVar(&o.threads, "threads", 0, "CPU threads (default: all)")
+	o.executorOptions.flags(f)
 	f.StringVarP(&o.output, "output", "o", "out", "folder, or a name ending in .png with {prompt}, {seed}, {index}")
 	f.StringVar(&o.html, "html", "", "also write a report: one self-contained HTML file")
 	f.BoolVar(&o.truncate, "truncate", false, "drop the end of a prompt that is too long instead of failing")
@@ -136,6 +139,9 @@ func (o *generateOptions) complete(args []string) error {
 	}
 	if o.threads < 0 {
 		return usagef("--threads %d: want at least 1, or 0 for all", o.threads)
+	}
+	if err := o.executorOptions.check(); err != nil {
+		return err
 	}
 	if o.changed("guidance-scale") && o.guidance == 0 {
 		o.guidance = 1 // both mean no guidance; in a Request 0 means the model's default
@@ -206,6 +212,8 @@ func (o *generateOptions) settings(d diffusion.Defaults) yaml.MapSlice {
 	add("reward", o.reward, o.reward != "")
 	add("reward-model", o.rewardModel, o.rewardModel != "")
 	add("no-rank", true, o.reward == "")
+	add("executor", o.executor, o.executor != ort.Embedded)
+	add("ort-lib", o.ortLibrary, o.ortLibrary != "")
 	add("output", o.output, true)
 	return s
 }

@@ -32,7 +32,9 @@ type generation struct {
 // after its work is done.
 func (a *app) generate(ctx context.Context, o *generateOptions) (err error) {
 	start := time.Now()
-	pipe, err := diffusion.Open(ctx, o.model, &diffusion.Options{Threads: o.threads, Logger: a.logger()})
+	pipe, err := diffusion.Open(ctx, o.model, &diffusion.Options{
+		Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary, Logger: a.logger(),
+	})
 	if err != nil {
 		return err
 	}
@@ -135,7 +137,9 @@ func (g *generation) openReward(ctx context.Context, fitting string) error {
 	case o.reward == "":
 		o.reward = fitting
 	}
-	m, err := rewards.Open(ctx, o.reward, o.rewardModel, &rewards.Options{Threads: o.threads, Truncate: o.truncate})
+	m, err := rewards.Open(ctx, o.reward, o.rewardModel, &rewards.Options{
+		Threads: o.threads, Truncate: o.truncate, Executor: o.executor, ORTLibrary: o.ortLibrary,
+	})
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type rankOptions struct {
 	html, config        string
 	truncate            bool
 	threads             int
+	executorOptions
 }
 
 func (a *app) rankCommand() *cobra.Command {
@@ -68,12 +69,16 @@ exit code is 3.`,
 	f.StringVar(&o.html, "html", "", "also write a report: one self-contained HTML file")
 	f.BoolVar(&o.truncate, "truncate", false, "drop the end of a prompt that is too long instead of failing")
 	f.IntVar(&o.threads, "threads", 0, "CPU threads (default: all)")
+	o.executorOptions.flags(f)
 	f.StringVar(&o.config, "config", "", "YAML file with any of these flags")
 	return c
 }
 
 func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 	start := time.Now()
+	if err := o.executorOptions.check(); err != nil {
+		return err
+	}
 	if err := writable(o.html); err != nil {
 		return err
 	}
@@ -86,7 +91,9 @@ func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 			return err
 		}
 	}
-	m, err := rewards.Open(ctx, o.reward, o.rewardModel, &rewards.Options{Threads: o.threads, Truncate: o.truncate})
+	m, err := rewards.Open(ctx, o.reward, o.rewardModel, &rewards.Options{
+		Threads: o.threads, Truncate: o.truncate, Executor: o.executor, ORTLibrary: o.ortLibrary,
+	})
 	if err != nil {
 		return err
 	}

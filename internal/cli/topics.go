@@ -6,6 +6,7 @@ import "github.com/spf13/cobra"
 func topics() []*cobra.Command {
 	return []*cobra.Command{
 		{Use: "scripting", Short: "Streams, JSON and exit codes", Long: scriptingText},
+		{Use: "executors", Short: "What runs the networks, and ONNX Runtime", Long: executorsText},
 		{Use: "files", Short: "Files that are read and written", Long: filesText},
 	}
 }
@@ -16,8 +17,8 @@ errors) goes to standard error. Bars are drawn on a terminal only; elsewhere a
 line is written per tenth of the work, at most one a second; --quiet leaves out
 both.
 
-With --json every object has a "type": "image", "network", "version", "summary",
-or "error" (with "code", "message" and, where one is meant, "file"). Fields are
+With --json every object has a "type": "image", "network", "version", "doctor",
+"summary", or "error" (with "code", "message" and, where one is meant, "file"). Fields are
 added over time and never change their meaning.
 
 Exit codes
@@ -32,7 +33,36 @@ line wins. Flags may be written with _ for -. --save-config writes the file
 that repeats a run.
 
 Environment
-  WINNOW_KERNEL  ref, avx2 or avx512: which kernels compute
+  WINNOW_KERNEL       ref, avx2 or avx512: which kernels compute
+  WINNOW_ORT_LIBRARY  ONNX Runtime's library, or its folder
+`
+
+const executorsText = `Networks run on the embedded executor unless --executor says otherwise.
+
+embedded              Compiled into winnow; AVX-512, AVX2 or plain Go kernels.
+onnxruntime           ONNX Runtime on the CPU.
+onnxruntime:cuda      … on NVIDIA cards       (pip install onnxruntime-gpu)
+onnxruntime:tensorrt  … compiled by TensorRT  (pip install onnxruntime-gpu tensorrt)
+onnxruntime:coreml    … on Apple devices      (pip install onnxruntime, macOS)
+onnxruntime:directml  … on Windows            (pip install onnxruntime-directml)
+
+ONNX Runtime is a shared library that winnow loads when it is asked for, release
+1.17 or newer. It is looked for here, and the first that loads is taken:
+
+    1. --ort-lib: the library, or a folder that holds it
+    2. WINNOW_ORT_LIBRARY: the same
+    3. the onnxruntime wheel of the active Python environment (VIRTUAL_ENV)
+    4. the onnxruntime wheel of the python3 on PATH
+    5. where the system's loader looks
+
+When 1 or 2 is given, nothing else is tried. The library must contain the
+provider: "winnow doctor" lists what it has and tries each one out. The CUDA,
+cuDNN and TensorRT libraries of the version that it was built for must be on the
+loader's path (LD_LIBRARY_PATH, PATH on Windows).
+
+Both executors read the same weights in place, take the same seeds, and give the
+same pictures up to rounding. A network that an executor cannot run is refused
+before it starts, with the node and operator that stand in the way.
 `
 
 const filesText = `Models      A folder in diffusers' ONNX layout (model_index.json, scheduler,

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"winnow/internal/graph"
 	"winnow/internal/kernel"
 	"winnow/internal/model"
 	"winnow/internal/tokenizer"
@@ -18,8 +19,9 @@ import (
 
 // Options says how the networks run.
 type Options struct {
-	Pool   *kernel.Pool // nil runs serially
-	Logger *slog.Logger // nil discards
+	Pool     *kernel.Pool   // nil runs serially
+	Executor graph.Executor // nil is the embedded one
+	Logger   *slog.Logger   // nil discards
 }
 
 // Pipeline is a loaded model folder. It is safe for concurrent use.
@@ -52,7 +54,7 @@ func Open(_ context.Context, f model.Folder, opt Options) (*Pipeline, error) {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
-	if err := p.load(&model.Options{Pool: opt.Pool}); err != nil {
+	if err := p.load(&model.Options{Pool: opt.Pool, Executor: opt.Executor}); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil

@@ -20,13 +20,14 @@ import (
 	"winnow/internal/tensor"
 )
 
-// maxPrograms bounds the compiled programs kept per network. Each holds an arena; a sampling run needs one shape, two
+// maxPrograms bounds the compiled programs kept per network. Each holds an arena or a session; a sampling run needs one shape, two
 // when its last batch is smaller.
 const maxPrograms = 4
 
-// Options says how a network runs. The zero value runs serially.
+// Options says how a network runs. The zero value runs serially on the embedded executor.
 type Options struct {
-	Pool *kernel.Pool // worker pool shared between networks; nil runs on the calling goroutine
+	Pool     *kernel.Pool   // worker pool shared between networks; nil runs on the calling goroutine
+	Executor graph.Executor // nil is the embedded one
 }
 
 // Port describes one input or output. A dimension of -1 is decided by the caller.
@@ -45,9 +46,16 @@ type Model struct {
 	path string
 
 	mu       sync.Mutex
-	programs map[string]*graph.Program
+	programs map[string]*compiled
 	order    []string
 	packs    graph.Packs // packed weights, shared by the programs
+}
+
+// compiled is one entry of the cache. A program that leaves the cache is closed when its last run has ended.
+type compiled struct {
+	runner graph.Runner
+	users  int
+	gone   bool // from the cache
 }
 
 // Open maps the ONNX file at file and its external data.
@@ -75,7 +83,7 @@ func OpenFS(fsys fs.FS, name string, opt *Options) (*Model, error) {
 }
 
 func newModel(m *onnx.Model, path string, opt *Options) *Model {
-	out := &Model{file: m, path: path, programs: map[string]*graph.Program{}}
+	out := &Model{file: m, path: path, programs: map[string]*compiled{}}
 	if opt != nil {
 		out.opt = *opt
 	}
@@ -139,34 +147,79 @@ func (m *Model) Run(ctx context.Context, in map[string]tensor.Tensor) (map[strin
 	for name, t := range in {
 		types[name] = graph.Type{DType: t.DType, Shape: t.Shape}
 	}
-	p, err := m.Compile(types)
+	c, err := m.acquire(types)
 	if err != nil {
 		return nil, err
 	}
-	return p.Run(ctx, in)
+	defer m.release(c)
+	return c.runner.Run(ctx, in)
 }
 
-// Compile returns the program for the given input types, from the cache when the shapes were seen before.
+// Compile returns the program of the embedded executor for the given input types, from the cache when the shapes were seen
+// before. It is for looking at; Run compiles by itself.
 func (m *Model) Compile(types map[string]graph.Type) (*graph.Program, error) {
+	c, err := m.acquire(types)
+	if err != nil {
+		return nil, err
+	}
+	defer m.release(c)
+	p, ok := c.runner.(*graph.Program)
+	if !ok {
+		return nil, fmt.Errorf("%s: executor %s does not show its programs", m.path, m.opt.Executor.Name())
+	}
+	return p, nil
+}
+
+// acquire returns the cached or a new program, to be given back by release.
+func (m *Model) acquire(types map[string]graph.Type) (*compiled, error) {
 	key := shapeKey(types)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if p, ok := m.programs[key]; ok {
+	if c, ok := m.programs[key]; ok {
 		m.touch(key)
-		return p, nil
+		c.users++
+		return c, nil
 	}
-	opt := graph.Options{Pool: m.opt.Pool, Threads: 1, Packs: &m.packs, Release: mmap.Release}
-	p, err := graph.Compile(m.file.Graph, types, &opt)
+	r, err := m.executor().Compile(m.file.Graph, types)
 	if err != nil {
 		return nil, err
 	}
 	if len(m.order) == maxPrograms {
-		delete(m.programs, m.order[0])
+		m.drop(m.order[0])
 		m.order = m.order[1:]
 	}
-	m.programs[key] = p
+	c := &compiled{runner: r, users: 1}
+	m.programs[key] = c
 	m.order = append(m.order, key)
-	return p, nil
+	return c, nil
+}
+
+func (m *Model) executor() graph.Executor {
+	if m.opt.Executor != nil {
+		return m.opt.Executor
+	}
+	return &graph.Embedded{Options: &graph.Options{Pool: m.opt.Pool, Threads: 1, Packs: &m.packs, Release: mmap.Release}}
+}
+
+func (m *Model) release(c *compiled) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c.users--
+	c.closeUnused()
+}
+
+// drop takes a program out of the cache; the caller holds the lock and mends the order.
+func (m *Model) drop(key string) {
+	c := m.programs[key]
+	delete(m.programs, key)
+	c.gone = true
+	c.closeUnused()
+}
+
+func (c *compiled) closeUnused() {
+	if c.gone && c.users == 0 {
+		c.runner.Close()
+	}
 }
 
 // touch moves key to the end of the eviction order.
@@ -192,6 +245,9 @@ func shapeKey(types map[string]graph.Type) string {
 func (m *Model) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.programs, m.order = map[string]*graph.Program{}, nil
+	for key := range m.programs {
+		m.drop(key)
+	}
+	m.order = nil
 	return m.file.Close()
 }

@@ -55,10 +55,8 @@ func Parse(name string) (embedded bool, provider string, err error) {
 // Names lists what --executor takes.
 func Names() []string {
 	names := []string{Embedded, Name}
-	for _, p := range ProviderNames() {
-		if p != CPU {
-			names = append(names, Name+":"+p)
-		}
+	for _, p := range ProviderNames()[1:] {
+		names = append(names, Name+":"+p)
 	}
 	return names
 }

@@ -40,8 +40,12 @@ var providers = map[string]provider{
 	},
 }
 
-// ProviderNames lists the names of providers that this package can use.
-func ProviderNames() []string { return slices.Sorted(maps.Keys(providers)) }
+// ProviderNames lists the providers that this package can use, CPU first.
+func ProviderNames() []string {
+	names := slices.Sorted(maps.Keys(providers))
+	i := slices.Index(names, CPU)
+	return append([]string{CPU}, slices.Delete(names, i, i+1)...)
+}
 
 // ProviderError says that an execution provider cannot be used.
 type ProviderError struct {
