@@ -147,9 +147,18 @@ func features() []string {
 		name string
 		has  bool
 	}{
-		{"avx", x.HasAVX}, {"avx2", x.HasAVX2}, {"fma", x.HasFMA}, {"bmi2", x.HasBMI2}, {"avx512f", x.HasAVX512F},
-		{"avx512bw", x.HasAVX512BW}, {"avx512dq", x.HasAVX512DQ}, {"avx512vl", x.HasAVX512VL}, {"avx512_bf16", x.HasAVX512BF16},
-		{"asimd", arm.HasASIMD}, {"asimdhp", arm.HasASIMDHP}, {"sve", arm.HasSVE},
+		{"avx", x.HasAVX},
+		{"avx2", x.HasAVX2},
+		{"fma", x.HasFMA},
+		{"bmi2", x.HasBMI2},
+		{"avx512f", x.HasAVX512F},
+		{"avx512bw", x.HasAVX512BW},
+		{"avx512dq", x.HasAVX512DQ},
+		{"avx512vl", x.HasAVX512VL},
+		{"avx512_bf16", x.HasAVX512BF16},
+		{"asimd", arm.HasASIMD},
+		{"asimdhp", arm.HasASIMDHP},
+		{"sve", arm.HasSVE},
 	} {
 		if f.has {
 			out = append(out, f.name)
