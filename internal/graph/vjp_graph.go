@@ -214,7 +214,7 @@ func (x *exporter) node(n *irNode) {
 		m.Inputs[i] = x.value(id)
 	}
 	for i, id := range n.Outputs {
-		if m.Outputs[i] = None; id == None || i > 0 && x.p.val(id).uses == 0 {
+		if m.Outputs[i] = None; id == None || i > 0 && x.p.val(id).uses == 0 && !n.is("Split") { // none of Split's may be absent
 			continue
 		}
 		m.Outputs[i] = x.add(x.unique(x.p.val(id).name), x.p.val(id).typ, nil)

@@ -14,6 +14,8 @@ echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2
 "$PYTHON" tests/oracle/contrib_models.py
+echo "== gradients" >&2
+"$PYTHON" tests/oracle/gradients.py
 echo "== families" >&2
 "$PYTHON" tests/oracle/families
 git status --short -- tests internal
