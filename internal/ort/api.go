@@ -15,11 +15,13 @@ const (
 	apiSetSessionExecutionMode           entry = 13
 	apiDisableMemPattern                 entry = 17
 	apiSetIntraOpNumThreads              entry = 24
+	apiSessionGetOutputTypeInfo          entry = 34
 	apiCreateRunOptions                  entry = 39
 	apiRunOptionsSetTerminate            entry = 46
 	apiCreateTensorAsOrtValue            entry = 48
 	apiCreateTensorWithDataAsOrtValue    entry = 49
 	apiGetTensorMutableData              entry = 51
+	apiCastTypeInfoToTensorInfo          entry = 55
 	apiGetTensorElementType              entry = 60
 	apiGetDimensionsCount                entry = 61
 	apiGetDimensions                     entry = 62
@@ -32,6 +34,7 @@ const (
 	apiReleaseSession                    entry = 95
 	apiReleaseValue                      entry = 96
 	apiReleaseRunOptions                 entry = 97
+	apiReleaseTypeInfo                   entry = 98
 	apiReleaseTensorTypeAndShapeInfo     entry = 99
 	apiReleaseSessionOptions             entry = 100
 	apiGetAvailableProviders             entry = 125

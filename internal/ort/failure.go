@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"winnow/internal/graph"
@@ -25,7 +26,7 @@ var opForms = []*regexp.Regexp{
 	regexp.MustCompile(`Op \(([\w.]+)\)`),
 	regexp.MustCompile(`of operator \(([\w.]+)\)`),
 	regexp.MustCompile(`of Optype \(([\w.]+)\)`),
-	regexp.MustCompile(`implementation for ([\w.]+)\(`),
+	regexp.MustCompile(`(?:implementation|kernel) for ([\w.]+)\(`),
 	regexp.MustCompile(`running (\w+) node`),
 	regexp.MustCompile(`([\w.]+:?\w*)\(-?\d+\) is not a registered function/op`),
 	regexp.MustCompile(`No Op registered for (\w+)`),
@@ -58,26 +59,33 @@ func firstMatch(forms []*regexp.Regexp, text string) string {
 	return ""
 }
 
-// findNode looks a node up that a message names, by name and else as the first of its operator. ok is false when the
-// message names none of the graph's.
-func findNode(g *graph.Graph, message string) (n *graph.Node, ok bool) {
+// blamed finds the node that a message names: by name, else as the first of its operator, else as the only one there is.
+// ONNX Runtime takes operators apart that are defined by others, so that it may name one that the graph does not have; that
+// becomes a node without a place. ok is false when nothing is named.
+func blamed(g *graph.Graph, message string) (n *graph.Node, ok bool) {
 	name, op := firstMatch(nodeForms, message), firstMatch(opForms, message)
+	domain := ""
 	if i := strings.LastIndexAny(op, ".:"); i >= 0 { // "com.microsoft:Gelu"
-		op = op[i+1:]
+		domain, op = op[:i], op[i+1:]
 	}
 	base := name // onnx.Write puts a number behind names that several nodes have
 	if i := strings.LastIndexByte(name, '/'); i > 0 {
 		base = name[:i]
 	}
-	for i := range g.Nodes {
-		if n := &g.Nodes[i]; name != "" && (n.Name == name || n.Name == base) && (op == "" || n.Op == op) {
-			return n, true
+	named := func(n graph.Node) bool {
+		return name != "" && (n.Name == name || n.Name == base) && (op == "" || n.Op == op)
+	}
+	same := func(n graph.Node) bool { return op != "" && n.Op == op }
+	for _, is := range []func(graph.Node) bool{named, same} {
+		if i := slices.IndexFunc(g.Nodes, is); i >= 0 {
+			return &g.Nodes[i], true
 		}
 	}
-	for i := range g.Nodes {
-		if n := &g.Nodes[i]; op != "" && n.Op == op {
-			return n, true
-		}
+	switch {
+	case op != "":
+		return &graph.Node{Op: op, Domain: domain, Opset: g.Opsets[domain], Index: -1}, true
+	case len(g.Nodes) == 1:
+		return &g.Nodes[0], true
 	}
 	return nil, false
 }
@@ -88,7 +96,7 @@ func compileFailure(g *graph.Graph, err error) error {
 	if !errors.As(err, &status) {
 		return err
 	}
-	n, found := findNode(g, status.Message)
+	n, found := blamed(g, status.Message)
 	label, op, domain, opset := "the graph", "", "", 0
 	if found {
 		label, op, domain, opset = n.Label(), n.Op, n.Domain, n.Opset
@@ -109,7 +117,7 @@ func runFailure(g *graph.Graph, err error) error {
 		return err
 	}
 	label := "the graph"
-	if n, ok := findNode(g, status.Message); ok {
+	if n, ok := blamed(g, status.Message); ok {
 		label = n.Label()
 	}
 	return &graph.RunError{Source: g.Source, Node: label, Err: err}

@@ -3,7 +3,9 @@ package ort
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -59,7 +61,54 @@ func (e *Executor) newSession(g *graph.Graph, types map[string]graph.Type) (*ses
 		s.close()
 		return nil, compileFailure(g, err)
 	}
+	if err := s.checkOutputs(); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, nil
+}
+
+// checkOutputs refuses outputs that are no tensors, or tensors of a type that package tensor does not hold.
+func (s *session) checkOutputs() error {
+	for i, id := range s.g.Outputs {
+		dt, err := s.outputType(i)
+		if err != nil {
+			return err
+		}
+		if dt.Size() > 0 {
+			continue
+		}
+		n := producer(s.g, id)
+		return &graph.UnsupportedError{
+			Source: s.g.Source, Node: n.Label(), Op: n.Op, Domain: n.Domain, Opset: n.Opset,
+			Why: fmt.Sprintf("output %q is no tensor of a common element type", s.outputs[i].name),
+		}
+	}
+	return nil
+}
+
+// producer is the node that makes a value, a node without operator when none does.
+func producer(g *graph.Graph, id graph.ValueID) *graph.Node {
+	i := slices.IndexFunc(g.Nodes, func(n graph.Node) bool { return slices.Contains(n.Outputs, id) })
+	if i < 0 {
+		return &graph.Node{Index: -1}
+	}
+	return &g.Nodes[i]
+}
+
+// outputType is the element type of output i, Invalid when there is none.
+func (s *session) outputType(i int) (tensor.DType, error) {
+	var info, tensorInfo uintptr
+	if err := s.lib.do(apiSessionGetOutputTypeInfo, s.ptr, uintptr(i), uintptr(unsafe.Pointer(&info))); err != nil {
+		return 0, err
+	}
+	defer s.lib.release(apiReleaseTypeInfo, info)
+	if err := s.lib.do(apiCastTypeInfoToTensorInfo, info, uintptr(unsafe.Pointer(&tensorInfo))); err != nil || tensorInfo == 0 {
+		return 0, err
+	}
+	var elem int32
+	err := s.lib.do(apiGetTensorElementType, tensorInfo, uintptr(unsafe.Pointer(&elem)))
+	return tensor.FromONNX(elem), err
 }
 
 // setOptions fills session options in.
