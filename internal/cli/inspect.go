@@ -36,11 +36,11 @@ type inspectOptions struct {
 func (a *app) modelCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "model",
-		Short: "Look into model files",
+		Short: "Look into model files, and run them",
 		Args:  subcommandOnly,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.inspectCommand())
+	c.AddCommand(a.inspectCommand(), a.runCommand())
 	return c
 }
 

@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"fmt"
+	"strings"
+
 	"winnow/diffusion"
+	"winnow/internal/graph"
 	"winnow/internal/safetensors"
 	"winnow/internal/tensor"
 )
@@ -16,6 +20,67 @@ func readTensor(f *safetensors.File, path, name string, rank int) (tensor.Tensor
 		return t, usagef("%s: tensor %q is %v; want floating point of rank %d", path, name, t, rank)
 	}
 	return t, nil
+}
+
+// border is one side of a network: its inputs or its outputs.
+type border struct {
+	kind  string // "input" or "output"
+	g     *graph.Graph
+	ports []graph.ValueID
+}
+
+// names lists the ports.
+func (b *border) names() string {
+	names := make([]string, len(b.ports))
+	for i, id := range b.ports {
+		names[i] = b.g.Value(id).Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// matched takes tensors out of a file by the names of a network's ports; all says that every port needs one. Errors name
+// file, tensor and axis.
+func (b *border) matched(f *safetensors.File, path string, all bool) (map[string]tensor.Tensor, error) {
+	out := map[string]tensor.Tensor{}
+	for _, id := range b.ports {
+		v := b.g.Value(id)
+		t, ok := f.Tensor(v.Name)
+		if !ok && all {
+			return nil, usagef("%s holds no tensor %q, %s of %s that is %v %v; it holds %q",
+				path, v.Name, b.kind, b.g.Source, v.DType, v.Dims, f.Names())
+		}
+		if !ok {
+			continue
+		}
+		if why := misfit(t, v.DType, v.Dims); why != "" {
+			return nil, usagef("%s: tensor %q: %s in %s", path, v.Name, why, b.g.Source)
+		}
+		out[v.Name] = t
+	}
+	for _, name := range f.Names() {
+		if _, ok := out[name]; !ok {
+			return nil, usagef("%s: tensor %q is no %s of %s, which has %s", path, name, b.kind, b.g.Source, b.names())
+		}
+	}
+	return out, nil
+}
+
+// misfit says what keeps a tensor from being of a type and shape; "" if it is. float32 also stands for the half types,
+// whose values it holds.
+func misfit(t tensor.Tensor, dt tensor.DType, dims []graph.Dim) string {
+	half := (dt == tensor.F16 || dt == tensor.BF16) && t.DType == tensor.F32
+	switch {
+	case dt != tensor.Invalid && t.DType != dt && !half:
+		return fmt.Sprintf("it is %v, want %v", t.DType, dt)
+	case dims != nil && len(t.Shape) != len(dims):
+		return fmt.Sprintf("its shape %v has %d axes, want %d", t.Shape, len(t.Shape), len(dims))
+	}
+	for i, d := range dims {
+		if d.Size >= 0 && t.Shape[i] != d.Size {
+			return fmt.Sprintf("axis %d of its shape %v is %d, want %d", i, t.Shape, t.Shape[i], d.Size)
+		}
+	}
+	return ""
 }
 
 // latentsFile is initial noise from --latents.

@@ -17,9 +17,9 @@ errors) goes to standard error. Bars are drawn on a terminal only; elsewhere a
 line is written per tenth of the work, at most one a second; --quiet leaves out
 both.
 
-With --json every object has a "type": "image", "network", "version", "doctor",
-"summary", or "error" (with "code", "message" and, where one is meant, "file"). Fields are
-added over time and never change their meaning.
+With --json every object has a "type": "image", "network", "run", "version",
+"doctor", "summary", or "error" (with "code", "message" and, where one is meant,
+"file"). Fields are added over time and never change their meaning.
 
 Exit codes
     0  done
@@ -83,6 +83,10 @@ Tensors     --latents, --save-latents and --prompt-embeds are safetensors files:
             "latents" [images, channels, height, width], float32, unit variance;
             "prompt_embeds", "negative_prompt_embeds", and for XL models
             "pooled_prompt_embeds", "negative_pooled_prompt_embeds".
+            model run takes and writes tensors under the names of the network's
+            inputs and outputs: --inputs one for every input, --cotangents for
+            any outputs, --gradients for every floating-point input. float32 may
+            be given where a network wants float16 or bfloat16.
 Writing     Every file is written under a temporary name and renamed when it is
             complete. An existing file is replaced.
 `

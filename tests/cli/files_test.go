@@ -14,12 +14,17 @@ import (
 	"time"
 
 	"winnow/internal/onnx"
+	"winnow/internal/safetensors"
 	"winnow/internal/tensor"
 )
 
 // file runs the commands about files.
 func (s *state) file(word string, args []string) {
 	s.t.Helper()
+	if word == "tensors" && len(args) > 0 {
+		s.tensors(args[0], args[1:])
+		return
+	}
 	need := map[string]int{"exists": 1, "absent": 1, "tidy": 1, "copy": 2, "truncate": 2, "replace": 3, "nan": 1, "same": 2, "remove": 1, "interrupt": 1, "bomb": 1, "golden": 2}
 	if n, ok := need[word]; !ok || len(args) != n {
 		s.fail("%s with %d arguments", word, len(args))
@@ -131,6 +136,34 @@ func (s *state) nan(path string) {
 		}
 	}
 	s.fail("the weight was not found in the files of %s", path)
+}
+
+// tensors writes a safetensors file.
+func (s *state) tensors(path string, specs []string) {
+	s.t.Helper()
+	all := map[string]tensor.Tensor{}
+	for _, spec := range specs {
+		name, rest, _ := strings.Cut(spec, "=")
+		kind, dims, _ := strings.Cut(rest, ":")
+		dt, ok := map[string]tensor.DType{"float32": tensor.F32, "int64": tensor.I64}[kind]
+		if !ok {
+			s.fail("%s: want NAME=float32:2x3 or NAME=int64:2x3", spec)
+		}
+		shape := []int{}
+		for _, d := range strings.FieldsFunc(dims, func(r rune) bool { return r == 'x' }) {
+			n, err := strconv.Atoi(d)
+			s.must(err)
+			shape = append(shape, n)
+		}
+		t := tensor.New(dt, shape...)
+		if dt == tensor.F32 {
+			for i := range t.F32() {
+				t.F32()[i] = float32(math.Sin(float64(3 * i)))
+			}
+		}
+		all[name] = t
+	}
+	s.must(safetensors.Write(path, all, nil))
 }
 
 // golden writes one of the small files that tests/oracle/images.py made.

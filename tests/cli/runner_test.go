@@ -15,6 +15,7 @@
 //	replace F OLD NEW    all occurrences; in ONNX files of equal length
 //	nan F                fill one weight of an ONNX file with NaN
 //	remove F             a file or folder
+//	tensors F NAME=DTYPE:2x3… a safetensors file of small numbers that all differ
 //	golden NAME F        an image of tests/golden/images/decode.json
 //	bomb F               a tiny PNG that claims 60,000 × 60,000 pixels
 //	interrupt MS         the next run is told to stop that many milliseconds after it began

@@ -32,6 +32,7 @@ const (
 // network is one exported network with what torch makes of it.
 type network struct {
 	name                string // sd15_ts17
+	file                []byte
 	graph               *graph.Graph
 	injected            *lora.Injection // nil without adapters
 	in, out, cot, grads map[string]tensor.Tensor
@@ -61,7 +62,8 @@ func names(t *testing.T) []string {
 // open reads a network, puts its adapters in, and reads the tensors.
 func open(t *testing.T, name string) *network {
 	t.Helper()
-	m, err := onnx.Parse(name, unzip(t, filepath.Join("testdata", name+".onnx.gz")), nil)
+	file := unzip(t, filepath.Join("testdata", name+".onnx.gz"))
+	m, err := onnx.Parse(name, file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,17 +73,23 @@ func open(t *testing.T, name string) *network {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	n := &network{name: name, graph: m.Graph}
-	for kind, into := range map[string]*map[string]tensor.Tensor{"in.": &n.in, "out.": &n.out, "cot.": &n.cot, "grad.": &n.grads} {
-		*into = map[string]tensor.Tensor{}
-		for _, full := range f.Names() {
-			if rest, ok := strings.CutPrefix(full, kind); ok {
-				(*into)[rest], _ = f.Tensor(full)
-			}
-		}
+	n := &network{
+		name: name, file: file, graph: m.Graph,
+		in: withPrefix(f, "in."), out: withPrefix(f, "out."), cot: withPrefix(f, "cot."), grads: withPrefix(f, "grad."),
 	}
 	n.inject(t, f.Metadata["adapters"])
 	return n
+}
+
+// withPrefix takes the tensors whose names begin with prefix, under the rest of their names.
+func withPrefix(f *safetensors.File, prefix string) map[string]tensor.Tensor {
+	out := map[string]tensor.Tensor{}
+	for _, full := range f.Names() {
+		if rest, ok := strings.CutPrefix(full, prefix); ok {
+			out[rest], _ = f.Tensor(full)
+		}
+	}
+	return out
 }
 
 // inject adds the adapters that a golden file describes, and checks that they land where PEFT put them.
