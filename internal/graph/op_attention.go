@@ -8,7 +8,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "Attention", Since: 23, Infer: inferAttention, Compile: compileAttention})
+	Register(Operator{Name: "Attention", Since: 23, Infer: inferAttention, Compile: compileAttention, VJP: attentionVJP})
 }
 
 // onnxAttention plans the standard operator: [B,H,S,D] operands, or [B,S,H·D] with q_num_heads and kv_num_heads. Fewer

@@ -7,10 +7,10 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "MaxPool", Since: 1, Infer: inferPool, Compile: compilePool})
-	Register(Operator{Name: "AveragePool", Since: 1, Infer: inferPool, Compile: compilePool})
-	Register(Operator{Name: "GlobalAveragePool", Since: 1, Infer: inferGlobalPool, Compile: compileGlobalPool})
-	Register(Operator{Name: "GlobalMaxPool", Since: 1, Infer: inferGlobalPool, Compile: compileGlobalPool})
+	Register(Operator{Name: "MaxPool", Since: 1, Infer: inferPool, Compile: compilePool, VJP: maxPoolVJP})
+	Register(Operator{Name: "AveragePool", Since: 1, Infer: inferPool, Compile: compilePool, VJP: averagePoolVJP})
+	Register(Operator{Name: "GlobalAveragePool", Since: 1, Infer: inferGlobalPool, Compile: compileGlobalPool, VJP: globalAverageVJP})
+	Register(Operator{Name: "GlobalMaxPool", Since: 1, Infer: inferGlobalPool, Compile: compileGlobalPool, VJP: globalMaxVJP})
 }
 
 // poolWindow reads the window and the size of the result.

@@ -7,7 +7,7 @@ import (
 )
 
 func init() {
-	Register(Operator{Name: "RotaryEmbedding", Since: 23, Infer: inferRotary, Compile: compileRotary})
+	Register(Operator{Name: "RotaryEmbedding", Since: 23, Infer: inferRotary, Compile: compileRotary, VJP: rotaryVJP})
 }
 
 // rotary is a checked RotaryEmbedding node: x lies as headed says; dim of its channels are turned by the angles whose

@@ -36,50 +36,31 @@ func vjpFusedAttention(b *Backward) error {
 	return nil
 }
 
-// vjpAttentionPlain spells the gradient out in ordinary operators over the whole score matrix; it is the only one that
-// reaches the mask.
+// vjpAttentionPlain spells the gradient out; it is the only form that reaches the mask.
 func vjpAttentionPlain(b *Backward) error {
 	p, err := fusedAttentionPlan(b.NodeCtx)
 	if err != nil {
 		return err
 	}
-	s := &p.spec
-	q, k, v := b.heads(b.X(0), "q_layout", s.Heads), b.heads(b.X(1), "k_layout", s.Heads), b.heads(b.X(2), "v_layout", s.Heads)
-	g := b.heads(b.G(0), "o_layout", s.Heads)
-	scale := float64(s.Scale)
-	if scale == 0 {
-		scale = 1 / math.Sqrt(float64(s.D))
+	h := p.spec.Heads
+	a := plainAttention{
+		q: b.heads(b.X(0), "q_layout", h), k: b.heads(b.X(1), "k_layout", h), v: b.heads(b.X(2), "v_layout", h),
+		g: b.heads(b.G(0), "o_layout", h), mask: b.X(3), seen: None, causal: p.spec.Causal, scale: float64(p.spec.Scale),
 	}
-	scores := b.Scale(b.Op("MatMul", q, b.TransposeLast(k)), scale)
-	if b.X(3) != None {
-		scores = b.Op("Add", scores, b.X(3))
-	}
-	if s.Causal {
-		scores = b.Op("Add", scores, b.Const(futureMask(s.Sq, s.Sk)))
-	}
-	prob := b.OpA("Softmax", map[string]Attr{"axis": IntAttr(-1)}, scores)
-	dp := b.Op("MatMul", g, b.TransposeLast(v))
-	delta := b.ReduceSum(b.Op("Mul", prob, dp), true, 3)
-	ds := b.Op("Mul", prob, b.Op("Sub", dp, delta))
-	if b.Needs(0) {
-		b.Give(0, b.unheads(b.Scale(b.Op("MatMul", ds, k), scale), "q_layout", b.In[0].Shape))
-	}
-	if b.Needs(1) {
-		b.Give(1, b.unheads(b.Scale(b.Op("MatMul", b.TransposeLast(ds), q), scale), "k_layout", b.In[1].Shape))
-	}
-	if b.Needs(2) {
-		b.Give(2, b.unheads(b.Op("MatMul", b.TransposeLast(prob), g), "v_layout", b.In[2].Shape))
-	}
-	b.Give(3, ds)
+	dq, dk, dv, dmask := a.gradients(b)
+	b.Give(0, b.unheads(dq, "q_layout", b.In[0].Shape))
+	b.Give(1, b.unheads(dk, "k_layout", b.In[1].Shape))
+	b.Give(2, b.unheads(dv, "v_layout", b.In[2].Shape))
+	b.Give(3, dmask)
 	return nil
 }
 
 // futureMask is −Inf where a key comes after its query and 0 elsewhere.
 func futureMask(queries, keys int) tensor.Tensor {
-	t := tensor.New(tensor.F32, queries, keys)
+	t := tensor.New(tensor.F64, queries, keys)
 	for i := range queries {
 		for j := i + 1; j < keys; j++ {
-			t.F32()[i*keys+j] = float32(math.Inf(-1))
+			t.F64()[i*keys+j] = math.Inf(-1)
 		}
 	}
 	return t
