@@ -299,7 +299,7 @@ func (p *ir) transposeLast(at *irNode, id ValueID) (ValueID, bool) {
 
 // standardAttention turns the operator of opset 23 into ours where it uses nothing beyond ours.
 func (p *ir) standardAttention(n *irNode) bool {
-	if len(n.Outputs) != 1 || n.in(4) != None || n.in(5) != None || n.in(6) != None || n.attrFloat("softcap", 0) != 0 {
+	if len(n.Outputs) != 1 || needsCached(p.context(n)) {
 		return false
 	}
 	q, k, v := p.shape(n.Inputs[0]), p.shape(n.Inputs[1]), p.shape(n.Inputs[2])

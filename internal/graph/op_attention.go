@@ -49,31 +49,21 @@ func onnxAttention(c *NodeCtx) (*attentionPlan, int, error) {
 
 func headCount(c *NodeCtx, attr string) int { return int(min(max(c.AttrInt(attr, 0), 0), maxElems)) }
 
-// inferAttention refuses the key/value cache, soft capping and the extra outputs, which text-to-image networks do not use.
 func inferAttention(c *NodeCtx) error {
 	if err := checkArity(c, 3, 7, 1, 4); err != nil {
 		return err
-	}
-	for _, id := range c.Node.Outputs[1:] {
-		if id != None {
-			return c.Refuse("", "outputs beside Y (present key and value, scores)")
-		}
-	}
-	for i := 4; i < len(c.In); i++ {
-		if c.Has(i) {
-			return c.Refuse("", "key/value cache and padded key lengths")
-		}
-	}
-	if c.AttrFloat("softcap", 0) != 0 {
-		return c.Refuse("softcap", "soft capping of scores")
-	}
-	if max(c.AttrInt("left_window_size", -1), c.AttrInt("right_window_size", -1)) >= 0 {
-		return c.Refuse("left_window_size", "sliding windows")
 	}
 	for i := range 3 {
 		if storage(c.In[i].DType) != tensor.F32 {
 			return c.Refuse("", "input of type "+c.In[i].DType.String())
 		}
+	}
+	if needsCached(c) {
+		a, err := planCached(c)
+		if err != nil {
+			return err
+		}
+		return setOut(c, Type{c.In[0].DType, a.shape}, a.presentK, a.presentV, a.scores)
 	}
 	p, _, err := onnxAttention(c)
 	if err != nil {
@@ -82,11 +72,7 @@ func inferAttention(c *NodeCtx) error {
 	if err := checkAttentionMask(c, p); err != nil {
 		return err
 	}
-	types := make([]Type, len(c.Node.Outputs))
-	for i := range types {
-		types[i] = Type{c.In[0].DType, p.shape}
-	}
-	return setOut(c, types...)
+	return out1(c, c.In[0].DType, p.shape)
 }
 
 func checkAttentionMask(c *NodeCtx, p *attentionPlan) error {
@@ -96,13 +82,13 @@ func checkAttentionMask(c *NodeCtx, p *attentionPlan) error {
 	if dt := c.In[3].DType; dt != tensor.Bool && storage(dt) != tensor.F32 {
 		return c.Refuse("", "mask of type "+dt.String())
 	}
-	if n := len(c.In[3].Shape); n > 0 && c.In[3].Shape[n-1] < p.spec.Sk && c.In[3].Shape[n-1] != 1 {
-		return c.Refuse("", "mask that is shorter than the keys")
-	}
 	return checkMask(c, 3, &p.spec)
 }
 
 func compileAttention(c *NodeCtx) (Kernel, error) {
+	if needsCached(c) {
+		return compileCached(c)
+	}
 	p, kvHeads, err := onnxAttention(c)
 	if err != nil {
 		return Kernel{}, err

@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"math"
-
 	"winnow/internal/kernel"
 	"winnow/internal/tensor"
 )
@@ -20,10 +18,6 @@ func init() {
 	Register(Operator{
 		Name: "GroupNorm", Domain: Domain, Since: 1, InPlace: []int{0}, Infer: inferFusedGroupNorm, Compile: compileFusedGroupNorm,
 		VJP: vjpFusedGroupNorm,
-	})
-	Register(Operator{
-		Name: "BatchNormalization", Since: 9, InPlace: []int{0}, Infer: inferBatchNorm, Compile: compileBatchNorm,
-		VJP: batchNormVJP,
 	})
 }
 
@@ -185,54 +179,5 @@ func plainGroupNorm(s kernel.GroupNormSpec, perGroup bool) Kernel {
 				y[i] = (v-mean)*rstd*at(gamma, ch, 1) + at(beta, ch, 0)
 			}
 		}
-	})
-}
-
-// inferBatchNorm covers inference: running statistics are inputs. Training outputs are refused.
-func inferBatchNorm(c *NodeCtx) error {
-	if err := checkArity(c, 5, 5, 1, 5); err != nil {
-		return err
-	}
-	if len(c.Node.Outputs) > 1 || c.AttrInt("training_mode", 0) != 0 {
-		return c.Refuse("training_mode", "only inference with given statistics is implemented")
-	}
-	if err := checkClass(c, 0, classFloat); err != nil {
-		return err
-	}
-	if err := checkRank(c, 0, 2, maxRank); err != nil {
-		return err
-	}
-	for i := 1; i < 5; i++ {
-		if storage(c.In[i].DType) != storage(c.In[0].DType) {
-			return c.Refuse("", "statistics of another type than the input")
-		}
-		if err := checkShape(c, i, c.In[0].Shape[1]); err != nil {
-			return err
-		}
-	}
-	return out1(c, c.In[0].DType, c.In[0].Shape)
-}
-
-func compileBatchNorm(c *NodeCtx) (Kernel, error) {
-	s := groupSpec(c, 1)
-	if c.In[0].DType == tensor.F64 {
-		return batchNorm[float64](s), nil
-	}
-	return batchNorm[float32](s), nil
-}
-
-func batchNorm[T float](s kernel.GroupNormSpec) Kernel {
-	return run(func(f *Frame) {
-		dst, src := view[T](f.Out[0]), view[T](f.In[0])
-		scale, bias, mean, variance := view[T](f.In[1]), view[T](f.In[2]), view[T](f.In[3]), view[T](f.In[4])
-		rowTasks(f.Pool, s.N*s.C, s.HW, func(lo, hi int) {
-			for plane := lo; plane < hi; plane++ {
-				ch := plane % s.C
-				m := float64(scale[ch]) / math.Sqrt(float64(variance[ch])+float64(s.Eps))
-				for i := plane * s.HW; i < (plane+1)*s.HW; i++ {
-					dst[i] = T((float64(src[i])-float64(mean[ch]))*m + float64(bias[ch]))
-				}
-			}
-		})
 	})
 }

@@ -60,6 +60,9 @@ func groupsVJP(b *Backward, groups int, perGroup bool) error {
 
 // batchNormVJP covers inference, y = (x - mean)·scale/√(variance + ε) + bias, where all five are inputs.
 func batchNormVJP(b *Backward) error {
+	if trainingMode(b.NodeCtx) {
+		return b.Refuse("training_mode", "the gradient of a normalisation in training mode")
+	}
 	g := b.G(0)
 	deviation := b.Op("Sqrt", b.plus(b.cast(b.X(4), b.In[0].DType), float64(b.AttrFloat("epsilon", 1e-5))))
 	factor := b.div(b.cast(b.X(1), b.In[0].DType), deviation)

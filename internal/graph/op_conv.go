@@ -135,12 +135,9 @@ func convSpec(c *NodeCtx) (kernel.ConvSpec, []int, error) {
 		}
 		w = []int{w[0], w[3], w[1], w[2]}
 	}
-	g := int(min(max(c.AttrInt("group", 1), 0), maxElems))
-	if g < 1 || x[1] != w[1]*g || w[0]%g != 0 || w[0] == 0 || w[1] == 0 {
-		return s, nil, badInput(c, 1, "of shape %v does not fit an input of shape %v in %d groups", w, x, g)
-	}
-	if numElems(x[2:]) == 0 {
-		return s, nil, badInput(c, 0, "of shape %v is an empty picture", x)
+	g, err := convGroups(c, x, w)
+	if err != nil {
+		return s, nil, err
 	}
 	win, err := readWindow(c, x[2:], w[2:])
 	if err != nil {
@@ -165,6 +162,18 @@ func convSpec(c *NodeCtx) (kernel.ConvSpec, []int, error) {
 	return s, shape, nil
 }
 
+// convGroups reads the groups and checks an input [N,C,…] and weights [M,C/groups,…] against them.
+func convGroups(c *NodeCtx, x, w []int) (int, error) {
+	g := int(min(max(c.AttrInt("group", 1), 0), maxElems))
+	if g < 1 || x[1] != w[1]*g || w[0]%g != 0 || w[0] == 0 || w[1] == 0 {
+		return 0, badInput(c, 1, "of shape %v does not fit an input of shape %v in %d groups", w, x, g)
+	}
+	if numElems(x[2:]) == 0 {
+		return 0, badInput(c, 0, "of shape %v is an empty picture", x)
+	}
+	return g, nil
+}
+
 // inferConv serves Conv of both domains: winnow.Conv has a residual input and attribute act besides.
 func inferConv(c *NodeCtx) error {
 	hi := 3
@@ -179,6 +188,9 @@ func inferConv(c *NodeCtx) error {
 	}
 	if err := checkSameType(c, 0, hi); err != nil {
 		return err
+	}
+	if isConvND(c) {
+		return inferConvND(c)
 	}
 	s, shape, err := convSpec(c)
 	if err != nil {
@@ -197,6 +209,9 @@ func inferConv(c *NodeCtx) error {
 }
 
 func compileConv(c *NodeCtx) (Kernel, error) {
+	if isConvND(c) {
+		return compileConvND(c)
+	}
 	s, _, err := convSpec(c)
 	if err != nil {
 		return Kernel{}, err

@@ -208,10 +208,6 @@ func (g *goldenCase) standardOpsets() []int {
 func (g *goldenCase) check(t *testing.T, mode string, fixed func(i int) bool) {
 	t.Helper()
 	got, err := g.run(fixed)
-	if why := g.refusal(); why != "" {
-		checkRefusal(t, g.Name, why, err)
-		return
-	}
 	if err != nil {
 		t.Errorf("%s (%s): %v", g.Name, mode, err)
 		return
@@ -325,39 +321,3 @@ func float64s(t tensor.Tensor) []float64 {
 
 // head shows the first bytes of a tensor.
 func head(t tensor.Tensor) string { return fmt.Sprintf("%v %v…", t, t.Data[:min(len(t.Data), 48)]) }
-
-// refusal returns a part of the message with which the embedded executor refuses a case, "" when it must run it.
-func (g *goldenCase) refusal() string {
-	switch {
-	case g.Op == "BatchNormalization" && len(g.Out) > 1:
-		return "training_mode"
-	case g.Op == "Dropout" && strings.HasPrefix(g.Name, "test_training_dropout") && !strings.Contains(g.Name, "zero_ratio"):
-		return "training"
-	case g.Op == "Attention" && g.Domain == "":
-		return g.attentionRefusal()
-	}
-	return ""
-}
-
-// attentionRefusal: no network of the field uses a key/value cache, soft capping, windows or the scores as a result.
-func (g *goldenCase) attentionRefusal() string {
-	for i, out := range g.Out {
-		if i > 0 && out >= 0 {
-			return "outputs beside Y"
-		}
-	}
-	for i, in := range g.In {
-		if i > 3 && in >= 0 {
-			return "key/value cache"
-		}
-	}
-	if a := g.Attrs["softcap"]; a.F != nil && *a.F != 0 {
-		return "soft capping"
-	}
-	for _, name := range []string{"left_window_size", "right_window_size"} {
-		if a := g.Attrs[name]; a.I != nil && *a.I >= 0 {
-			return "sliding windows"
-		}
-	}
-	return ""
-}

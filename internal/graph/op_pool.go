@@ -106,6 +106,11 @@ func newPoolWalk(w window, in, out []int) *poolWalk {
 // each calls f with the input offset of every tap of output position o that lies inside the input. It returns the number
 // of taps inside the input or its padding.
 func (p *poolWalk) each(o int, f func(at int)) (padded int) {
+	return p.eachTap(o, func(_, at int) { f(at) })
+}
+
+// eachTap is each with the number of the tap.
+func (p *poolWalk) eachTap(o int, f func(tap, at int)) (padded int) {
 	for tap := range p.taps {
 		at, inside, rest, pos := 0, true, tap, o
 		inPad := true
@@ -121,7 +126,7 @@ func (p *poolWalk) each(o int, f func(at int)) (padded int) {
 			padded++
 		}
 		if inside {
-			f(at)
+			f(tap, at)
 		}
 	}
 	return padded

@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"archive/zip"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -30,12 +32,41 @@ func TestRegistry_EveryOperatorHasGoldenCases(t *testing.T) {
 	for _, g := range goldenCases(t) {
 		covered[opKey{g.Domain, g.Op}] = true
 	}
+	for _, op := range nodeTested(t) {
+		covered[opKey{"", op}] = true
+	}
 	for key, entries := range registry {
 		random := slices.ContainsFunc(entries, func(o Operator) bool { return o.Random })
 		if key.domain != Domain && !random && !covered[key] {
 			t.Errorf("operator %s.%s has no golden case", key.domain, key.name)
 		}
 	}
+}
+
+// nodeTested lists the standard operators that tests/conformance holds node tests of.
+func nodeTested(t *testing.T) (ops []string) {
+	t.Helper()
+	z, err := zip.OpenReader("../../tests/conformance/testdata/node.zip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = z.Close() }() // read only
+	f, err := z.Open("index.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var index struct {
+		Cases []struct{ Suite, Op, Domain string }
+	}
+	if err := json.NewDecoder(f).Decode(&index); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range index.Cases {
+		if c.Suite == "node" && c.Domain == "" {
+			ops = append(ops, c.Op)
+		}
+	}
+	return ops
 }
 
 // TestRandomOperatorsAreRefused: a network that draws its own noise cannot be repeated from a seed.

@@ -67,7 +67,11 @@ func (p *ir) idleSource(n *irNode) ValueID {
 	switch {
 	case n.dead || canonicalDomain(n.Domain) != "" || len(n.Inputs) == 0:
 		return None
-	case isViewOp(n), slices.Contains([]string{"Expand", "Cast", "Dropout"}, n.Op):
+	case n.is("Dropout"):
+		if ratio, err := trainingRatio(p.context(n)); err == nil && ratio == 0 {
+			return n.Inputs[0]
+		}
+	case isViewOp(n), slices.Contains([]string{"Expand", "Cast"}, n.Op):
 		return n.Inputs[0]
 	case n.is("Concat") && len(n.Inputs) == 1:
 		return n.Inputs[0]
