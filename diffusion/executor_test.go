@@ -1,37 +1,21 @@
 package diffusion
 
 import (
-	"errors"
 	"testing"
 
-	"winnow/internal/ort"
+	"winnow/internal/ort/orttest"
 )
-
-// openORT opens a model on ONNX Runtime. Without the library the test is skipped: it is the one thing that cannot be
-// committed. .ci/run installs it.
-func openORT(t *testing.T, model string) *Pipeline {
-	t.Helper()
-	p, err := Open(t.Context(), model, &Options{Executor: "onnxruntime", Threads: 1})
-	var missing *ort.LibraryError
-	if errors.As(err, &missing) && missing.Err == nil {
-		t.Skipf("ONNX Runtime is not installed: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
-}
 
 // Both executors give the same final latents, for the embedded model and for folders whose weights stay in their files.
 func TestGenerate_executors(t *testing.T) {
 	for name, model := range map[string]string{"mini": Mini, "sd15": "../tests/tiny/sd15", "sdxl": "../tests/tiny/sdxl"} {
 		t.Run(name, func(t *testing.T) {
-			theirs := openORT(t, model)
+			orttest.Executor(t) // skips without a library
+			theirs, err := Open(t.Context(), model, &Options{Executor: "onnxruntime", Threads: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer theirs.Close()
 			ours, err := Open(t.Context(), model, nil)
 			if err != nil {
 				t.Fatal(err)

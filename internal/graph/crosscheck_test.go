@@ -10,27 +10,19 @@ import (
 
 	"winnow/internal/graph"
 	"winnow/internal/kernel"
-	"winnow/internal/ort"
+	"winnow/internal/ort/orttest"
 	"winnow/internal/tensor"
 )
 
 // Random graphs on three executors: the embedded one with the kernels chosen here, the embedded one with the plain Go
 // kernels and without rewrites, and ONNX Runtime. Values, types and kinds of errors must agree.
 
-// executors returns the three; ONNX Runtime is missing where no library is installed (.ci/run installs one).
+// executors returns the three.
 func executors(t *testing.T) (fast, plain, theirs graph.Executor) {
 	t.Helper()
-	e, err := ort.New(t.Context(), ort.Options{Threads: 1})
-	var missing *ort.LibraryError
-	if errors.As(err, &missing) && missing.Err == nil {
-		t.Skipf("ONNX Runtime is not installed: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 	fast = &graph.Embedded{Options: &graph.Options{Threads: 2, Log: io.Discard}}
 	plain = &graph.Embedded{Options: &graph.Options{Threads: 1, NoFusion: true, NoReuse: true, Log: io.Discard}}
-	return fast, plain, e
+	return fast, plain, orttest.Executor(t)
 }
 
 func typesOf(in map[string]tensor.Tensor) map[string]graph.Type {

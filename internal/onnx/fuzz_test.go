@@ -89,7 +89,30 @@ func FuzzParse(f *testing.F) {
 		checkModel(t, m.Graph, true)
 		m.Summary()
 		_ = m.CheckFinite()
+		checkWritten(t, m.Graph)
 	})
+}
+
+// checkWritten writes a decoded graph and reads it again.
+func checkWritten(t *testing.T, g *graph.Graph) {
+	t.Helper()
+	e, err := Write(g, nil)
+	if err != nil {
+		var file *FileError
+		if !errors.As(err, &file) {
+			t.Fatal(err)
+		}
+		return
+	}
+	m, err := Parse("written", e.Bytes, nil)
+	if err != nil {
+		t.Fatalf("what was written cannot be read: %v", err)
+	}
+	checkModel(t, m.Graph, true)
+	if len(m.Graph.Nodes) != len(g.Nodes) || len(m.Graph.Inputs) != len(g.Inputs) || len(m.Graph.Outputs) != len(g.Outputs) {
+		t.Fatalf("%d nodes, %d inputs, %d outputs became %d, %d, %d", len(g.Nodes), len(g.Inputs), len(g.Outputs),
+			len(m.Graph.Nodes), len(m.Graph.Inputs), len(m.Graph.Outputs))
+	}
 }
 
 func TestModelsKeepTheirPromises(t *testing.T) {

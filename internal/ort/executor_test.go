@@ -248,3 +248,25 @@ func TestRunCancelled(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Outputs may be inputs or constants, and one value may be two outputs.
+func TestRunBorder(t *testing.T) {
+	b := graph.NewBuilder("border")
+	x := b.Input("x", tensor.F32, 2)
+	c := b.Const(tensor.FromF32([]float32{5, 6}, 2))
+	y := b.Op("Neg", x)
+	b.Output("x", x)
+	b.Output("c", c)
+	b.Output("y", y)
+	b.Output("y", y)
+	in := map[string]tensor.Tensor{"x": tensor.FromF32([]float32{1, 2}, 2)}
+	g := built(t, b)
+	want := embedded(t, g, in)
+	got := run(t, g, in)
+	if len(got) != len(want) || len(want) != 3 {
+		t.Errorf("%d outputs, want %d", len(got), len(want))
+	}
+	for name := range want {
+		near(t, name, got[name], want[name], 0)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"io"
 	"maps"
 	"math"
@@ -18,6 +17,7 @@ import (
 	"winnow/internal/lora"
 	"winnow/internal/onnx"
 	"winnow/internal/ort"
+	"winnow/internal/ort/orttest"
 	"winnow/internal/safetensors"
 	"winnow/internal/tensor"
 )
@@ -168,17 +168,7 @@ func onExecutors(t *testing.T, test func(t *testing.T, x graph.Executor)) {
 	} {
 		t.Run(name, func(t *testing.T) { test(t, &graph.Embedded{Options: &opt}) })
 	}
-	t.Run(ort.Name, func(t *testing.T) {
-		x, err := ort.New(t.Context(), ort.Options{Threads: 1})
-		var missing *ort.LibraryError
-		if errors.As(err, &missing) && missing.Err == nil {
-			t.Skipf("ONNX Runtime is not installed: %v", err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		test(t, x)
-	})
+	t.Run(ort.Name, func(t *testing.T) { test(t, orttest.Executor(t)) })
 }
 
 // TestForward compares networks with adapters with torch and PEFT.

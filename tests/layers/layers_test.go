@@ -30,11 +30,12 @@ var layer = map[string]int{
 	"winnow/internal/graph":       2,
 	"winnow/sampling":             2,
 
-	"winnow/internal/onnx":  3,
-	"winnow/internal/lora":  3,
-	"winnow/internal/model": 4,
-	"winnow/internal/ort":   4,
-	"winnow/internal/ldm":   5,
+	"winnow/internal/onnx":        3,
+	"winnow/internal/lora":        3,
+	"winnow/internal/model":       4,
+	"winnow/internal/ort":         4,
+	"winnow/internal/ort/orttest": 5,
+	"winnow/internal/ldm":         5,
 
 	"winnow/diffusion": 6,
 	"winnow/datasets":  6,
