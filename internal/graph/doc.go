@@ -15,6 +15,8 @@
 //	ir.go rewrite.go infer.go the specialised graph and the helpers that rewrites use
 //	passes.go simplify.go     the order of the rewrites; removal of what does nothing
 //	fuse_*.go                 one rewrite a file, by structure and never by name; fused.go has the operators' contracts
+//	vjp.go vjp_*.go           reverse mode: the walk, what a rule sees, its shorthands, exported gradients
+//	op_*_vjp.go               rules (field VJP) that did not fit beside the evaluation; op_winnow_*grad.go fused ones
 //	compile.go plan.go        kernels, release of packed weights; which value lies where in the arena
 //	program.go debug.go       running, checks, profiles
 //

@@ -259,5 +259,9 @@ func (b *Backward) SumTo(g ValueID, shape []int) ValueID {
 
 // Slice cuts a range out of one axis.
 func (b *Backward) Slice(x ValueID, axis, start, end int) ValueID {
+	if b.OpsetVersion() < 10 {
+		attrs := map[string]Attr{"axes": IntsAttr(axis), "starts": IntsAttr(start), "ends": IntsAttr(end)}
+		return b.OpA("Slice", attrs, x)
+	}
 	return b.Op("Slice", x, b.Ints(start), b.Ints(end), b.Ints(axis))
 }

@@ -29,7 +29,7 @@ func TestVJPViews(t *testing.T) {
 func TestVJPConcatSplit(t *testing.T) {
 	x := normal64(1, 2, 7, 3)
 	checkRules(t,
-		rule("Concat", axisAttr(-2), normal64(2, 2, 1, 3), x, normal64(3, 2, 4, 3)), rule("Concat", axisAttr(0), x),
+		rule("Concat", axisAttr(-2), normal64(2, 2, 1, 3), x, normal64(3, 2, 4, 3)), rule("Concat", axisAttr(0), x), rule("Concat", axisAttr(1), x, x).at(9),
 		rule("Concat", axisAttr(1), normal64(2, 2, 0, 3), x),
 		rule("Split", map[string]Attr{"axis": IntAttr(1), "split": IntsAttr(2, 4, 1)}, x).at(11).results(3),
 		rule("Split", axisAttr(1), x, i64s(2, 0, 5)).at(14).results(3),

@@ -22,7 +22,6 @@ type gradCase struct {
 	in    map[string]tensor.Tensor
 	wrt   []string // nil: every floating-point input
 	f32   float64  // tolerance of the float32 run, 0: 2e-5
-	only  string   // "f32": the graph has operators for float32 only: finite differences are taken there, with less precision
 }
 
 // checkVJP compares the gradient of a case, in float64 and without rewrites, with central finite differences; then the
