@@ -15,7 +15,7 @@ type executorOptions struct {
 
 // flags adds the flags, which all commands that run networks share.
 func (o *executorOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.executor, "executor", ort.Embedded, "what runs the networks: "+strings.Join(ort.Names(), ", ")+"; see winnow help executors")
+	f.StringVar(&o.executor, "executor", ort.Embedded, "what runs the networks: embedded, or onnxruntime[:"+strings.Join(ort.ProviderNames()[1:], "|")+"]; see winnow help executors")
 	f.StringVar(&o.ortLibrary, "ort-lib", "", "ONNX Runtime's shared library or its folder (default: searched for)")
 }
 

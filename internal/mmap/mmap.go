@@ -16,6 +16,7 @@ import (
 // File is a mapped file. Its methods are safe for concurrent use, except that nobody may read Bytes after Close.
 type File struct {
 	path string
+	info os.FileInfo // of what was opened
 	data []byte
 	free func([]byte) error // nil: data is ordinary memory
 }
@@ -43,14 +44,15 @@ func Open(path string) (*File, error) {
 	if info, err = f.Stat(); err != nil { // again: the size of what was opened, not of what the name meant before
 		return nil, err
 	}
-	return mapOpened(f, path, info.Size())
+	return mapOpened(f, path, info)
 }
 
-func mapOpened(f *os.File, path string, size int64) (*File, error) {
+func mapOpened(f *os.File, path string, info os.FileInfo) (*File, error) {
+	size := info.Size()
 	if int64(int(size)) != size {
 		return nil, &os.PathError{Op: "map", Path: path, Err: fmt.Errorf("%d bytes exceed the address space", size)}
 	}
-	m := &File{path: path}
+	m := &File{path: path, info: info}
 	if size == 0 { // an empty mapping is an error on most systems
 		return m, nil
 	}
@@ -121,20 +123,25 @@ func advise(b []byte, a advice) {
 	}
 }
 
-// Locate tells where b lies on disk: the path that its file was opened by and the offset in the file. ok is false when b is
-// empty or no part of a mapped file.
-func Locate(b []byte) (path string, offset int64, ok bool) {
+// Locate finds the mapping that b is part of and its offset in the file. ok is false when b is empty or lies elsewhere.
+func Locate(b []byte) (f *File, offset int64, ok bool) {
 	if len(b) == 0 {
-		return "", 0, false
+		return nil, 0, false
 	}
 	registry.RLock()
 	defer registry.RUnlock()
 	for _, f := range registry.files {
 		if off, ok := within(f.data, b); ok {
-			return f.path, int64(off), true
+			return f, int64(off), true
 		}
 	}
-	return "", 0, false
+	return nil, 0, false
+}
+
+// Current reports whether the file's path still means the file that was mapped, unchanged in size and time.
+func (f *File) Current() bool {
+	now, err := os.Stat(f.path)
+	return err == nil && os.SameFile(now, f.info) && now.Size() == f.info.Size() && now.ModTime().Equal(f.info.ModTime())
 }
 
 // within returns the offset of part in whole, if it lies there.

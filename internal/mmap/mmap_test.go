@@ -54,13 +54,26 @@ func TestLocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if got, offset, ok := Locate(f.Bytes()[3:5]); !ok || got != path || offset != 3 {
-		t.Errorf("%q, %d, %v", got, offset, ok)
+	if got, offset, ok := Locate(f.Bytes()[3:5]); !ok || got != f || offset != 3 || !got.Current() {
+		t.Errorf("%v, %d, %v", got, offset, ok)
 	}
 	for _, b := range [][]byte{nil, f.Bytes()[:0], []byte("0123")} {
 		if _, _, ok := Locate(b); ok {
 			t.Errorf("%q was found in a file", b)
 		}
+	}
+	other := path + ".new"
+	if err := os.WriteFile(other, []byte("9876543210"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS == "windows" { // a mapped file cannot be replaced there
+		return
+	}
+	if err := os.Rename(other, path); err != nil {
+		t.Fatal(err)
+	}
+	if f.Current() {
+		t.Error("a file that was replaced is taken for the one that was mapped")
 	}
 }
 

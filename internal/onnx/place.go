@@ -32,8 +32,8 @@ type placer struct {
 	limit  int // inline bytes
 	inline int // so far
 	places map[*tensor.Tensor]place
-	real   map[string]string // path of a mapped file → real path, "" if it cannot be named
-	folder string            // that all files lie below, "" before the first
+	real   map[*mmap.File]string // real path, "" if the file cannot be named or is no longer what was mapped
+	folder string                // that all files lie below, "" before the first
 	side   []Side
 }
 
@@ -86,23 +86,31 @@ func (p *placer) inFile(t *tensor.Tensor) (file string, offset int64, ok bool) {
 	if len(t.Data) < minExternal || t.DType == tensor.String {
 		return "", 0, false
 	}
-	path, offset, ok := mmap.Locate(t.Data)
+	mapped, offset, ok := mmap.Locate(t.Data)
 	if !ok || offset%int64(t.DType.Size()) != 0 {
 		return "", 0, false
 	}
-	file, known := p.real[path]
+	file, known := p.real[mapped]
 	if !known {
-		file = realPath(path)
-		folder := p.folder
-		if folder = commonFolder(folder, filepath.Dir(file)); file != "" && folder == "" {
-			file = "" // on another drive than the files before
-		}
-		if file != "" {
-			p.folder = folder
-		}
-		p.real[path] = file
+		file = p.admit(mapped)
+		p.real[mapped] = file
 	}
 	return file, offset, file != ""
+}
+
+// admit returns the real path of a mapped file and widens the common folder to hold it; "" if the file was replaced since
+// or lies on another drive than those before.
+func (p *placer) admit(f *mmap.File) string {
+	file := realPath(f.Path())
+	if file == "" || !f.Current() {
+		return ""
+	}
+	folder := commonFolder(p.folder, filepath.Dir(file))
+	if folder == "" {
+		return ""
+	}
+	p.folder = folder
+	return file
 }
 
 // realPath is the absolute path without links, "" if there is none.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"winnow/internal/graph"
+	"winnow/internal/mmap"
 	"winnow/internal/tensor"
 )
 
@@ -51,7 +52,7 @@ func Write(g *graph.Graph, opt *WriteOptions) (*Encoded, error) {
 		return nil, writeError(g, err)
 	}
 	names := valueNames(g)
-	w := &writer{opt: o, placer: placer{limit: o.MaxInline, places: map[*tensor.Tensor]place{}, real: map[string]string{}}}
+	w := &writer{opt: o, placer: placer{limit: o.MaxInline, places: map[*tensor.Tensor]place{}, real: map[*mmap.File]string{}}}
 	if err := w.weights(g, names, true); err != nil {
 		return nil, writeError(g, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -151,6 +152,36 @@ func TestWriteKeepsWeightsInTheirFiles(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Weights of a file that was replaced since are copied.
+func TestWriteReplacedFile(t *testing.T) {
+	if runtime.GOOS == "windows" { // a mapped file cannot be replaced there
+		return
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"model.onnx", "model.onnx_data"} {
+		data, err := os.ReadFile("testdata/torchscript17_ext/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := openTest(t, filepath.Join(dir, "model.onnx"))
+	other := filepath.Join(dir, "other")
+	if err := os.WriteFile(other, make([]byte, 1<<15), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(other, filepath.Join(dir, "model.onnx_data")); err != nil {
+		t.Fatal(err)
+	}
+	e, got := reparse(t, m.Graph, nil)
+	wantSame(t, got, m.Graph)
+	if e.Folder != "" {
+		t.Errorf("folder %q, want none", e.Folder)
 	}
 }
 
