@@ -193,3 +193,23 @@ func TestInject_again(t *testing.T) {
 		t.Error("the same adapter twice: no error")
 	}
 }
+
+// What the TorchScript exporter of torch 2.15 calls modules inside lists and Sequentials, and what named_modules() does.
+func TestPathOf(t *testing.T) {
+	c := &constants{names: []string{"encoder.layers.layers.0.norm.weight"}}
+	for name, want := range map[string]string{
+		"/blocks.0/blocks.0.0/MatMul":                        "blocks.0.0",
+		"/blocks.0/blocks.0.1/blocks.0.1.0/MatMul_output_0":  "blocks.0.1.0",
+		"/seq/seq.0/seq.0.0/MatMul":                          "seq.0.0",
+		"/encoder/layers/layers.0/attn/MatMul_3_output_0":    "encoder.layers.layers.0.attn",
+		"/decoder/layers/layers.0/Conv":                      "decoder.layers.0",
+		"/down_blocks.0/attentions.0/attn1/to_out.0/MatMul":  "down_blocks.0.attentions.0.attn1.to_out.0",
+		"/down_blocks.0/resnets.0/nonlinearity/Mul_output_0": "",
+		"/MatMul_output_0":                                   "",
+		"onnx::MatMul_1643":                                  "",
+	} {
+		if got := c.pathOf(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}

@@ -99,6 +99,7 @@ func firstCall(calls []found, f found) string {
 type constants struct {
 	g        *graph.Graph
 	producer map[graph.ValueID]*graph.Node
+	names    []string // of all constants, sorted
 }
 
 func newConstants(g *graph.Graph) *constants {
@@ -108,6 +109,12 @@ func newConstants(g *graph.Graph) *constants {
 			c.producer[id] = &g.Nodes[i]
 		}
 	}
+	for i := range g.Values {
+		if g.Values[i].Const != nil {
+			c.names = append(c.names, g.Values[i].Name)
+		}
+	}
+	slices.Sort(c.names)
 	return c
 }
 
@@ -174,7 +181,7 @@ func (c *constants) call(n *graph.Node) (found, bool) {
 		ok = false
 	}
 	if ok {
-		f.module = moduleName(c.g, n, f.weight)
+		f.module = c.moduleName(n, f.weight)
 	}
 	return f, ok
 }

@@ -2,6 +2,7 @@ package lora
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"winnow/internal/graph"
@@ -13,14 +14,14 @@ import (
 // The TorchScript exporter calls values by their path (/mid_block/attn1/to_q/MatMul_output_0), the dynamo exporter keeps
 // the path in the node's scope, and both name convolution weights and Gemm weights by their parameters. Optimisers rename
 // nodes more often than values and values more often than weights.
-func moduleName(g *graph.Graph, n *graph.Node, weight string) string {
+func (c *constants) moduleName(n *graph.Node, weight string) string {
 	own, _ := strings.CutSuffix(weight, ".weight")
 	if own == weight {
 		own = ""
 	}
-	path := pathOf(g.Value(n.Outputs[0]).Name)
+	path := c.pathOf(c.g.Value(n.Outputs[0]).Name)
 	if path == "" {
-		path = pathOf(n.Name)
+		path = c.pathOf(n.Name)
 	}
 	switch {
 	case path != "" && own != "" && again(path, own):
@@ -37,13 +38,32 @@ func moduleName(g *graph.Graph, n *graph.Node, weight string) string {
 var opOf = regexp.MustCompile(`^(MatMul|Gemm|Conv)(_\d+)?(_output_0)?$`)
 
 // pathOf turns /down_blocks.0/attn1/to_q/MatMul_output_0 into down_blocks.0.attn1.to_q; "" for names of another form.
-func pathOf(name string) string {
+//
+// The exporter calls element 0 of mlp, a Sequential, /mlp/mlp.0, as it calls element 0 of the list mlp in a module mlp. It
+// is the latter if some weight lies under mlp.mlp.
+func (c *constants) pathOf(name string) string {
 	rest, ok := strings.CutPrefix(name, "/")
 	cut := strings.LastIndexByte(rest, '/')
 	if !ok || cut < 0 || !opOf.MatchString(rest[cut+1:]) {
 		return ""
 	}
-	return strings.ReplaceAll(rest[:cut], "/", ".")
+	parts := strings.Split(rest[:cut], "/")
+	path := parts[0]
+	for i, part := range parts[1:] {
+		last := parts[i]
+		if element, ok := strings.CutPrefix(part, last+"."); ok && !c.below(path+"."+last+".") {
+			path += "." + element
+		} else {
+			path += "." + part
+		}
+	}
+	return path
+}
+
+// below reports whether the name of a constant begins with prefix.
+func (c *constants) below(prefix string) bool {
+	i, _ := slices.BinarySearch(c.names, prefix)
+	return i < len(c.names) && strings.HasPrefix(c.names[i], prefix)
 }
 
 // repeat is what the TorchScript exporter adds to the path of a module's second and later calls.
