@@ -1,5 +1,6 @@
 #!/bin/sh
-# Full-size SD1.5 U-Net, random weights, batch 2 at 64x64 latents: Winnow's embedded executor against ONNX Runtime.
+# Full-size SD1.5 U-Net, random weights, batch 2 at 64x64 latents: Winnow's embedded executor against ONNX Runtime, or with
+# -train a LoRA's forward and backward pass against torch and PEFT.
 # The network (3.4 GB) is exported once into WINNOW_BENCH_DIR. PYTHON needs tests/oracle/requirements.txt.
 set -eu
 cd "$(dirname "$0")/../../.."
