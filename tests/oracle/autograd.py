@@ -278,12 +278,97 @@ def norm(g):
         g.case("LpNormalization", [g.randn(2, 3)], lambda x, p=p: F.normalize(x, p, -1), p=p)
 
 
+def product(g):
+    for a, w in [((3, 5), (5, 4)), ((5,), (5,)), ((5,), (2, 5, 3)), ((2, 3, 5), (5,)), ((2, 3, 5), (5, 4)), ((3, 5), (2, 5, 4)),
+                 ((2, 3, 5), (2, 5, 4)), ((2, 1, 3, 5), (3, 5, 2)), ((2, 2, 3, 5), (1, 5, 4))]:
+        g.case("MatMul", [g.randn(*a), g.randn(*w)], torch.matmul)
+    for ta, tb in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        a, w = g.randn(*[(3, 5), (5, 3)][ta]), g.randn(*[(5, 4), (4, 5)][tb])
+        turned = lambda x, t: x.T if t else x  # noqa: E731
+        for bias in [(4,), (3, 1), (3, 4), ()]:
+            g.case("Gemm", [a, w, g.randn(*bias)],
+                   lambda a, w, c, ta=ta, tb=tb: 0.75 * (turned(a, ta) @ turned(w, tb)) - 1.5 * c,
+                   transA=ta, transB=tb, alpha=0.75, beta=-1.5)
+        g.case("Gemm", [a, w], lambda a, w, ta=ta, tb=tb: turned(a, ta) @ turned(w, tb), transA=ta, transB=tb)
+    for eq, *shapes in [("bhid,bhjd->bhij", (2, 3, 4, 5), (2, 3, 2, 5)), ("ij,jk->ik", (3, 2), (2, 4)), ("ij->ji", (3, 2)),
+                        ("...ij,...jk->...ik", (2, 1, 3, 2), (3, 2, 4)), ("ij->", (3, 2)), ("ij,kl->i", (3, 2), (2, 4)),
+                        ("ii->i", (4, 4)), ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)), ("i,i->", (4,), (4,))]:
+        g.case("Einsum", [g.randn(*s) for s in shapes], lambda *x, eq=eq: torch.einsum(eq, *x), equation=eq)
+
+
+def conv(g):
+    by_rank = {3: (F.conv1d, F.conv_transpose1d), 4: (F.conv2d, F.conv_transpose2d), 5: (None, F.conv_transpose3d)}
+
+    def forward(x, w, bias=True, stride=1, pad=0, dilation=1, group=1, end=None):
+        n = len(x) - 2
+        each = lambda v: list(v) if isinstance(v, tuple) else [v] * n  # noqa: E731
+        begin, end = each(pad), each(pad if end is None else end)
+        border = [v for b, e in zip(begin[::-1], end[::-1]) for v in (b, e)]  # F.pad names the last axis first
+        g.case("Conv", [g.randn(*x), g.randn(*w)] + ([g.randn(w[0])] if bias else []),
+               lambda x, w, b=None: by_rank[n + 2][0](F.pad(x, border), w, b, stride, 0, dilation, group),
+               kernel_shape=w[2:], strides=each(stride), dilations=each(dilation), pads=begin + end, group=group)
+
+    forward((2, 3, 5, 4), (4, 3, 3, 3), pad=1)
+    forward((2, 5, 5, 4), (2, 5, 3, 3), pad=1, bias=False)
+    forward((2, 3, 3, 2), (4, 3, 1, 1))
+    forward((2, 3, 5, 4), (4, 3, 1, 1), stride=(2, 3))
+    forward((2, 4, 3, 2), (6, 2, 1, 1), group=2)
+    forward((2, 3, 9), (4, 3, 3), stride=2, pad=2, end=1, dilation=2)
+    forward((2, 3, 6, 6), (3, 3, 3, 3), stride=2, pad=1)
+    forward((1, 2, 6, 7), (3, 2, 3, 3), stride=2, pad=0, end=1)
+    forward((1, 2, 9, 8), (2, 2, 2, 3), stride=(4, 5), pad=(1, 0), end=(0, 2))
+    forward((1, 2, 8, 9), (3, 2, 3, 2), stride=(3, 2), dilation=(2, 3), pad=(2, 1), end=(0, 3))
+    forward((2, 4, 5, 4), (6, 2, 3, 2), group=2, pad=(1, 0), end=(1, 1))
+    forward((2, 6, 5, 4), (4, 3, 3, 2), group=2, pad=(1, 0), end=(1, 1))
+    forward((2, 3, 5, 4), (6, 1, 3, 3), group=3, stride=(2, 1), pad=1)
+    forward((1, 3, 3, 2), (2, 3, 2, 2), pad=(3, 2), end=(2, 3))
+
+    def transposed(x, w, bias=True, stride=1, pad=0, extra=0, dilation=1, group=1):
+        n = len(x) - 2
+        each = lambda v: list(v) if isinstance(v, tuple) else [v] * n  # noqa: E731
+        g.case("ConvTranspose", [g.randn(*x), g.randn(*w)] + ([g.randn(w[1] * group)] if bias else []),
+               lambda x, w, b=None: by_rank[n + 2][1](x, w, b, stride, pad, extra, group, dilation), kernel_shape=w[2:],
+               strides=each(stride), dilations=each(dilation), pads=each(pad) * 2, output_padding=each(extra), group=group)
+
+    transposed((2, 3, 4, 3), (3, 2, 3, 3), pad=1)
+    transposed((2, 3, 3, 2), (3, 2, 4, 4), stride=2, pad=1)
+    transposed((1, 2, 3, 2), (2, 3, 3, 3), stride=(2, 3), pad=1, extra=(1, 2))
+    transposed((1, 2, 3, 4), (2, 3, 3, 2), dilation=(2, 3), pad=(1, 0), bias=False)
+    transposed((2, 3, 5), (3, 2, 3), stride=2, extra=1)
+    transposed((2, 4, 3, 3), (4, 3, 2, 3), stride=(1, 2), group=2)
+
+
+def resize(g):
+    """Scales are such that coordinates are exact in float32, in which runtimes compute them."""
+    def case(x, scale, mode, coords, opset=18, torch_mode=None, corners=None, antialias=False, **attrs):
+        torch_mode = torch_mode or {"nearest": "nearest", "linear": "bilinear", "cubic": "bicubic"}[mode]
+        size = [int(n * s) for n, s in zip(x[2:], scale)]
+        scales = np.array([1, 1, *scale], dtype=np.float32)
+        if antialias:
+            attrs["antialias"] = 1
+        g.case("Resize", [g.randn(*x), None, scales],
+               lambda x, _, s: F.interpolate(x, size=size, mode=torch_mode, align_corners=corners, antialias=antialias),
+               opset=opset, fixed=(2,), mode=mode, coordinate_transformation_mode=coords, **attrs)
+
+    for opset in [14, 18]:
+        case((2, 3, 3, 4), (2, 2), "nearest", "asymmetric", opset, nearest_mode="floor")
+        case((1, 2, 3, 4), (2, 2), "linear", "half_pixel", opset, corners=False)
+    case((1, 2, 4, 6), (0.5, 1.5), "nearest", "asymmetric", nearest_mode="floor")
+    case((1, 2, 3, 4), (2.5, 0.5), "nearest", "half_pixel", torch_mode="nearest-exact", nearest_mode="round_prefer_ceil")
+    case((1, 2, 8, 4), (0.25, 2), "linear", "pytorch_half_pixel", corners=False)
+    case((1, 2, 2, 4), (2.5, 1.75), "linear", "align_corners", corners=True)
+    case((1, 2, 4, 5), (2, 2), "cubic", "half_pixel", corners=False)
+    case((1, 1, 2, 4), (2.5, 1.75), "cubic", "align_corners", corners=True)
+    case((1, 2, 8, 8), (0.5, 0.25), "linear", "half_pixel", corners=False, antialias=True, exclude_outside=1)
+    case((1, 1, 8, 16), (0.5, 0.25), "cubic", "half_pixel", corners=False, antialias=True, exclude_outside=1, cubic_coeff_a=-0.5)
+
+
 def i64(*v):
     return np.array(v[0] if len(v) == 1 and isinstance(v[0], list) and isinstance(v[0][0], list) else v, dtype=np.int64)
 
 
 FAMILIES = {"arithmetic": arithmetic, "unary": unary, "activations": activations, "binary": binary, "reduce": reduce,
-            "shape": shape, "gather": gather, "norm": norm}
+            "shape": shape, "gather": gather, "norm": norm, "product": product, "conv": conv, "resize": resize}
 
 
 def main():
