@@ -95,6 +95,36 @@ func TestInject_forms(t *testing.T) {
 	}
 }
 
+// In a half-precision network the product of the factors is computed in float32 and rounded once.
+func TestInject_half(t *testing.T) {
+	half := func(x tensor.Tensor) tensor.Tensor {
+		out := tensor.New(tensor.F16, x.Shape...)
+		tensor.NarrowInto(out, 0, x.F32())
+		return out
+	}
+	b := graph.NewBuilder("half")
+	x := b.Input("x", tensor.F16, -1, 3)
+	b.Output("y", b.Op("MatMul", x, b.Const(half(weight))))
+	g, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Nodes[0].Name = "/head/proj/MatMul"
+	in, err := Inject(g, Adapter{Name: "a", Rank: 1, Targets: []string{"proj"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := run(t, in.Graph, map[string]tensor.Tensor{
+		"x":                 half(tensor.FromF32([]float32{1, 2, -1, 0.5, 0.25, 4}, 2, 3)),
+		in.Layers[0].A.Name: tensor.FromF32([]float32{1, 1, 1}, 1, 3), in.Layers[0].B.Name: tensor.FromF32([]float32{0.5, 2}, 2, 1),
+		ScaleName("a"): tensor.FromF32([]float32{1, -2}, 2),
+	})
+	want := []float32{3 + 1, 3.75 + 4, -3.375 - 4.75, 0.75 - 19} // x·W and s·B·(sum of x), all exact in float16
+	if y.DType != tensor.F16 || !slices.Equal(y.Float32s(), want) {
+		t.Errorf("got %v %v, want %v", y, y.Float32s(), want)
+	}
+}
+
 // A scale of shape [1] holds for all samples, and a batch that does not divide the rows fails when it is compiled.
 func TestInject_batchAxis(t *testing.T) {
 	f := forms[0]
