@@ -1,14 +1,18 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"winnow/internal/graph"
+	"winnow/internal/ort"
+	"winnow/internal/ort/orttest"
 )
 
 //go:generate go test . -run TestCoverage -update
@@ -23,15 +27,21 @@ const (
 	onnxruntime = "onnxruntime"
 )
 
-// executors lists what this machine can run the suites on.
-func executors() []graph.Executor {
-	return []graph.Executor{&graph.Embedded{Options: &graph.Options{Threads: 2, Paranoid: true}}}
+// executors lists what this machine can run the suites on, and the version of ONNX Runtime, "" without.
+func executors() (all []graph.Executor, version string) {
+	all = []graph.Executor{&graph.Embedded{Options: &graph.Options{Threads: 2, Paranoid: true}}}
+	x, err := ort.New(context.Background(), ort.Options{Threads: 1})
+	if err != nil { // not installed, which TestONNXRuntime reports
+		return all, ""
+	}
+	return append(all, x), x.Library().Version
 }
 
 // suite is every case, and the outcomes of those that could run here, by executor.
 type suite struct {
-	cases []testCase
-	ran   map[string][]outcome
+	cases   []testCase
+	ran     map[string][]outcome
+	version string // of ONNX Runtime
 }
 
 // results runs everything once for all tests.
@@ -44,8 +54,10 @@ var results = sync.OnceValues(func() (*suite, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &suite{append(cases, more...), map[string][]outcome{}}
-	for _, e := range executors() {
+	s := &suite{cases: append(cases, more...), ran: map[string][]outcome{}}
+	var all []graph.Executor
+	all, s.version = executors()
+	for _, e := range all {
 		for i := range s.cases {
 			if s.cases[i].model != nil {
 				s.ran[e.Name()] = append(s.ran[e.Name()], s.cases[i].run(e))
@@ -70,11 +82,37 @@ func TestCases(t *testing.T) {
 	if len(s.cases) < 2300 {
 		t.Errorf("only %d cases", len(s.cases))
 	}
-	for name, outcomes := range s.ran {
-		for _, o := range outcomes {
-			if o.wrong != nil {
-				t.Errorf("%s: %s (%s opset %d): %v", name, o.key(), o.Op, o.Opset, o.wrong)
-			}
+	for _, o := range s.ran[embedded] {
+		if o.wrong != nil {
+			t.Errorf("%s (%s opset %d): %v", o.key(), o.Op, o.Opset, o.wrong)
+		}
+	}
+}
+
+// TestONNXRuntime is TestCases for ONNX Runtime. Of the release that the record was made with, every outcome must be the
+// recorded one, and what it computes otherwise than the suites must be listed in deviations; other releases may differ.
+func TestONNXRuntime(t *testing.T) {
+	orttest.Executor(t)
+	s := mustRun(t)
+	if s.version != recordedVersion {
+		t.Logf("ONNX Runtime %s is not %s, which the record is of", s.version, recordedVersion)
+		return
+	}
+	rec, err := readRecorded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range s.ran[onnxruntime] {
+		if o.wrong != nil && deviations[o.key()] == "" {
+			t.Errorf("%s (%s opset %d): %v", o.key(), o.Op, o.Opset, o.wrong)
+		}
+		if got, want := o.brief(), rec[onnxruntime][o.key()]; got != want && !*update {
+			t.Errorf("%s is %q, on record as %q: go generate ./tests/conformance", o.key(), got, want)
+		}
+	}
+	for key := range deviations {
+		if !slices.ContainsFunc(s.cases, func(c testCase) bool { return c.key() == key }) {
+			t.Errorf("deviation %s: there is no such case", key)
 		}
 	}
 }
@@ -107,21 +145,15 @@ func TestOnnxGo(t *testing.T) {
 // coverage joins what ran here with what is on record.
 func (s *suite) coverage(rec recorded) *coverage {
 	c := newCoverage()
-	for name, outcomes := range s.ran {
-		for _, o := range outcomes {
-			c.add(o.testCase, name, o.reason())
-		}
+	for _, o := range s.ran[embedded] {
+		c.add(o.testCase, embedded, o.reason())
 	}
 	for i := range s.cases {
 		t := &s.cases[i]
 		if t.model == nil {
 			c.add(t, embedded, rec[embedded][t.key()])
 		}
-	}
-	if other, ok := rec[onnxruntime]; ok && s.ran[onnxruntime] == nil {
-		for i := range s.cases {
-			c.add(&s.cases[i], onnxruntime, other[s.cases[i].key()])
-		}
+		c.add(t, onnxruntime, rec[onnxruntime][t.key()])
 	}
 	return c
 }

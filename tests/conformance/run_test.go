@@ -47,6 +47,17 @@ func (o *outcome) reason() string {
 	return ""
 }
 
+// brief says in one word what happened to a case that did not pass.
+func (o *outcome) brief() string {
+	switch {
+	case o.wrong != nil:
+		return "differs"
+	case !o.passed:
+		return "refused"
+	}
+	return ""
+}
+
 // binding says which graph inputs a compilation knows the contents of.
 type binding struct {
 	name  string
