@@ -245,6 +245,7 @@ func TestInject_refusals(t *testing.T) {
 		"want 1 or more":   {{Name: "a", Targets: attention}},
 		"no target":        {{Name: "a", Rank: 1}},
 		"target pattern":   {{Name: "a", Rank: 1, Pattern: "("}},
+		"a rank or alpha":  {{Name: "a", Rank: 1, Targets: attention, Alphas: map[string]float64{"conv_in": 2}}},
 		`"q_proj" matches`: {{Name: "a", Rank: 1, Targets: []string{"q_proj"}}},
 	} {
 		if _, err := Inject(g, adapters...); err == nil || !strings.Contains(err.Error(), name) {

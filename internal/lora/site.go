@@ -255,8 +255,8 @@ func (e *editor) checkBatch() error {
 			batch[d[0].Sym] = true
 		}
 	}
-	for at, c := range e.calls {
-		n := &e.src.Nodes[at]
+	for _, at := range slices.Sorted(maps.Keys(e.calls)) {
+		c, n := e.calls[at], &e.src.Nodes[at]
 		d := e.src.Value(n.Inputs[0]).Dims
 		for axis := 1; axis < len(d); axis++ {
 			if !batch[d[axis].Sym] || d[0].Sym != "" {

@@ -2,6 +2,7 @@ package lora
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,7 +49,24 @@ func (a *Adapter) chosen(source string, s *surveyed) ([]*Module, error) {
 	if len(out) == 0 {
 		return nil, fmt.Errorf("adapter %q: no target modules are named, or all are excluded", a.Name)
 	}
+	for _, name := range slices.Sorted(maps.Keys(a.single())) {
+		if !slices.ContainsFunc(out, func(m *Module) bool { return m.Name == name }) {
+			return nil, fmt.Errorf("adapter %q: a rank or alpha is given for module %q, which is none of its %d modules", a.Name, name, len(out))
+		}
+	}
 	return out, nil
+}
+
+// single is the set of modules that Ranks and Alphas name.
+func (a *Adapter) single() map[string]bool {
+	names := map[string]bool{}
+	for name := range a.Ranks {
+		names[name] = true
+	}
+	for name := range a.Alphas {
+		names[name] = true
+	}
+	return names
 }
 
 // matches is PEFT's rule: the whole name, or its end after a dot.

@@ -135,12 +135,7 @@ const (
 // gradient's length times the step.
 func along(t *testing.T, g *graph.Graph, given map[string]tensor.Tensor) {
 	t.Helper()
-	spec := graph.GradientSpec{}
-	for name, x := range given {
-		if x.DType == tensor.F32 {
-			spec.Wrt = append(spec.Wrt, name)
-		}
-	}
+	spec := graph.GradientSpec{Wrt: floats(given)}
 	d, err := graph.CompileGradient(g, types(given), spec, &graph.Options{Threads: 2, Paranoid: true})
 	var refused *graph.UnsupportedError
 	if errors.As(err, &refused) && refused.Op == "GatherElements" && refused.Opset < 16 {
@@ -155,10 +150,8 @@ func along(t *testing.T, g *graph.Graph, given map[string]tensor.Tensor) {
 		t.Fatal(err)
 	}
 	cot := map[string]tensor.Tensor{}
-	for name, y := range out {
-		if y.DType == tensor.F32 {
-			cot[name] = normal(len(name), 1, y.Shape)
-		}
+	for _, name := range floats(out) {
+		cot[name] = normal(len(name), 1, out[name].Shape)
 	}
 	grads, err := d.Backward(t.Context(), cot)
 	if err != nil {
@@ -188,6 +181,17 @@ func along(t *testing.T, g *graph.Graph, given map[string]tensor.Tensor) {
 	if !(math.Abs(got-length) <= agreement*length) {
 		t.Errorf("the difference quotient along the gradient is %g, its length %g", got, length)
 	}
+}
+
+// floats lists the names of float32 tensors.
+func floats(m map[string]tensor.Tensor) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if m[name].DType == tensor.F32 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // moved adds a multiple of the gradient.
