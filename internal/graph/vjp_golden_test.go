@@ -19,7 +19,9 @@ func TestGradientGoldens(t *testing.T) {
 	for _, file := range files {
 		for _, g := range readGolden(t, file) {
 			t.Run(g.Name, func(t *testing.T) {
-				g.checkGradient(t, Options{NoFusion: true, NoReuse: true}, tolerance{tensor.F64: 1e-12, tensor.F32: 1e-6})
+				if g.Op != "Attention" { // which has kernels for float32 storage only
+					g.checkGradient(t, Options{NoFusion: true, NoReuse: true}, tolerance{tensor.F64: 1e-12, tensor.F32: 1e-6})
+				}
 				if g.Op == "Cast" || g.Op == "CastLike" { // about the types that they have
 					return
 				}
