@@ -97,16 +97,29 @@ func named(origin, path string) candidate {
 	return c
 }
 
-// search returns the candidates in order; ask is called for those that cost time.
+// search returns the places in order, each to be asked only when those before had nothing, because some cost time.
 func search(ctx context.Context, getenv func(string) string) []func() candidate {
 	return []func() candidate{
 		func() candidate { return virtualEnv(getenv("VIRTUAL_ENV")) },
 		func() candidate { return wheel(ctx) },
-		func() candidate {
-			_, names := sharedNames()
-			return candidate{origin: "loader path", paths: names}
-		},
+		func() candidate { return loaderPath(getenv("PATH")) },
 	}
+}
+
+// loaderPath lists what the system's loader finds by name. That of Windows would also look in the current folder, so it is
+// given the folders of PATH one by one and searches no more than the program's and the system's folders itself.
+func loaderPath(path string) candidate {
+	c := candidate{origin: "loader path"}
+	if runtime.GOOS == "windows" {
+		for _, dir := range filepath.SplitList(path) {
+			if filepath.IsAbs(dir) {
+				c.paths = append(c.paths, inFolder(dir)...)
+			}
+		}
+	}
+	_, names := sharedNames()
+	c.paths = append(c.paths, names...)
+	return c
 }
 
 // virtualEnv looks for the wheel of an active Python environment.
