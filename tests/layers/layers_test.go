@@ -29,6 +29,7 @@ var layer = map[string]int{
 	"winnow/internal/safetensors": 2,
 	"winnow/internal/graph":       2,
 	"winnow/sampling":             2,
+	"winnow/rewards/metric":       2,
 
 	"winnow/internal/onnx":        3,
 	"winnow/internal/lora":        3,
