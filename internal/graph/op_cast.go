@@ -24,7 +24,7 @@ func inferCast(c *NodeCtx) error {
 	if a.I > 0 && a.I <= math.MaxInt32 {
 		to = tensor.FromONNX(int32(a.I))
 	}
-	if classOf(to)&classFixed == 0 {
+	if classOf(to)&classStored == 0 {
 		return c.Refuse("to", fmt.Sprintf("data type %d", a.I))
 	}
 	return castTo(c, to)
@@ -34,14 +34,14 @@ func inferCastLike(c *NodeCtx) error {
 	if err := checkArity(c, 2, 2, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 1, classFixed); err != nil {
+	if err := checkClass(c, 1, classStored); err != nil {
 		return err
 	}
 	return castTo(c, c.In[1].DType)
 }
 
 func castTo(c *NodeCtx, to tensor.DType) error {
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	return out1(c, to, c.In[0].Shape)
@@ -50,6 +50,9 @@ func castTo(c *NodeCtx, to tensor.DType) error {
 // compileCast converts between storage types; a cast to a half type rounds although the result is stored as float32.
 func compileCast(c *NodeCtx) (Kernel, error) {
 	from, to := c.In[0].DType, c.Out[0].DType
+	if from.IsSmall() || to.IsSmall() {
+		return castSmall(c, from, to)
+	}
 	if storage(from) == storage(to) && !narrows(from, to) {
 		return run(func(f *Frame) { copyBytes(f.Pool, f.Out[0].Data, f.In[0].Data) }), nil
 	}

@@ -59,8 +59,10 @@ const (
 	classInt                     // signed and unsigned integers
 	classBool
 	classString
+	classSmall  // floats of 8 and 4 bits, integers of 4 and 2
 	classNumber = classFloat | classInt
-	classFixed  = classNumber | classBool // everything with a fixed element size
+	classFixed  = classNumber | classBool // everything that is computed with
+	classStored = classFixed | classSmall // everything with a fixed element size
 )
 
 func classOf(dt tensor.DType) class {
@@ -73,6 +75,9 @@ func classOf(dt tensor.DType) class {
 		return classBool
 	case tensor.String:
 		return classString
+	}
+	if dt.IsSmall() {
+		return classSmall
 	}
 	return 0
 }
@@ -100,6 +105,9 @@ func checkClass(c *NodeCtx, i int, k class) error {
 	got := classOf(c.In[i].DType)
 	if got == classString {
 		return c.Refuse("", fmt.Sprintf("input %d holds strings", i))
+	}
+	if got == classSmall && got&k == 0 {
+		return c.Refuse("", "input of type "+c.In[i].DType.String())
 	}
 	if got&k == 0 {
 		return badInput(c, i, "has type %v, want %v", c.In[i].DType, k)

@@ -78,6 +78,9 @@ func compileOneHot(c *NodeCtx) (Kernel, error) {
 
 // numbersReader returns a function that reads a tensor of the given type as float64.
 func numbersReader(dt tensor.DType) func(t tensor.Tensor) []float64 {
+	if dt.IsSmall() {
+		return func(t tensor.Tensor) []float64 { return smallNumbers(dt, t) }
+	}
 	switch storage(dt) {
 	case tensor.F32:
 		return toFloat64s[float32]
@@ -91,7 +94,7 @@ func numbersReader(dt tensor.DType) func(t tensor.Tensor) []float64 {
 		return toFloat64s[int32]
 	case tensor.I64:
 		return toFloat64s[int64]
-	case tensor.U8:
+	case tensor.U8, tensor.Bool:
 		return toFloat64s[uint8]
 	case tensor.U16:
 		return toFloat64s[uint16]

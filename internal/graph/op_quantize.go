@@ -65,7 +65,7 @@ func inferDequantize(c *NodeCtx) error {
 	if err := checkArity(c, 2, 3, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classInt); err != nil {
+	if err := checkClass(c, 0, classInt|classSmall); err != nil {
 		return err
 	}
 	if err := checkClass(c, 1, classFloat); err != nil {
@@ -117,7 +117,7 @@ func quantType(c *NodeCtx) tensor.DType {
 	return tensor.U8
 }
 
-// quantRange returns the least and largest number of an 8- or 16-bit type.
+// quantRange returns the least and largest number of an integer type of at most 16 bits.
 func quantRange(dt tensor.DType) (lo, hi float64, ok bool) {
 	switch dt {
 	case tensor.U8:
@@ -128,6 +128,14 @@ func quantRange(dt tensor.DType) (lo, hi float64, ok bool) {
 		return 0, 65535, true
 	case tensor.I16:
 		return -32768, 32767, true
+	case tensor.U4:
+		return 0, 15, true
+	case tensor.I4:
+		return -8, 7, true
+	case tensor.U2:
+		return 0, 3, true
+	case tensor.I2:
+		return -2, 1, true
 	}
 	return 0, 0, false
 }
@@ -144,7 +152,7 @@ func inferQuantize(c *NodeCtx) error {
 	if storage(c.In[0].DType) != tensor.F32 || storage(c.In[1].DType) != tensor.F32 {
 		return c.Refuse("", "input of type "+c.In[0].DType.String())
 	}
-	if _, _, ok := quantRange(quantType(c)); !ok {
+	if _, _, ok := quantRange(quantType(c)); !ok && (!quantType(c).IsSmallFloat() || quantType(c) == tensor.F8E8M0) {
 		return c.Refuse("output_dtype", "result of type "+quantType(c).String())
 	}
 	if _, err := planQuant(c); err != nil {
@@ -160,7 +168,7 @@ func compileQuantize(c *NodeCtx) (Kernel, error) {
 	}
 	blocked, dt := len(c.In[1].Shape) > 1, c.Out[0].DType
 	lo, hi, _ := quantRange(dt)
-	read, hasZero := numbersReader(dt), c.Has(2)
+	read, hasZero, saturate := numbersReader(dt), c.Has(2), c.AttrInt("saturate", 1) != 0
 	return run(func(f *Frame) {
 		scale := view[float32](f.In[1])
 		var zero []float64
@@ -169,6 +177,14 @@ func compileQuantize(c *NodeCtx) (Kernel, error) {
 		}
 		for i, x := range view[float32](f.In[0]) {
 			k := q.of(i, blocked)
+			if dt.IsSmallFloat() {
+				y := float64(x / scale[k])
+				if hasZero {
+					y += zero[k]
+				}
+				f.Out[0].Data[i] = tensor.F64ToSmall(dt, y, saturate)
+				continue
+			}
 			v := math.RoundToEven(float64(x / scale[k]))
 			if hasZero {
 				v += zero[k]
@@ -178,9 +194,9 @@ func compileQuantize(c *NodeCtx) (Kernel, error) {
 	}), nil
 }
 
-// storeInt writes v to element i of an 8- or 16-bit tensor.
+// storeInt writes v to element i of a tensor of at most 16 bits.
 func storeInt(t tensor.Tensor, i int, v int64) {
-	t.Data[i*t.DType.Size()] = byte(v)
+	t.Data[i*t.DType.Size()] = byte(v) & smallMask(t.DType)
 	if t.DType.Size() == 2 {
 		t.Data[2*i+1] = byte(v >> 8)
 	}

@@ -35,7 +35,7 @@ func inferIdentity(c *NodeCtx) error {
 
 // viewAs sets the output to input 0's elements under shape.
 func viewAs(c *NodeCtx, shape []int) error {
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	return out1(c, c.In[0].DType, shape)

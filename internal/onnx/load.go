@@ -94,6 +94,18 @@ func (l *loader) data(p *protoTensor, where string, dt tensor.DType, shape []int
 	if err != nil {
 		return nil, l.bad(p, where, "%v", err)
 	}
+	if per := dt.PerByte(); per > 1 {
+		packed, err := l.stored(p, where, dt, shape, (elems+per-1)/per, (elems+per-1)/per)
+		if err != nil {
+			return nil, err
+		}
+		return tensor.Unpack(dt, packed, elems), nil
+	}
+	return l.stored(p, where, dt, shape, need, elems)
+}
+
+// stored returns the need bytes that the file holds; elems counts the numbers of a typed field.
+func (l *loader) stored(p *protoTensor, where string, dt tensor.DType, shape []int, need, elems int) (_ []byte, err error) {
 	if p.location == 1 {
 		return l.external(p, where, dt, shape, need)
 	}
@@ -190,7 +202,8 @@ func fits(v uint64, dt tensor.DType) bool {
 		return i >= math.MinInt32 && i <= math.MaxInt32
 	case tensor.Bool:
 		return v <= 1
-	case tensor.U8:
+	case tensor.U8, tensor.F8E4M3FN, tensor.F8E4M3FNUZ, tensor.F8E5M2, tensor.F8E5M2FNUZ, tensor.F8E8M0,
+		tensor.F4E2M1, tensor.U4, tensor.I4, tensor.U2, tensor.I2: // narrow ones packed
 		return v <= math.MaxUint8
 	case tensor.U16, tensor.F16, tensor.BF16:
 		return v <= math.MaxUint16
@@ -217,8 +230,7 @@ func (l *loader) strings(p *protoTensor, where string, elems int) ([]byte, error
 // elemName names an element type for messages.
 func elemName(n int32) string {
 	names := map[int32]string{
-		0: "undefined", 14: "complex64", 15: "complex128", 17: "float8e4m3fn", 18: "float8e4m3fnuz", 19: "float8e5m2",
-		20: "float8e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4e2m1",
+		0: "undefined", 14: "complex64", 15: "complex128",
 	}
 	if s, ok := names[n]; ok {
 		return s

@@ -221,7 +221,7 @@ func (w *writer) tensor(name string, t *tensor.Tensor) []byte {
 	case at.file != "":
 		b = appendExternal(b, w.location(at.file), at.offset, len(t.Data))
 	default:
-		b = appendMessage(b, 9, t.Data)
+		b = appendMessage(b, 9, t.Packed())
 	}
 	return b
 }

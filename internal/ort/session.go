@@ -108,7 +108,7 @@ func (s *session) outputType(i int) (tensor.DType, error) {
 	}
 	var elem int32
 	err := s.lib.do(apiGetTensorElementType, tensorInfo, uintptr(unsafe.Pointer(&elem)))
-	return tensor.FromONNX(elem), err
+	return fromElementType(elem), err
 }
 
 // setOptions fills session options in.

@@ -12,6 +12,30 @@ type value uintptr
 
 func (l *Library) free(v value) { l.release(apiReleaseValue, uintptr(v)) }
 
+// elementType is the number of a type in ONNXTensorElementDataType, which came to the last three in another order than
+// TensorProto.DataType.
+func elementType(dt tensor.DType) int32 {
+	switch dt {
+	case tensor.U2:
+		return 24
+	case tensor.I2:
+		return 25
+	case tensor.F8E8M0:
+		return 26
+	}
+	return dt.ONNX()
+}
+
+// fromElementType is the inverse of elementType.
+func fromElementType(elem int32) tensor.DType {
+	for _, dt := range []tensor.DType{tensor.U2, tensor.I2, tensor.F8E8M0} {
+		if elementType(dt) == elem {
+			return dt
+		}
+	}
+	return tensor.FromONNX(elem)
+}
+
 // newValue copies a tensor into memory of ONNX Runtime.
 func (l *Library) newValue(t tensor.Tensor) (value, error) {
 	if t.DType.Size() == 0 {
@@ -20,18 +44,19 @@ func (l *Library) newValue(t tensor.Tensor) (value, error) {
 	shape := dimensions(t)
 	var v value
 	if err := l.do(apiCreateTensorAsOrtValue, l.alloc, uintptr(unsafe.Pointer(unsafe.SliceData(shape))), uintptr(len(shape)),
-		uintptr(t.DType.ONNX()), uintptr(unsafe.Pointer(&v))); err != nil {
+		uintptr(elementType(t.DType)), uintptr(unsafe.Pointer(&v))); err != nil {
 		return 0, err
 	}
 	if len(t.Data) == 0 {
 		return v, nil
 	}
-	data, err := l.bytes(v, len(t.Data))
+	packed := t.Packed()
+	data, err := l.bytes(v, len(packed))
 	if err != nil {
 		l.free(v)
 		return 0, err
 	}
-	copy(data, t.Data)
+	copy(data, packed)
 	return v, nil
 }
 
@@ -51,8 +76,8 @@ func (l *Library) viewOf(v value, t tensor.Tensor) (view value, err error) {
 		return 0, err
 	}
 	shape := dimensions(t)
-	err = l.do(apiCreateTensorWithDataAsOrtValue, l.cpu, uintptr(p), uintptr(len(t.Data)), uintptr(unsafe.Pointer(unsafe.SliceData(shape))),
-		uintptr(len(shape)), uintptr(t.DType.ONNX()), uintptr(unsafe.Pointer(&view)))
+	err = l.do(apiCreateTensorWithDataAsOrtValue, l.cpu, uintptr(p), uintptr(len(t.Packed())), uintptr(unsafe.Pointer(unsafe.SliceData(shape))),
+		uintptr(len(shape)), uintptr(elementType(t.DType)), uintptr(unsafe.Pointer(&view)))
 	return view, err
 }
 
@@ -78,9 +103,12 @@ func (l *Library) read(v value) (tensor.Tensor, error) {
 	if len(t.Data) == 0 {
 		return t, nil
 	}
-	data, err := l.bytes(v, len(t.Data))
+	data, err := l.bytes(v, (len(t.Data)+dt.PerByte()-1)/dt.PerByte())
 	if err != nil {
 		return tensor.Tensor{}, err
+	}
+	if dt.PerByte() > 1 {
+		data = tensor.Unpack(dt, data, len(t.Data))
 	}
 	copy(t.Data, data)
 	return t, nil
@@ -108,5 +136,5 @@ func (l *Library) typeOf(v value) (dt tensor.DType, shape []int, err error) {
 	for i, d := range dims {
 		shape[i] = int(d)
 	}
-	return tensor.FromONNX(elem), shape, nil
+	return fromElementType(elem), shape, nil
 }

@@ -22,6 +22,18 @@ const (
 	U64
 	Bool   // one byte an element, 0 or 1
 	String // variable length, see FromStrings
+
+	// Less than 16 bits, a byte an element; see small.go.
+	F8E4M3FN
+	F8E4M3FNUZ
+	F8E5M2
+	F8E5M2FNUZ
+	F8E8M0
+	F4E2M1
+	U4
+	I4
+	U2
+	I2
 )
 
 // dtypeInfo says everything about one element type in one row.
@@ -47,6 +59,17 @@ var dtypes = [...]dtypeInfo{
 	U64:     {"uint64", 8, 13},
 	Bool:    {"bool", 1, 9},
 	String:  {"string", 0, 8},
+
+	F8E4M3FN:   {"float8e4m3fn", 1, 17},
+	F8E4M3FNUZ: {"float8e4m3fnuz", 1, 18},
+	F8E5M2:     {"float8e5m2", 1, 19},
+	F8E5M2FNUZ: {"float8e5m2fnuz", 1, 20},
+	F8E8M0:     {"float8e8m0", 1, 24},
+	F4E2M1:     {"float4e2m1", 1, 23},
+	U4:         {"uint4", 1, 21},
+	I4:         {"int4", 1, 22},
+	U2:         {"uint2", 1, 25},
+	I2:         {"int2", 1, 26},
 }
 
 // String returns the name that ONNX and numpy users know: "float32", "int64", "bool", …
@@ -80,7 +103,7 @@ func (d DType) ONNX() int32 {
 }
 
 // FromONNX translates a TensorProto.DataType number; Invalid for types that this package does not hold
-// (complex numbers, 8-bit and 4-bit floats, 4-bit integers).
+// (complex numbers).
 func FromONNX(n int32) DType {
 	for d := F32; int(d) < len(dtypes); d++ {
 		if dtypes[d].onnx == n {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"winnow/internal/tensor"
 )
@@ -151,7 +152,11 @@ func (a *archivedTensor) datum(tensors []byte) datum {
 
 // typeNamed finds an element type by numpy's name for it.
 func typeNamed(name string) tensor.DType {
-	for dt := tensor.F32; dt <= tensor.String; dt++ {
+	name = strings.TrimSuffix(strings.ReplaceAll(name, "_", ""), "fnu") // float8_e8m0fnu
+	if name == "float4e2m1fn" {
+		name = tensor.F4E2M1.String()
+	}
+	for dt := tensor.F32; dt <= tensor.I2; dt++ {
 		if dt.String() == name {
 			return dt
 		}
