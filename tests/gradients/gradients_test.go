@@ -77,7 +77,7 @@ func open(t *testing.T, name string) *network {
 		name: name, file: file, graph: m.Graph,
 		in: withPrefix(f, "in."), out: withPrefix(f, "out."), cot: withPrefix(f, "cot."), grads: withPrefix(f, "grad."),
 	}
-	n.inject(t, f.Metadata["adapters"])
+	n.inject(t, f.Metadata["about"])
 	return n
 }
 
@@ -95,10 +95,11 @@ func withPrefix(f *safetensors.File, prefix string) map[string]tensor.Tensor {
 // inject adds the adapters that a golden file describes, and checks that they land where PEFT put them.
 func (n *network) inject(t *testing.T, description string) {
 	t.Helper()
-	var adapters map[string]about
-	if err := json.Unmarshal([]byte(description), &adapters); err != nil {
+	var described struct{ Adapters map[string]about }
+	if err := json.Unmarshal([]byte(description), &described); err != nil {
 		t.Fatal(err)
 	}
+	adapters := described.Adapters
 	if len(adapters) == 0 {
 		return
 	}

@@ -3,7 +3,7 @@
 Run from the repository root:  OMP_NUM_THREADS=1 python tests/oracle/gradients.py [NETWORK...]
 Writes tests/gradients/testdata, for each network
   <name>_<export>.onnx.gz   the network without adapters; ts17 is the TorchScript exporter, dyn20 the dynamo exporter
-  <name>.safetensors        inputs, outputs, cotangents and gradients; metadata "adapters" describes the LoRA
+  <name>.safetensors        inputs, outputs, cotangents and gradients; metadata "about" is JSON: versions, seed, LoRA
 
 Tensors are "in.<input>", "out.<output>", "cot.<output>" and "grad.<input>". Adapters come from PEFT, whose names are kept:
 "in.lora.<adapter>.<module>.lora_A.weight". "lora.<adapter>.scale" has one number per sample: torch runs each sample by
@@ -264,7 +264,8 @@ def one(name):
     about = {k: {"rank": c["r"], "alpha": c["lora_alpha"], "targets": c["target_modules"],
                  "exclude": c.get("exclude_modules", [])} for k, c in adapters.items()}
     about = {k: dict(v, layers=sum(n.startswith(f"lora.{k}.") and ".lora_A." in n for n in factors)) for k, v in about.items()}
-    meta = {"versions": VERSIONS, "seed": str(SEED), "command": "python tests/oracle/gradients.py", "adapters": json.dumps(about)}
+    # One entry, because their order in the file is not fixed.
+    meta = {"about": json.dumps({"versions": VERSIONS, "seed": SEED, "command": "python tests/oracle/gradients.py", "adapters": about})}
     stored = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
     stored = {k: v.float() if v.dtype == torch.float64 else v for k, v in stored.items()}
     save_file(stored, OUT / f"{name}.safetensors", metadata=meta)
