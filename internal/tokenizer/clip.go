@@ -230,12 +230,16 @@ func (t *CLIP) EncodePadded(text string, maxLen int) (ids, mask []int64, dropped
 		dropped = t.Decode(body[room:])
 		body = body[:room]
 	}
-	ids, mask = make([]int64, maxLen), make([]int64, maxLen)
-	framed := append(append([]int{t.bos}, body...), t.eos)
+	return frame(slices.Concat([]int{t.bos}, body, []int{t.eos}), t.pad, maxLen, dropped)
+}
+
+// frame fills tokens up to a length; mask is 0 on the padding.
+func frame(tokens []int, pad, length int, dropped string) (ids, mask []int64, rest string) {
+	ids, mask = make([]int64, length), make([]int64, length)
 	for i := range ids {
-		ids[i] = int64(t.pad)
-		if i < len(framed) {
-			ids[i], mask[i] = int64(framed[i]), 1
+		ids[i] = int64(pad)
+		if i < len(tokens) {
+			ids[i], mask[i] = int64(tokens[i]), 1
 		}
 	}
 	return ids, mask, dropped

@@ -26,13 +26,18 @@ func normalize(s string) string {
 			continue
 		}
 		space = false
-		if r == 'İ' { // the one rune whose lower case is two runes in Unicode's full mapping
-			b.WriteString("i\u0307")
-			continue
-		}
-		b.WriteRune(unicode.ToLower(r))
+		writeLower(&b, r)
 	}
 	return b.String()
+}
+
+// writeLower lowers rune by rune, as Rust's char::to_lowercase: no rule looks at neighbours.
+func writeLower(b *strings.Builder, r rune) {
+	if r == 'İ' { // the one rune whose lower case is two runes in Unicode's full mapping
+		b.WriteString("i\u0307")
+		return
+	}
+	b.WriteRune(unicode.ToLower(r))
 }
 
 // maxNonStarters is how many combining marks in a row x/text composes before it
