@@ -32,8 +32,18 @@ func init() {
 	} {
 		Register(Operator{
 			Name: r.name, Since: r.since,
-			Infer:   func(c *NodeCtx) error { return inferBinary(c, r.types, tensor.Bool) },
-			Compile: func(c *NodeCtx) (Kernel, error) { return compareKernel(c, r.op), nil },
+			Infer: func(c *NodeCtx) error {
+				if r.op == cmpEqual && hasStrings(c) {
+					return inferEqualStrings(c)
+				}
+				return inferBinary(c, r.types, tensor.Bool)
+			},
+			Compile: func(c *NodeCtx) (Kernel, error) {
+				if hasStrings(c) {
+					return equalStrings(c), nil
+				}
+				return compareKernel(c, r.op), nil
+			},
 		})
 	}
 	for name, fn := range map[string]func(a, b bool) bool{

@@ -6,6 +6,7 @@ import (
 
 func init() {
 	Register(Operator{Name: "CumSum", Since: 11, Infer: inferCumSum, Compile: compileCumSum, VJP: elementwise(cumSumGrad)})
+	Register(Operator{Name: "CumProd", Since: 26, Infer: inferCumSum, Compile: compileCumSum})
 }
 
 func cumSumAxis(c *NodeCtx) (int, error) {
@@ -57,11 +58,15 @@ func cumSum[T number](c *NodeCtx) (Kernel, error) {
 	}
 	exclusive, reverse := c.AttrInt("exclusive", 0) != 0, c.AttrInt("reverse", 0) != 0
 	outer, n, inner := splitAt(c.In[0].Shape, axis)
+	join, none := func(a, b T) T { return a + b }, T(0)
+	if c.Node.Op == "CumProd" {
+		join, none = func(a, b T) T { return a * b }, 1
+	}
 	return run(func(f *Frame) {
 		dst, src := view[T](f.Out[0]), view[T](f.In[0])
 		for r := range outer * inner {
 			base := r/inner*n*inner + r%inner
-			var sum T
+			sum := none
 			for i := range n {
 				at := base + i*inner
 				if reverse {
@@ -69,11 +74,11 @@ func cumSum[T number](c *NodeCtx) (Kernel, error) {
 				}
 				x := src[at]
 				if !exclusive {
-					sum += x
+					sum = join(sum, x)
 				}
 				dst[at] = sum
 				if exclusive {
-					sum += x
+					sum = join(sum, x)
 				}
 			}
 		}

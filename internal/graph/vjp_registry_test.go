@@ -14,7 +14,8 @@ var noGradient = map[string]string{
 	"Constant":      "no operands", "ConstantOfShape": "no floating-point operands", "Range": "constant operands only",
 	"QuantizeLinear": "rounds to integers", "DequantizeLinear": "of integers; scales of a file are not trained",
 	"DynamicQuantizeLinear": "rounds to integers",
-	"winnow.ActGrad":        "a gradient itself", "winnow.AttentionGrad": "a gradient itself", "winnow.GEGLUGrad": "a gradient itself",
+	"GridSample":            "no network of the field warps pictures", "CumProd": "in no network of the field",
+	"winnow.ActGrad": "a gradient itself", "winnow.AttentionGrad": "a gradient itself", "winnow.GEGLUGrad": "a gradient itself",
 	"winnow.GroupNormGrad": "a gradient itself", "winnow.LayerNormGrad": "a gradient itself",
 }
 

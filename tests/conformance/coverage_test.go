@@ -202,8 +202,9 @@ the last column is all four on ONNX Runtime. The opset is the one that the model
 Passed means: type, shape and every value agree (float32 to 1e-5, float64 to 1e-7, half types to one unit in the last
 place, integers, NaN and infinities exactly), with every input computed, with the inputs after the first constant, and with
 all inputs constant. Operators whose result has a shape that depends on contents need the latter two (**fixed** counts the
-cases where they do). Every case that does not pass is refused when it is compiled, by an error that names operator,
-attribute, node and opset.
+cases where they do). Every case that does not pass is refused before anything runs: by the compiler, with an error that names
+operator, attribute, node and opset, or by the reader, with one that names file and place, when the model needs values that are
+no tensors (sequences, optionals, sparse tensors). Nothing else is refused by an operator that is listed as implemented.
 
 `
 
