@@ -17,6 +17,9 @@
 //	fuse_*.go                 one rewrite a file, by structure and never by name; fused.go has the operators' contracts
 //	vjp.go vjp_*.go           reverse mode: the walk, what a rule sees, its shorthands, exported gradients
 //	op_*_vjp.go               rules (field VJP) that did not fit beside the evaluation; op_winnow_*grad.go fused ones
+//	recompute.go checkpoint.go which values are kept for the reverse pass, and which are computed again
+//	executor.go embedded.go   what every executor offers; this package's
+//	gradient.go               forward and reverse pass as one program
 //	compile.go plan.go        kernels, release of packed weights; which value lies where in the arena
 //	program.go debug.go       running, checks, profiles
 //

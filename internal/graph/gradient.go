@@ -34,9 +34,7 @@ func CompileGradient(g *Graph, inputs map[string]Type, spec GradientSpec, opt *O
 	if err := p.differentiate(spec, !o.NoFusion); err != nil {
 		return nil, err
 	}
-	if err := p.recompute(spec.Checkpoint); err != nil {
-		return nil, err
-	}
+	p.recompute(spec.Checkpoint)
 	if !o.NoFusion {
 		p.runPasses(o, prog.stats.Fused, reversePasses)
 		p.runPasses(o, prog.stats.Fused, epiloguePasses)

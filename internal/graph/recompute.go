@@ -6,10 +6,10 @@ import "slices"
 // Elementwise values and normalisations are never kept when what they come from is: reading memory twice costs less than
 // holding it. With checkpoint set only the values at the borders of blocks are kept (Chen et al. 2016, Training deep nets
 // with sublinear memory cost); the blocks are chosen by size.
-func (p *ir) recompute(checkpoint bool) error {
+func (p *ir) recompute(checkpoint bool) {
 	r := newRecomputation(p)
 	if len(r.forward) == len(p.nodes) {
-		return nil
+		return
 	}
 	if checkpoint {
 		r.keepBorders()
@@ -19,7 +19,6 @@ func (p *ir) recompute(checkpoint bool) error {
 	r.dropCheap()
 	r.rewrite()
 	p.sweep()
-	return nil
 }
 
 // recomputation works over a graph that consists of a forward and a reverse pass.
