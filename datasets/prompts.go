@@ -22,27 +22,8 @@ type Prompt struct {
 	Line     int    // where it stands, from 1; for JSON lists the position in the list
 }
 
-// RowError reports a row that cannot be read.
-type RowError struct {
-	File   string
-	Line   int    // from 1
-	Column string // "" when the whole row is meant
-	Err    error
-}
-
-func (e *RowError) Error() string {
-	if e.Column == "" {
-		return fmt.Sprintf("%s, line %d: %v", e.File, e.Line, e.Err)
-	}
-	return fmt.Sprintf("%s, line %d, column %q: %v", e.File, e.Line, e.Column, e.Err)
-}
-
-func (e *RowError) Unwrap() error { return e.Err }
-
 // maxLine bounds one row. The longest prompts of public sets have a few kilobytes.
 const maxLine = 1 << 20
-
-var errEmptyPrompt = errors.New("the prompt is empty")
 
 // promptKeys, idKeys and categoryKeys are the names that public sets use (HPSv2, ImageReward, PartiPrompts, GenEval,
 // DrawBench, DPG-Bench).

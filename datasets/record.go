@@ -1,0 +1,135 @@
+package datasets
+
+import (
+	"iter"
+	"math"
+)
+
+// Kind says which fields of a record mean something.
+type Kind int
+
+// Kinds of records.
+const (
+	KindPrompt Kind = iota + 1 // a prompt of a benchmark, without pictures
+	KindGroup                  // pictures of one prompt, ranked, rated, or neither
+	KindPair                   // two pictures of one prompt and a preference
+)
+
+func (k Kind) String() string {
+	switch k {
+	case KindPrompt:
+		return "prompt"
+	case KindGroup:
+		return "group"
+	case KindPair:
+		return "pair"
+	}
+	return "unknown"
+}
+
+// Record is one row of a set. What a format does not tell is left at its zero value, except for numbers, which are NaN.
+type Record struct {
+	Kind     Kind
+	ID       string // as in the file; "" when the format has none
+	Prompt   string
+	Category string
+	Images   []Image // none for prompts, two for pairs
+
+	// Rank has one number per image of a ranked group: lower is better, equal is a tie, NaN is not ranked. It is nil for
+	// groups without ranks. The smallest rank need not be 1.
+	Rank []float64
+
+	// Label is what a pair says of Images[0]: 1 preferred, 0 the other is preferred, 0.5 a tie, NaN not decided.
+	Label float64
+	// Soft is the share of votes for Images[0], 0 to 1. It equals Label where votes are not told apart.
+	Soft float64
+	// Confidence is the annotators' or the aggregation's, 0 to 1; NaN when the format has none.
+	Confidence float64
+	// Weight of the row in losses and averages; 1 unless the file says otherwise.
+	Weight float64
+
+	Votes      []Vote            // single annotators, where the format keeps them
+	Inputs     []Image           // pictures that belong to the prompt (editing)
+	Spec       *ObjectSpec       // GenEval
+	Questions  []Question        // DPG-Bench
+	Attributes map[string]string // other columns, by name
+
+	Row int // in the file, from 1; for lines, the line
+}
+
+// Vote is one annotator's ranking of a group.
+type Vote struct {
+	User string
+	Rank []float64 // as Record.Rank
+}
+
+// Pair is two pictures of a record.
+type Pair struct {
+	A, B  int     // places in Record.Images
+	Label float64 // as Record.Label
+	Soft  float64 // as Record.Soft
+}
+
+// Pairs yields the comparisons that a record holds: a pair's own, and of a ranked group every i < j. Ties have label 0.5;
+// where a rank is NaN the label is NaN.
+func (r *Record) Pairs() iter.Seq[Pair] {
+	return func(yield func(Pair) bool) {
+		if r.Kind == KindPair {
+			yield(Pair{A: 0, B: 1, Label: r.Label, Soft: r.Soft})
+			return
+		}
+		for i := range r.Rank {
+			for j := i + 1; j < len(r.Rank); j++ {
+				label := compareRanks(r.Rank[i], r.Rank[j])
+				if !yield(Pair{A: i, B: j, Label: label, Soft: label}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// compareRanks is the label of a picture of rank a beside one of rank b.
+func compareRanks(a, b float64) float64 {
+	switch {
+	case a < b:
+		return 1
+	case a > b:
+		return 0
+	case a == b:
+		return 0.5
+	}
+	return math.NaN()
+}
+
+// newRecord has NaN where nothing is known.
+func newRecord(kind Kind, prompt string) Record {
+	return Record{Kind: kind, Prompt: prompt, Label: math.NaN(), Soft: math.NaN(), Confidence: math.NaN(), Weight: 1}
+}
+
+// newPair is a pair with its label.
+func newPair(prompt string, a, b Image, label float64) Record {
+	r := newRecord(KindPair, prompt)
+	r.Images, r.Label, r.Soft = []Image{a, b}, label, label
+	return r
+}
+
+// Swap exchanges the two pictures of a pair, and its label with them.
+func (r *Record) Swap() {
+	if r.Kind != KindPair {
+		return
+	}
+	r.Images[0], r.Images[1] = r.Images[1], r.Images[0]
+	r.Label, r.Soft = 1-r.Label, 1-r.Soft
+}
+
+// hardLabel decides by a share of votes.
+func hardLabel(share float64) float64 {
+	switch {
+	case share > 0.5:
+		return 1
+	case share < 0.5:
+		return 0
+	}
+	return share // a tie, or NaN
+}
