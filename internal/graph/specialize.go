@@ -168,6 +168,10 @@ func (s *specializer) builtin(sc *scope, n *Node, m *irNode) (done bool, err err
 		return true, s.define(sc, n, 0, m.Inputs[0])
 	case "If":
 		return true, s.branch(sc, n, m)
+	case "Loop":
+		return true, s.loop(sc, n, m)
+	case "Scan":
+		return true, s.scan(sc, n, m)
 	}
 	return false, nil
 }
