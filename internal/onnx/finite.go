@@ -19,7 +19,7 @@ import (
 func (m *Model) CheckFinite() error {
 	var tasks []finiteTask
 	for i, w := range m.weights {
-		if lanes[w.tensor.DType].add == 0 {
+		if !w.tensor.DType.IsFloat() && !w.tensor.DType.IsSmallFloat() {
 			continue
 		}
 		for off := 0; off < len(w.tensor.Data); off += finiteChunk {
@@ -67,9 +67,9 @@ func (m *Model) firstNonFinite(tasks []finiteTask) int {
 	return -1
 }
 
-// lanes describes, for each float type, how 8 bytes of it are tested at once: magnitude bits, and what carries an
+// lanes describes, for each float type of 16 bits and more, how 8 bytes of it are tested at once: magnitude bits, and what carries an
 // exponent of all ones into the sign bit.
-var lanes = [tensor.String + 1]struct{ mask, add uint64 }{
+var lanes = [...]struct{ mask, add uint64 }{
 	tensor.F32:  {0x7fffffff7fffffff, 0x0080000000800000},
 	tensor.F16:  {0x7fff7fff7fff7fff, 0x0400040004000400},
 	tensor.BF16: {0x7fff7fff7fff7fff, 0x0080008000800080},
@@ -78,6 +78,9 @@ var lanes = [tensor.String + 1]struct{ mask, add uint64 }{
 
 // allFinite reports whether b, elements of dt, is free of NaN and infinity.
 func allFinite(b []byte, dt tensor.DType) bool {
+	if dt.IsSmallFloat() {
+		return allSmallFinite(b, dt)
+	}
 	l := lanes[dt]
 	var seen uint64
 	for len(b) >= 32 {
@@ -93,6 +96,21 @@ func allFinite(b []byte, dt tensor.DType) bool {
 		seen |= binary.LittleEndian.Uint64(last[i:])&l.mask + l.add
 	}
 	return seen&^l.mask == 0
+}
+
+// allSmallFinite is allFinite for floats of 8 and 4 bits.
+func allSmallFinite(b []byte, dt tensor.DType) bool {
+	var bad [256]bool
+	for i := range bad {
+		v := tensor.SmallToF64(dt, byte(i))
+		bad[i] = math.IsNaN(v) || math.IsInf(v, 0)
+	}
+	for _, x := range b {
+		if bad[x] {
+			return false
+		}
+	}
+	return true
 }
 
 // intended reports whether the infinities of t are there on purpose, see CheckFinite.
@@ -111,6 +129,9 @@ func intended(t tensor.Tensor) bool {
 
 // at returns element i of a floating-point tensor.
 func at(t tensor.Tensor, i int) float64 {
+	if t.DType.IsSmallFloat() {
+		return tensor.SmallToF64(t.DType, t.Data[i])
+	}
 	switch t.DType {
 	case tensor.F32:
 		return float64(t.F32()[i])

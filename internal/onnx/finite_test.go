@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -97,6 +98,26 @@ func TestCheckFiniteNamesTheFirst(t *testing.T) {
 		err := withWeights(tensor.New(tensor.F32, 100), big, last).CheckFinite()
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf(`"w1": element %d of`, 2*finiteChunk/4+7)) {
 			t.Fatal(err)
+		}
+	}
+}
+
+// Every bit pattern of every type of less than 16 bits; the format says which are no numbers.
+func TestCheckFiniteSmall(t *testing.T) {
+	bad := map[tensor.DType][]byte{
+		tensor.F8E4M3FN: {0x7f, 0xff}, tensor.F8E4M3FNUZ: {0x80}, tensor.F8E5M2FNUZ: {0x80}, tensor.F8E8M0: {0xff},
+		tensor.F8E5M2: {0x7c, 0x7d, 0x7e, 0x7f, 0xfc, 0xfd, 0xfe, 0xff},
+	}
+	for dt := tensor.F8E4M3FN; dt <= tensor.I2; dt++ {
+		for b := range 1 << (8 / dt.PerByte()) {
+			x := tensor.New(dt, 3)
+			x.Data[0], x.Data[1], x.Data[2] = 2, byte(b), 2 // no 0 and no 1: no mask
+			err := withWeights(x).CheckFinite()
+			if want := bytes.IndexByte(bad[dt], byte(b)) >= 0; (err != nil) != want {
+				t.Errorf("%v with %#02x: %v", dt, b, err)
+			} else if err != nil && !strings.Contains(err.Error(), "element 1 of 3") {
+				t.Errorf("%v: %v", dt, err)
+			}
 		}
 	}
 }

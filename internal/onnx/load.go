@@ -94,8 +94,9 @@ func (l *loader) data(p *protoTensor, where string, dt tensor.DType, shape []int
 	if err != nil {
 		return nil, l.bad(p, where, "%v", err)
 	}
-	if per := dt.PerByte(); per > 1 {
-		packed, err := l.stored(p, where, dt, shape, (elems+per-1)/per, (elems+per-1)/per)
+	if dt.PerByte() > 1 {
+		n := dt.PackedBytes(elems)
+		packed, err := l.stored(p, where, dt, shape, n, n)
 		if err != nil {
 			return nil, err
 		}

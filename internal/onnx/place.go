@@ -68,8 +68,12 @@ func (p *placer) weight(name string, t *tensor.Tensor, main bool) error {
 		p.places[t] = place{file: file, offset: offset}
 		return nil
 	}
-	if p.inline+len(t.Data) <= p.limit {
-		p.inline += len(t.Data)
+	n := len(t.Data)
+	if t.DType.IsSmall() {
+		n = t.DType.PackedBytes(n)
+	}
+	if p.inline+n <= p.limit {
+		p.inline += n
 		return nil
 	}
 	if !main || t.DType == tensor.String {

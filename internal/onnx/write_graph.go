@@ -217,7 +217,7 @@ func (w *writer) tensor(name string, t *tensor.Tensor) []byte {
 			b = appendText(b, 6, s)
 		}
 	case at.side:
-		b = appendExternal(b, sideLocation, 0, len(t.Data))
+		b = appendExternal(b, sideLocation, 0, t.DType.PackedBytes(t.Elems()))
 	case at.file != "":
 		b = appendExternal(b, w.location(at.file), at.offset, len(t.Data))
 	default:

@@ -76,7 +76,7 @@ func (l *Library) viewOf(v value, t tensor.Tensor) (view value, err error) {
 		return 0, err
 	}
 	shape := dimensions(t)
-	err = l.do(apiCreateTensorWithDataAsOrtValue, l.cpu, uintptr(p), uintptr(len(t.Packed())), uintptr(unsafe.Pointer(unsafe.SliceData(shape))),
+	err = l.do(apiCreateTensorWithDataAsOrtValue, l.cpu, uintptr(p), uintptr(t.DType.PackedBytes(t.Elems())), uintptr(unsafe.Pointer(unsafe.SliceData(shape))),
 		uintptr(len(shape)), uintptr(elementType(t.DType)), uintptr(unsafe.Pointer(&view)))
 	return view, err
 }
@@ -103,7 +103,7 @@ func (l *Library) read(v value) (tensor.Tensor, error) {
 	if len(t.Data) == 0 {
 		return t, nil
 	}
-	data, err := l.bytes(v, (len(t.Data)+dt.PerByte()-1)/dt.PerByte())
+	data, err := l.bytes(v, dt.PackedBytes(t.Elems()))
 	if err != nil {
 		return tensor.Tensor{}, err
 	}

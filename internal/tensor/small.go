@@ -24,6 +24,12 @@ func (d DType) PerByte() int {
 	return 1
 }
 
+// PackedBytes is the number of bytes that a file takes for n elements.
+func (d DType) PackedBytes(n int) int {
+	per := d.PerByte()
+	return (n*d.Size() + per - 1) / per
+}
+
 // Unpack spreads n packed elements of a narrow type, first ones in the low bits, over a byte each.
 func Unpack(dt DType, packed []byte, n int) []byte {
 	per := dt.PerByte()
@@ -41,7 +47,7 @@ func (t Tensor) Packed() []byte {
 	if per == 1 {
 		return t.Data
 	}
-	out := make([]byte, (len(t.Data)+per-1)/per)
+	out := make([]byte, t.DType.PackedBytes(len(t.Data)))
 	for i, b := range t.Data {
 		out[i/per] |= b << (i % per * 8 / per)
 	}
