@@ -1,5 +1,7 @@
 package graph
 
+import "fmt"
+
 func init() { Register(Operator{Name: "AffineGrid", Since: 20, Lower: lowerAffineGrid}) }
 
 // lowerAffineGrid makes the grid of GridSample for affine maps theta [N,k,k+1] and a size [N,C,D1,…,Dk]: the product of
@@ -23,6 +25,9 @@ func lowerAffineGrid(l *Lowering) error {
 		return err
 	}
 	places := numElems(size[2:])
+	if err := checkMade(l.NodeCtx, places, k+1); err != nil {
+		return err
+	}
 	base := make([]float32, 0, places*(k+1))
 	for i := range places {
 		for d := k - 1; d >= 0; d-- { // innermost first
@@ -65,4 +70,15 @@ func constSizes(c *NodeCtx, i int) ([]int, error) {
 		return nil, badInput(c, i, "asks for %v elements, too many", sizes)
 	}
 	return sizes, nil
+}
+
+// maxMade bounds the constants that an expansion makes from sizes in a file: 256 MiB.
+const maxMade = 1 << 26
+
+// checkMade refuses to make a constant of a shape beyond maxMade.
+func checkMade(c *NodeCtx, shape ...int) error {
+	if n, ok := elemCount(shape); !ok || n > maxMade {
+		return c.Refuse("", fmt.Sprintf("needs a constant of shape %v, more than any network does", shape))
+	}
+	return nil
 }

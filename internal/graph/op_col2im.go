@@ -32,6 +32,9 @@ func lowerCol2Im(l *Lowering) error {
 	if x[1]%k != 0 || x[1] == 0 || x[2] != numElems(counts) {
 		return badInput(l.NodeCtx, 0, "of shape %v does not hold %v blocks of %v", x, counts, block)
 	}
+	if err := checkMade(l.NodeCtx, x[1], k); err != nil {
+		return err
+	}
 	extra := make([]int, len(image))
 	for i, n := range image { // what the blocks leave free at the end
 		extra[i] = n - ((counts[i]-1)*w.stride[i] + w.span(i) - w.begin[i] - w.end[i])

@@ -17,6 +17,9 @@ func lowerLpPool(l *Lowering) error {
 	for i, n := range shape[2:] { // ceil_mode may need more at the end than the pads give
 		end[i] = max(0, (n-1)*w.stride[i]+w.span(i)-in[2+i]-w.begin[i])
 	}
+	if err := checkMade(l.NodeCtx, w.kernel...); err != nil {
+		return err
+	}
 	ones := make([]float32, numElems(w.kernel))
 	for i := range ones {
 		ones[i] = 1
