@@ -3,10 +3,17 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"sync"
 )
 
 // gradChunk is the length of the pieces in which Backward works: its temporaries stay in the first-level cache.
 const gradChunk = 512
+
+// gradTemp holds temporaries of backward loops. They come from a pool, because arrays on the stack would move to the heap:
+// the compiler cannot see that the vector loops keep no pointer.
+type gradTemp struct{ s, t, u [gradChunk]float32 }
+
+var gradTemps = sync.Pool{New: func() any { return new(gradTemp) }}
 
 // Backward writes dy·act'(x) to dst, which may be x or dy. At a kink (ReLU at 0) the derivative is 0, as in PyTorch.
 func (a Act) Backward(dst, x, dy []float32) {
@@ -16,11 +23,17 @@ func (a Act) Backward(dst, x, dy []float32) {
 		copy(dst, dy[:len(x)])
 		return
 	}
-	var s, t [gradChunk]float32
+	tmp := gradTemps.Get().(*gradTemp)
+	defer gradTemps.Put(tmp)
+	a.backward(dst, x, dy, tmp)
+}
+
+// backward is Backward with the temporaries s and t of tmp.
+func (a Act) backward(dst, x, dy []float32, tmp *gradTemp) {
 	for at := 0; at < len(x); at += gradChunk {
 		n := min(gradChunk, len(x)-at)
-		a.slope(s[:n], t[:n], x[at:at+n])
-		Mul(dst[at:at+n], dy[at:at+n], s[:n])
+		a.slope(tmp.s[:n], tmp.t[:n], x[at:at+n])
+		Mul(dst[at:at+n], dy[at:at+n], tmp.s[:n])
 	}
 }
 

@@ -26,6 +26,8 @@ type groupNormGrad struct {
 }
 
 func (g groupNormGrad) run(dst, src, dy, sums []float32) {
+	tmp := gradTemps.Get().(*gradTemp)
+	defer gradTemps.Put(tmp)
 	mean, rstd := moments(src, float64(g.Eps))
 	s1, s2 := 0.0, 0.0
 	for c := range g.channels {
@@ -34,7 +36,7 @@ func (g groupNormGrad) run(dst, src, dy, sums []float32) {
 			copy(d, dy[c*g.HW:])
 		} else {
 			m, b := channelAffine(g.Gamma, g.Beta, g.first+c, mean, rstd)
-			g.actBackward(d, x, dy[c*g.HW:], m, b)
+			g.actBackward(d, x, dy[c*g.HW:], m, b, tmp)
 		}
 		sum, dot := Sum(d), dotF64(d, x)
 		dot = (dot - mean*sum) * rstd
@@ -43,25 +45,27 @@ func (g groupNormGrad) run(dst, src, dy, sums []float32) {
 	}
 	size := float64(len(src))
 	a, b := -rstd*rstd*s2/size, -rstd*s1/size+mean*rstd*rstd*s2/size
-	var t [gradChunk]float32
 	for c := range g.channels {
-		for at := 0; at < g.HW; at += gradChunk {
-			n := min(gradChunk, g.HW-at)
-			x, d := src[c*g.HW+at:][:n], dst[c*g.HW+at:][:n]
-			MulAddScalar(t[:n], x, float32(a), float32(b))
-			MulScalar(d, d, float32(g.gamma(c)*rstd))
-			Add(d, d, t[:n])
-		}
+		scaleAddAffine(dst[c*g.HW:][:g.HW], src[c*g.HW:], float32(g.gamma(c)*rstd), float32(a), float32(b), tmp)
+	}
+}
+
+// scaleAddAffine makes d into scale·d + a·x + b.
+func scaleAddAffine(d, x []float32, scale, a, b float32, tmp *gradTemp) {
+	for at := 0; at < len(d); at += gradChunk {
+		n := min(gradChunk, len(d)-at)
+		MulAddScalar(tmp.t[:n], x[at:at+n], a, b)
+		MulScalar(d[at:at+n], d[at:at+n], scale)
+		Add(d[at:at+n], d[at:at+n], tmp.t[:n])
 	}
 }
 
 // actBackward takes dy of one channel back through the activation, whose argument is m·x + b.
-func (g groupNormGrad) actBackward(d, x, dy []float32, m, b float32) {
-	var t [gradChunk]float32
+func (g groupNormGrad) actBackward(d, x, dy []float32, m, b float32, tmp *gradTemp) {
 	for at := 0; at < len(x); at += gradChunk {
 		n := min(gradChunk, len(x)-at)
-		MulAddScalar(t[:n], x[at:at+n], m, b)
-		g.Act.Backward(d[at:at+n], t[:n], dy[at:at+n])
+		MulAddScalar(tmp.u[:n], x[at:at+n], m, b)
+		g.Act.backward(d[at:at+n], tmp.u[:n], dy[at:at+n], tmp)
 	}
 }
 
@@ -79,6 +83,8 @@ func LayerNormBackward(p *Pool, dst, src, dy []float32, rows, cols int, gamma []
 	need("layer norm cotangent", len(dy), rows*cols)
 	need("layer norm gradient", len(dst), rows*cols)
 	eachRow(p, rows, cols, func(r int) {
+		tmp := gradTemps.Get().(*gradTemp)
+		defer gradTemps.Put(tmp)
 		x, d := src[r*cols:][:cols], dst[r*cols:][:cols]
 		if gamma != nil {
 			Mul(d, dy[r*cols:][:cols], gamma[:cols])
@@ -95,13 +101,7 @@ func LayerNormBackward(p *Pool, dst, src, dy []float32, rows, cols int, gamma []
 		}
 		s2 := (dotF64(d, x) - mean*s1) * rstd
 		a, b := -rstd*rstd*s2/n, -rstd*s1/n+mean*rstd*rstd*s2/n
-		var t [gradChunk]float32
-		for at := 0; at < cols; at += gradChunk {
-			m := min(gradChunk, cols-at)
-			MulAddScalar(t[:m], x[at:at+m], float32(a), float32(b))
-			MulScalar(d[at:at+m], d[at:at+m], float32(rstd))
-			Add(d[at:at+m], d[at:at+m], t[:m])
-		}
+		scaleAddAffine(d, x, float32(rstd), float32(a), float32(b), tmp)
 	})
 }
 
