@@ -28,6 +28,9 @@ func TestLoweredOperatorsHaveGradients(t *testing.T) {
 		{"QuickGelu", nil, [][]int{{2, 3, 4}}, 1},
 		{"SkipLayerNormalization", map[string]Attr{"epsilon": FloatAttr(1e-3)}, [][]int{{2, 3, 4}, {3, 4}, {4}, {4}, {4}}, 1},
 		{"SkipSimplifiedLayerNormalization", map[string]Attr{"epsilon": FloatAttr(1e-3)}, [][]int{{2, 3, 4}, {2, 3, 4}, {4}, {4}}, 1},
+		{"FusedMatMul", map[string]Attr{"transA": IntAttr(1), "transBatchB": IntAttr(1), "alpha": FloatAttr(0.5)}, [][]int{{2, 4, 3}, {4, 2, 5}}, 1},
+		{"FusedGemm", map[string]Attr{"activation": StringAttr("Sigmoid"), "alpha": FloatAttr(0.5)}, [][]int{{3, 4}, {4, 5}, {5}}, 1},
+		{"NhwcConv", map[string]Attr{"pads": IntsAttr(1, 1, 1, 1)}, [][]int{{2, 4, 3, 2}, {4, 3, 3, 2}, {4}}, 1},
 	} {
 		t.Run(c.op, func(t *testing.T) { checkVJP(t, c.gradient()) })
 	}
