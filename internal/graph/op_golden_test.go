@@ -121,6 +121,7 @@ var shapeInputs = map[string][]int{
 	"Reshape": {1}, "Expand": {1}, "Tile": {1}, "Slice": {1, 2, 3, 4}, "Pad": {1, 3}, "Squeeze": {1}, "Unsqueeze": {1},
 	"Split": {1}, "Resize": {1, 2, 3}, "Upsample": {1}, "TopK": {1}, "CumSum": {1}, "Trilu": {1}, "Range": {0, 1, 2},
 	"ConstantOfShape": {0}, "Dropout": {1, 2}, "NonZero": {0}, "OneHot": {1}, "Compress": {1}, "CenterCropPad": {1},
+	"AffineGrid": {1}, "Col2Im": {1, 2},
 	"BiasDropout": {3, 4}, "MatMulNBits": {1, 2, 3}, "GroupQueryAttention": {6},
 }
 

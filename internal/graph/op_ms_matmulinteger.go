@@ -39,7 +39,7 @@ func lowerDynamicQuantizeMatMul(l *Lowering) error {
 // numbered.
 func (l *Lowering) integerProduct(a, za, sa ValueID, b, scale, zero, bias int) ValueID {
 	dt := l.In[scale].DType
-	sum := None
+	var sum ValueID
 	if l.Has(zero) && l.In[zero].Elems() != 1 {
 		sum = l.Op("MatMul", l.centred(a, za), l.centred(l.Arg(b), l.Arg(zero)))
 	} else {
