@@ -44,10 +44,17 @@ func smallEncoder(c *NodeCtx, to tensor.DType) (func(v float64) byte, error) {
 // smallMask covers the bits of an element in its byte.
 func smallMask(dt tensor.DType) byte { return 0xff >> (8 - 8/dt.PerByte()) }
 
-func smallNumbers(dt tensor.DType, t tensor.Tensor) []float64 {
-	out := make([]float64, len(t.Data))
-	for i, b := range t.Data {
-		out[i] = tensor.SmallToF64(dt, b)
+// smallReader returns a function that reads a tensor of a small type as float64, by a table of all its numbers.
+func smallReader(dt tensor.DType) func(t tensor.Tensor) []float64 {
+	var table [256]float64
+	for b := range table {
+		table[b] = tensor.SmallToF64(dt, byte(b))
 	}
-	return out
+	return func(t tensor.Tensor) []float64 {
+		out := make([]float64, len(t.Data))
+		for i, b := range t.Data {
+			out[i] = table[b]
+		}
+		return out
+	}
 }

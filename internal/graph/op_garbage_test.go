@@ -204,7 +204,7 @@ func tryNode(t *testing.T, op Operator, g garbage, c *NodeCtx, pool *kernel.Pool
 	total := 0
 	for _, o := range c.Out {
 		n, ok := elemCount(o.Shape)
-		if !ok || classOf(o.DType)&classFixed == 0 {
+		if !ok || classOf(o.DType)&classStored == 0 {
 			t.Fatalf("%s: Infer accepted a result %v", op.Name, o)
 		}
 		total += n

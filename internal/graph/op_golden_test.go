@@ -55,6 +55,8 @@ var goldenTypes = map[string]tensor.DType{
 	"F32": tensor.F32, "F64": tensor.F64, "F16": tensor.F16, "BF16": tensor.BF16, "BOOL": tensor.Bool,
 	"I8": tensor.I8, "I16": tensor.I16, "I32": tensor.I32, "I64": tensor.I64,
 	"U8": tensor.U8, "U16": tensor.U16, "U32": tensor.U32, "U64": tensor.U64,
+	"F8_E4M3": tensor.F8E4M3FN, "F8_E4M3FNUZ": tensor.F8E4M3FNUZ, "F8_E5M2": tensor.F8E5M2, "F8_E5M2FNUZ": tensor.F8E5M2FNUZ,
+	"F8_E8M0": tensor.F8E8M0, "F4": tensor.F4E2M1, "U4": tensor.U4, "I4": tensor.I4, "U2": tensor.U2, "I2": tensor.I2,
 }
 
 func readGolden(t *testing.T, name string) []goldenCase {

@@ -79,7 +79,7 @@ func compileOneHot(c *NodeCtx) (Kernel, error) {
 // numbersReader returns a function that reads a tensor of the given type as float64.
 func numbersReader(dt tensor.DType) func(t tensor.Tensor) []float64 {
 	if dt.IsSmall() {
-		return func(t tensor.Tensor) []float64 { return smallNumbers(dt, t) }
+		return smallReader(dt)
 	}
 	switch storage(dt) {
 	case tensor.F32:

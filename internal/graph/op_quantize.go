@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"fmt"
 	"math"
 
 	"winnow/internal/tensor"
@@ -9,14 +10,13 @@ import (
 func init() {
 	Register(Operator{Name: "DequantizeLinear", Since: 10, Infer: inferDequantize, Compile: compileDequantize})
 	Register(Operator{Name: "QuantizeLinear", Since: 10, Infer: inferQuantize, Compile: compileQuantize})
-	Register(Operator{Name: "DynamicQuantizeLinear", Since: 11, Infer: inferDynamicQuantize, Compile: compileDynamicQuantize})
-	Register(Operator{Name: "MatMulInteger", Since: 10, Infer: inferMatMulInteger, Compile: compileMatMulInteger})
 }
 
 // quantScale describes which scale belongs to an element: one for all, one per index along an axis, or one per block of
 // neighbours along the axis.
 type quantScale struct {
 	n, inner, block, scales int
+	blocked                 bool // scales are repeated for the dimensions around the axis
 }
 
 func planQuant(c *NodeCtx) (quantScale, error) {
@@ -48,17 +48,56 @@ func planQuant(c *NodeCtx) (quantScale, error) {
 			return quantScale{}, badInput(c, 1, "of shape %v does not fit an input of shape %v in blocks of %d", s, x, block)
 		}
 	}
-	return quantScale{n: n, inner: inner, block: int(min(block, maxElems)), scales: s[axis]}, nil
+	return quantScale{n: n, inner: inner, block: int(min(block, maxElems)), scales: s[axis], blocked: true}, nil
 }
 
-// of returns the index of the scale of element i. With one scale per index (block 1) scales are not repeated for the
-// dimensions around the axis.
-func (q quantScale) of(i int, blocked bool) int {
+// of returns the index of the scale of element i.
+func (q quantScale) of(i int) int {
 	k := i / q.inner % q.n
-	if !blocked {
+	if !q.blocked {
 		return k
 	}
 	return (i/q.inner/q.n*q.scales+k/q.block)*q.inner + i%q.inner
+}
+
+// checkScale requires input 1 to be a scale: a float of at most 32 bits, or a power of two in 8 bits.
+func checkScale(c *NodeCtx) error {
+	dt := c.In[1].DType
+	if dt == tensor.F8E8M0 {
+		return nil
+	}
+	if err := checkClass(c, 1, classFloat); err != nil {
+		return err
+	}
+	if dt == tensor.F64 {
+		return c.Refuse("", "float64 scale")
+	}
+	return nil
+}
+
+// typeAttr returns the element type that an attribute names, def when it is absent or 0.
+func typeAttr(c *NodeCtx, name string, def tensor.DType) tensor.DType {
+	v := c.AttrInt(name, 0)
+	if v == 0 {
+		return def
+	}
+	return tensor.FromONNX(int32(min(max(v, 0), math.MaxInt32)))
+}
+
+// quantOperands reads input, scale and zero point as float64; nil for an absent zero point.
+func quantOperands(c *NodeCtx) func(f *Frame) (x, scale, zero []float64) {
+	var reads [3]func(t tensor.Tensor) []float64
+	for i := range reads {
+		if c.Has(i) {
+			reads[i] = numbersReader(c.In[i].DType)
+		}
+	}
+	return func(f *Frame) (x, scale, zero []float64) {
+		if reads[2] != nil {
+			zero = reads[2](f.In[2])
+		}
+		return reads[0](f.In[0]), reads[1](f.In[1]), zero
+	}
 }
 
 func inferDequantize(c *NodeCtx) error {
@@ -68,19 +107,20 @@ func inferDequantize(c *NodeCtx) error {
 	if err := checkClass(c, 0, classInt|classSmall); err != nil {
 		return err
 	}
-	if err := checkClass(c, 1, classFloat); err != nil {
+	if err := checkScale(c); err != nil {
 		return err
 	}
 	if c.Has(2) && c.In[2].DType != c.In[0].DType {
 		return badInput(c, 2, "has type %v, want %v", c.In[2].DType, c.In[0].DType)
 	}
-	if c.In[1].DType == tensor.F64 {
-		return c.Refuse("", "float64 scale")
+	out := typeAttr(c, "output_dtype", c.In[1].DType)
+	if storage(out) != tensor.F32 {
+		return c.Refuse("output_dtype", "result of type "+out.String())
 	}
 	if _, err := planQuant(c); err != nil {
 		return err
 	}
-	return out1(c, c.In[1].DType, c.In[0].Shape)
+	return out1(c, out, c.In[0].Shape)
 }
 
 func compileDequantize(c *NodeCtx) (Kernel, error) {
@@ -88,21 +128,19 @@ func compileDequantize(c *NodeCtx) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, err
 	}
-	blocked := len(c.In[1].Shape) > 1
-	read, hasZero := numbersReader(c.In[0].DType), c.Has(2)
+	operands := quantOperands(c)
 	return run(func(f *Frame) {
-		dst, scale := view[float32](f.Out[0]), view[float32](f.In[1])
-		var zero []float64
-		if hasZero {
-			zero = read(f.In[2])
-		}
-		for i, v := range read(f.In[0]) {
-			k := q.of(i, blocked)
-			if hasZero {
-				v -= zero[k]
+		dst := view[float32](f.Out[0])
+		src, scale, zero := operands(f)
+		chunks(f.Pool, len(dst), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				k, v := q.of(i), src[i]
+				if zero != nil {
+					v -= zero[k]
+				}
+				dst[i] = float32(v) * float32(scale[k])
 			}
-			dst[i] = float32(v) * scale[k]
-		}
+		})
 	}), nil
 }
 
@@ -111,10 +149,7 @@ func quantType(c *NodeCtx) tensor.DType {
 	if c.Has(2) {
 		return c.In[2].DType
 	}
-	if v := c.AttrInt("output_dtype", 0); v > 0 && v < 64 {
-		return tensor.FromONNX(int32(v))
-	}
-	return tensor.U8
+	return typeAttr(c, "output_dtype", tensor.U8)
 }
 
 // quantRange returns the least and largest number of an integer type of at most 16 bits.
@@ -144,21 +179,51 @@ func inferQuantize(c *NodeCtx) error {
 	if err := checkArity(c, 2, 3, 1, 1); err != nil {
 		return err
 	}
-	for i := range 2 {
-		if err := checkClass(c, i, classFloat); err != nil {
+	if c.In[0].DType != tensor.I32 {
+		if err := checkClass(c, 0, classFloat); err != nil {
 			return err
 		}
 	}
-	if storage(c.In[0].DType) != tensor.F32 || storage(c.In[1].DType) != tensor.F32 {
+	if err := checkScale(c); err != nil {
+		return err
+	}
+	if c.In[0].DType == tensor.F64 {
 		return c.Refuse("", "input of type "+c.In[0].DType.String())
 	}
-	if _, _, ok := quantRange(quantType(c)); !ok && (!quantType(c).IsSmallFloat() || quantType(c) == tensor.F8E8M0) {
-		return c.Refuse("output_dtype", "result of type "+quantType(c).String())
+	to := quantType(c)
+	if want := typeAttr(c, "output_dtype", to); want != to {
+		return badInput(c, 2, "has type %v, output_dtype asks for %v", to, want)
+	}
+	if _, _, ok := quantRange(to); !ok && (!to.IsSmallFloat() || to == tensor.F8E8M0) {
+		return c.Refuse("output_dtype", "result of type "+to.String())
+	}
+	if p := quotientType(c); storage(p) != tensor.F32 {
+		return c.Refuse("precision", fmt.Sprintf("division in %v", p))
 	}
 	if _, err := planQuant(c); err != nil {
 		return err
 	}
-	return out1(c, quantType(c), c.In[0].Shape)
+	return out1(c, to, c.In[0].Shape)
+}
+
+// quotientType is the type in which input and scale are divided: attribute precision, or the type of the scale.
+func quotientType(c *NodeCtx) tensor.DType {
+	def := c.In[1].DType
+	if def == tensor.F8E8M0 {
+		def = tensor.F32
+	}
+	return typeAttr(c, "precision", def)
+}
+
+// halfRounder rounds a float32 to a half type; for other types it returns nil.
+func halfRounder(dt tensor.DType) func(x float32) float32 {
+	switch dt {
+	case tensor.F16:
+		return func(x float32) float32 { return tensor.F16ToF32(tensor.F32ToF16(x)) }
+	case tensor.BF16:
+		return func(x float32) float32 { return tensor.BF16ToF32(tensor.F32ToBF16(x)) }
+	}
+	return nil
 }
 
 func compileQuantize(c *NodeCtx) (Kernel, error) {
@@ -166,32 +231,40 @@ func compileQuantize(c *NodeCtx) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, err
 	}
-	blocked, dt := len(c.In[1].Shape) > 1, c.Out[0].DType
-	lo, hi, _ := quantRange(dt)
-	read, hasZero, saturate := numbersReader(dt), c.Has(2), c.AttrInt("saturate", 1) != 0
+	operands, round, store := quantOperands(c), halfRounder(quotientType(c)), quantStore(c)
 	return run(func(f *Frame) {
-		scale := view[float32](f.In[1])
-		var zero []float64
-		if hasZero {
-			zero = read(f.In[2])
-		}
-		for i, x := range view[float32](f.In[0]) {
-			k := q.of(i, blocked)
-			if dt.IsSmallFloat() {
-				y := float64(x / scale[k])
-				if hasZero {
-					y += zero[k]
+		src, scale, zero := operands(f)
+		chunks(f.Pool, len(src), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				k := q.of(i)
+				x, s := float32(src[i]), float32(scale[k])
+				if round != nil {
+					x = round(round(x) / round(s))
+				} else {
+					x /= s
 				}
-				f.Out[0].Data[i] = tensor.F64ToSmall(dt, y, saturate)
-				continue
+				z := 0.0
+				if zero != nil {
+					z = zero[k]
+				}
+				store(f.Out[0], i, float64(x), z)
 			}
-			v := math.RoundToEven(float64(x / scale[k]))
-			if hasZero {
-				v += zero[k]
-			}
-			storeInt(f.Out[0], i, int64(math.Max(lo, math.Min(hi, v))))
-		}
+		})
 	}), nil
+}
+
+// quantStore returns what writes a quotient plus zero point z to element i: integers are rounded before z is added, and
+// held to their range.
+func quantStore(c *NodeCtx) func(t tensor.Tensor, i int, x, z float64) {
+	dt := c.Out[0].DType
+	if dt.IsSmallFloat() {
+		saturate := c.AttrInt("saturate", 1) != 0
+		return func(t tensor.Tensor, i int, x, z float64) { t.Data[i] = tensor.F64ToSmall(dt, x+z, saturate) }
+	}
+	lo, hi, _ := quantRange(dt)
+	return func(t tensor.Tensor, i int, x, z float64) {
+		storeInt(t, i, toInt[float64, int64](math.Max(lo, math.Min(hi, math.RoundToEven(x)+z))))
+	}
 }
 
 // storeInt writes v to element i of a tensor of at most 16 bits.
@@ -200,108 +273,4 @@ func storeInt(t tensor.Tensor, i int, v int64) {
 	if t.DType.Size() == 2 {
 		t.Data[2*i+1] = byte(v >> 8)
 	}
-}
-
-func inferDynamicQuantize(c *NodeCtx) error {
-	if err := checkArity(c, 1, 1, 3, 3); err != nil {
-		return err
-	}
-	if c.In[0].DType != tensor.F32 {
-		return badInput(c, 0, "has type %v, want float32", c.In[0].DType)
-	}
-	return setOut(c, Type{tensor.U8, c.In[0].Shape}, Type{tensor.F32, []int{}}, Type{tensor.U8, []int{}})
-}
-
-// compileDynamicQuantize maps the range of the input, widened to include 0, to 0…255.
-func compileDynamicQuantize(*NodeCtx) (Kernel, error) {
-	return run(func(f *Frame) {
-		src := view[float32](f.In[0])
-		lo, hi := float32(0), float32(0)
-		for _, v := range src {
-			lo, hi = min(lo, v), max(hi, v)
-		}
-		scale := (hi - lo) / 255
-		zero := 0.0
-		if scale > 0 {
-			zero = math.RoundToEven(math.Max(0, math.Min(255, float64(-lo/scale))))
-		}
-		for i, v := range src {
-			y := zero
-			if scale > 0 {
-				y += math.RoundToEven(float64(v / scale))
-			}
-			f.Out[0].Data[i] = uint8(math.Max(0, math.Min(255, y)))
-		}
-		view[float32](f.Out[1])[0] = scale
-		f.Out[2].Data[0] = uint8(zero)
-	}), nil
-}
-
-// inferMatMulInteger takes one zero point for all of A and of B; per-row and per-column ones are refused.
-func inferMatMulInteger(c *NodeCtx) error {
-	if err := checkArity(c, 2, 4, 1, 1); err != nil {
-		return err
-	}
-	for i := range c.In {
-		if c.Has(i) && c.In[i].DType != tensor.U8 && c.In[i].DType != tensor.I8 {
-			return badInput(c, i, "has type %v, want int8 or uint8", c.In[i].DType)
-		}
-		if i >= 2 && c.Has(i) && (c.In[i].Elems() != 1 || c.In[i].DType != c.In[i-2].DType) {
-			return c.Refuse("", "zero points per row or column")
-		}
-	}
-	for i := range 2 {
-		if err := checkRank(c, i, 1, maxRank); err != nil {
-			return err
-		}
-	}
-	dt := c.In[0].DType
-	c.In[0].DType = tensor.I32
-	second := c.In[1].DType
-	c.In[1].DType = tensor.I32
-	in := c.In
-	c.In = in[:2]
-	err := inferMatMul(c)
-	c.In = in
-	c.In[0].DType, c.In[1].DType = dt, second
-	return err
-}
-
-func compileMatMulInteger(c *NodeCtx) (Kernel, error) {
-	sa, sb := promote(c.In[0].Shape, c.In[1].Shape)
-	p, why := newProduct(sa, sb, false, false)
-	if p == nil {
-		return Kernel{}, badNode(c, "%s", why)
-	}
-	p.plan(sa, sb)
-	hasA, hasB := c.Has(2), c.Has(3)
-	return run(func(f *Frame) {
-		a, b, dst := widenBytes(f, 0, hasA), widenBytes(f, 1, hasB), view[int32](f.Out[0])
-		clear(dst)
-		rowTasks(f.Pool, len(p.offA)*p.m, p.k*p.n, func(lo, hi int) {
-			for r := lo; r < hi; r++ {
-				i := r / p.m
-				productRow(p, dst[r*p.n:][:p.n], a[p.offA[i]:], b[p.offB[i]:], r%p.m)
-			}
-		})
-	}), nil
-}
-
-// widenBytes returns input i minus its zero point (input i+2).
-func widenBytes(f *Frame, i int, hasZero bool) []int32 {
-	at := func(t tensor.Tensor, k int) int32 {
-		if t.DType == tensor.I8 {
-			return int32(int8(t.Data[k]))
-		}
-		return int32(t.Data[k])
-	}
-	zero := int32(0)
-	if hasZero {
-		zero = at(f.In[i+2], 0)
-	}
-	out := make([]int32, len(f.In[i].Data))
-	for k := range out {
-		out[k] = at(f.In[i], k) - zero
-	}
-	return out
 }
