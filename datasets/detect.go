@@ -3,9 +3,13 @@ package datasets
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +26,12 @@ func Detect(path string) (Format, error) {
 		return "", err
 	}
 	ext := strings.ToLower(filepath.Ext(path))
+	if isDir(path) {
+		ext = "/"
+		if isDir(filepath.Join(path, "prompts")) {
+			ext = "/prompts"
+		}
+	}
 	keys, err := firstKeys(path, ext)
 	if err != nil {
 		return "", err
@@ -38,26 +48,81 @@ func Detect(path string) (Format, error) {
 	return best, nil
 }
 
-// firstKeys are the names of columns, or of the keys of the first row.
+// firstKeys are the names of columns, or of the keys of the first row. A row that is a string has the key "prompt".
 func firstKeys(path, ext string) ([]string, error) {
-	var keys []string
-	if ext == ".parquet" {
-		file, pq, err := openFooter(path)
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		for _, l := range leaves(pq) {
-			keys = append(keys, l.name)
-		}
-		return keys, nil
+	switch ext {
+	case ".parquet":
+		return parquetNames(path)
+	case ".csv", ".tsv":
+		return headerNames(path, ext)
+	case ".json":
+		return jsonNames(path)
+	case ".jsonl", ".ndjson":
+		return firstRow(path, "")
+	case ".txt":
+		return []string{"prompt"}, nil
 	}
-	probe := &format{row: func(raw []byte, _ *input) (Record, error) {
+	return nil, nil
+}
+
+func parquetNames(path string) (keys []string, err error) {
+	file, pq, err := openFooter(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	for _, l := range leaves(pq) {
+		head, _, nested := strings.Cut(l.name, ".")
+		keys = append(keys, l.name)
+		if nested && !slices.Contains(keys, head) {
+			keys = append(keys, head)
+		}
+	}
+	return keys, nil
+}
+
+// headerNames cuts the first line; names of known sets need no quotes.
+func headerNames(path, ext string) ([]string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := newLines(file, maxLine).next()
+	if err != nil {
+		return nil, &FileError{File: path, Err: eof(err)}
+	}
+	comma := map[string]string{".csv": ",", ".tsv": "\t"}[ext]
+	var keys []string
+	for _, name := range strings.Split(string(text), comma) {
+		keys = append(keys, strings.Trim(strings.TrimSpace(name), `"`))
+	}
+	return keys, nil
+}
+
+// jsonNames looks into the list, the list under "pairs", or the values of the object.
+func jsonNames(path string) ([]string, error) {
+	var first error
+	for _, key := range []string{"", "pairs", "*"} {
+		keys, err := firstRow(path, key)
+		if err == nil {
+			return keys, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+func firstRow(path, key string) ([]string, error) {
+	var keys []string
+	probe := &format{list: key, row: func(raw []byte, _ *input) (Record, error) {
 		var row map[string]json.RawMessage
 		if json.Unmarshal(raw, &row) == nil {
-			for k := range row {
-				keys = append(keys, k)
-			}
+			keys = slices.Collect(maps.Keys(row))
+		} else if isString(raw) {
+			keys = []string{"prompt"}
 		}
 		return Record{}, nil
 	}}
@@ -66,6 +131,8 @@ func firstKeys(path, ext string) ([]string, error) {
 		return nil, err
 	}
 	defer src.close()
-	_, err = src.next()
+	if _, err = src.next(); errors.Is(err, io.EOF) {
+		err = &FileError{File: path, Err: errors.New("the file has no rows")}
+	}
 	return keys, err
 }

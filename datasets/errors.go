@@ -72,7 +72,7 @@ func decode(raw []byte, v any) error {
 	err := json.Unmarshal(raw, v)
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
-		column := kind.Field
+		column := strings.TrimPrefix(kind.Field, "jsonRow.") // the embedded struct
 		if column == "" {
 			return fmt.Errorf("the row is a JSON %s, not an object", kind.Value)
 		}

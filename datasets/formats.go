@@ -29,6 +29,7 @@ type format struct {
 	FormatInfo
 	ext    []string                                     // of its files
 	keys   []string                                     // that the first row has, for Detect
+	match  func(keys []string) bool                     // in place of keys, where they have alternatives
 	row    func(raw []byte, in *input) (Record, error)  // JSON lists and lines: one row
 	list   string                                       // JSON: key of the list inside an object; "" for a bare list
 	table  func(t *table, in *input) (Record, error)    // parquet: one row
@@ -40,7 +41,10 @@ type format struct {
 // registry lists the formats; init order of files does not matter because it is built on use.
 func registry() []*format {
 	return []*format{
-		imageRewardFormat(), hpdv2Format(), hpdv2TrainFormat(), pickaPicFormat(),
+		imageRewardFormat(), imageRewardDBFormat(), hpdv2Format(), hpdv2TrainFormat(), hpdv3Format(), pickaPicFormat(),
+		openImagePreferencesFormat(), genAIBenchFormat(), genAIBenchParquetFormat(), genAIBenchRatingsFormat(), evalMuseFormat(),
+		mmrb2Format(), partiPromptsFormat(), genEvalFormat(), drawBenchFormat(), dpgBenchFormat(), promptsFormat(), folderFormat(),
+		csvFormat(), jsonlFormat(), webDatasetFormat(),
 	}
 }
 
@@ -69,9 +73,9 @@ type ArgumentError struct{ message string }
 
 func (e *ArgumentError) Error() string { return e.message }
 
-// matches says how many keys of a format a row has; 0 unless all.
+// matches says how well a format fits the extension and the names in the first row; 0 when it does not.
 func (f *format) matches(ext string, keys []string) int {
-	if !slices.Contains(f.ext, ext) {
+	if !slices.Contains(f.ext, ext) || f.match != nil && !f.match(keys) {
 		return 0
 	}
 	for _, k := range f.keys {
@@ -79,5 +83,5 @@ func (f *format) matches(ext string, keys []string) int {
 			return 0
 		}
 	}
-	return len(f.keys)
+	return len(f.keys) + 1
 }

@@ -38,9 +38,10 @@ type list struct {
 	parse func([]byte, *input) (Record, error)
 	in    *input
 	row   int
+	named bool // values of an object, not elements of a list
 }
 
-// openList finds the list: the whole file, or the value of f.list in an object.
+// openList finds the list: the whole file, the value of f.list in an object, or with "*" the object's values.
 func openList(path string, f *format, in *input) (source, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -74,6 +75,9 @@ func (l *list) enter(key string) error {
 		return nil
 	case tok != json.Delim('{') || key == "":
 		return errors.New("want a JSON list")
+	case key == "*":
+		l.named = true
+		return nil
 	}
 	for l.dec.More() {
 		name, err := l.dec.Token()
@@ -112,7 +116,14 @@ func (l *list) next() (Record, error) {
 	l.row++
 	l.limit.left = maxRow
 	var raw json.RawMessage
-	if err := l.dec.Decode(&raw); err != nil {
+	var err error
+	if l.named {
+		_, err = l.dec.Token()
+	}
+	if err == nil {
+		err = l.dec.Decode(&raw)
+	}
+	if err != nil {
 		return Record{}, &FileError{File: l.in.file, Row: l.row, Err: fmt.Errorf("byte %d: %w", l.dec.InputOffset(), eof(err))}
 	}
 	rec, err := l.parse(raw, l.in)

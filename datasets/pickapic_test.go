@@ -80,3 +80,5 @@ func TestPickaPic_withoutData(t *testing.T) {
 		t.Error("the format is not listed")
 	}
 }
+
+func nan() float64 { return math.NaN() }
