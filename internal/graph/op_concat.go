@@ -16,7 +16,7 @@ func inferConcat(c *NodeCtx) error {
 	if err := checkArity(c, 1, math.MaxInt, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	if err := checkSameType(c, 0, len(c.In)); err != nil {
@@ -150,7 +150,7 @@ func inferSplit(c *NodeCtx) error {
 	if err := checkArity(c, 1, hi, 1, math.MaxInt); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	in := c.In[0].Shape

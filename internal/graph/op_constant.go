@@ -89,7 +89,7 @@ func fillValue(c *NodeCtx) (tensor.Tensor, error) {
 	if t == nil {
 		return tensor.New(tensor.F32, 1), nil
 	}
-	if n, ok := elemCount(t.Shape); !ok || n != 1 || classOf(t.DType)&classFixed == 0 || len(t.Data) != t.DType.Size() {
+	if n, ok := elemCount(t.Shape); !ok || n != 1 || classOf(t.DType)&classStored == 0 || len(t.Data) != t.DType.Size() {
 		return tensor.Tensor{}, badNode(c, "attribute value is no single number: %v%v", t.DType, t.Shape)
 	}
 	return *t, nil

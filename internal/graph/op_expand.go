@@ -13,7 +13,7 @@ func inferExpand(c *NodeCtx) error {
 	if err := checkArity(c, 2, 2, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	want, err := dimsOf(c, 1)
@@ -55,7 +55,7 @@ func inferTile(c *NodeCtx) error {
 	if err := checkArity(c, 2, 2, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	reps, err := dimsOf(c, 1)

@@ -17,6 +17,7 @@ type garbage struct{ *rand.Rand }
 var garbageTypes = []tensor.DType{
 	tensor.F32, tensor.F32, tensor.F32, tensor.F32, tensor.I64, tensor.I64, tensor.I64, tensor.Bool, tensor.F16, tensor.F64,
 	tensor.I32, tensor.U8, tensor.I8, tensor.U64, tensor.BF16, tensor.I16, tensor.String, tensor.Invalid,
+	tensor.F8E4M3FN, tensor.U4,
 }
 
 func (g garbage) pick(n ...int) int { return n[g.IntN(len(n))] }

@@ -50,7 +50,7 @@ func inferGather(c *NodeCtx) error {
 	if err := checkArity(c, 2, 2, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	if err := checkIndices(c, 1); err != nil {
@@ -122,7 +122,7 @@ func inferGatherElements(c *NodeCtx) error {
 	if err := checkArity(c, 2, 2, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	if err := checkElementIndices(c); err != nil {
@@ -247,7 +247,7 @@ func inferGatherND(c *NodeCtx) error {
 	if err := checkArity(c, 2, 2, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	b := c.AttrInt("batch_dims", 0)

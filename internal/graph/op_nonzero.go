@@ -92,7 +92,7 @@ func inferCompress(c *NodeCtx) error {
 	if err := checkArity(c, 2, 2, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	keep, _, _, _, err := compressed(c)

@@ -126,7 +126,7 @@ func inferReverseSequence(c *NodeCtx) error {
 	if err := checkArity(c, 2, 2, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	if err := checkRank(c, 0, 2, maxRank); err != nil {

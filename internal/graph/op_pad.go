@@ -68,7 +68,7 @@ func inferPad(c *NodeCtx) error {
 	if err := checkArity(c, lo, hi, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	if c.Has(2) && (c.In[2].DType != c.In[0].DType || c.In[2].Elems() != 1) {
@@ -150,6 +150,8 @@ func compilePad(c *NodeCtx) (Kernel, error) {
 func padValue(c *NodeCtx) ([]byte, error) {
 	v := c.AttrFloat("value", 0)
 	switch {
+	case c.In[0].DType == tensor.F8E8M0 && !c.Has(2) && c.AttrString("mode", "constant") == "constant":
+		return nil, c.Refuse("", "zeros around "+c.In[0].DType.String()+", which has none")
 	case v == 0 || c.Node.Opset >= 11:
 		return make([]byte, storage(c.In[0].DType).Size()), nil
 	case storage(c.In[0].DType) == tensor.F32:

@@ -110,7 +110,7 @@ func inferSlice(c *NodeCtx) error {
 	if err := checkArity(c, lo, hi, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	ranges, err := sliceRanges(c)

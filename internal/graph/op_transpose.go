@@ -40,7 +40,7 @@ func inferTranspose(c *NodeCtx) error {
 	if err := checkArity(c, 1, 1, 1, 1); err != nil {
 		return err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
 	perm, err := permOf(c)
@@ -77,7 +77,7 @@ func blockSize(c *NodeCtx) (int, error) {
 	if err := checkArity(c, 1, 1, 1, 1); err != nil {
 		return 0, err
 	}
-	if err := checkClass(c, 0, classFixed); err != nil {
+	if err := checkClass(c, 0, classStored); err != nil {
 		return 0, err
 	}
 	if err := checkRank(c, 0, 4, 4); err != nil {

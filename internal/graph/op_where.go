@@ -16,7 +16,7 @@ func inferWhere(c *NodeCtx) error {
 	if err := checkClass(c, 0, classBool); err != nil {
 		return err
 	}
-	if err := checkClass(c, 1, classFixed); err != nil {
+	if err := checkClass(c, 1, classStored); err != nil {
 		return err
 	}
 	if err := checkSameType(c, 1, 3); err != nil {

@@ -49,7 +49,7 @@ func (t Tensor) Packed() []byte {
 	}
 	out := make([]byte, t.DType.PackedBytes(len(t.Data)))
 	for i, b := range t.Data {
-		out[i/per] |= b << (i % per * 8 / per)
+		out[i/per] |= b & (1<<(8/per) - 1) << (i % per * 8 / per)
 	}
 	return out
 }
@@ -75,8 +75,10 @@ var smallFloats = map[DType]smallFloat{
 // SmallToF64 returns the value of an element, given by its byte.
 func SmallToF64(dt DType, b byte) float64 {
 	switch dt {
-	case U4, U2:
-		return float64(b)
+	case U4:
+		return float64(b & 15)
+	case U2:
+		return float64(b & 3)
 	case I4:
 		return float64(int8(b<<4) >> 4)
 	case I2:
