@@ -109,7 +109,7 @@ func (t *BERT) setSpecials(name string, match bool) error {
 	return nil
 }
 
-// CLS, SEP and Pad are the ids of the tokens that begin and end a text and fill it up.
+// CLS is the id of the token that begins a text.
 func (t *BERT) CLS() int { return t.cls }
 
 // SEP is the id of the token that ends a text.
