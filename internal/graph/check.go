@@ -1,6 +1,10 @@
 package graph
 
-import "errors"
+import (
+	"errors"
+
+	"winnow/internal/tensor"
+)
 
 // Check completes the types of the inputs as Compile does and infers those of all other values, without compiling. It is
 // for executors that leave the operators to another library: a *ShapeError means that the graph does not fit together,
@@ -10,6 +14,11 @@ func Check(g *Graph, inputs map[string]Type) (map[string]Type, error) {
 	root := newScope(g, nil)
 	if err := s.bindInputs(root, inputs); err != nil {
 		return nil, err
+	}
+	for _, id := range g.Inputs {
+		if root.ids[id] != None && s.val(root.ids[id]).typ.DType == tensor.String {
+			return nil, s.refuseInput(g, id, tensor.String) // strings are ours alone
+		}
 	}
 	var unsupported *UnsupportedError
 	if err := s.walk(root); err != nil && !errors.As(err, &unsupported) {

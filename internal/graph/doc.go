@@ -29,6 +29,10 @@
 // Values of float16 and bfloat16 keep their nominal type, but are stored as float32 inside a program: a Cast to such a
 // type rounds, except inside a fused structure, and program inputs and outputs convert at the border.
 //
+// Floats of 8 and 4 bits and integers of 4 and 2 bits take a byte an element. They are moved, cast and (de)quantised;
+// nothing else computes with them. Strings are constants and inputs, which are compared and read as numbers; no operator
+// makes any.
+//
 // # Looking inside
 //
 // WINNOW_DEBUG=1 prints the rewrites applied, 2 the time, traffic and rate of every operator and of the slowest steps

@@ -25,7 +25,7 @@ func (s *specializer) bindInputs(sc *scope, given map[string]Type) error {
 		if err := s.checkInput(v, &typ, symbols); err != nil {
 			return err
 		}
-		if typ.DType == tensor.Invalid || typ.DType.Size() == 0 {
+		if typ.DType != tensor.String && typ.DType.Size() == 0 {
 			return s.refuseInput(sc.g, id, typ.DType)
 		}
 		sc.ids[id] = s.addValue(irValue{name: v.Name, typ: typ, input: len(s.inputs)})
@@ -53,10 +53,16 @@ func (s *specializer) checkInput(v *Value, typ *Type, symbols map[string]boundSy
 	if v.DType != tensor.Invalid && typ.DType != v.DType {
 		return s.inputError(v.Name, "given as %v, declared as %v", typ.DType, v.DType)
 	}
-	if typ.DType == tensor.Invalid || typ.DType.Size() == 0 {
+	var err error
+	switch {
+	case typ.DType == tensor.String:
+		_, err = tensor.Elems(typ.Shape)
+	case typ.DType.Size() == 0:
 		return nil // refuseInput says so
+	default:
+		_, err = tensor.Bytes(typ.Storage(), typ.Shape)
 	}
-	if _, err := tensor.Bytes(typ.Storage(), typ.Shape); err != nil {
+	if err != nil {
 		return s.inputError(v.Name, "%v", err)
 	}
 	typ.Shape = slices.Clone(typ.Shape)

@@ -41,6 +41,9 @@ func inferCastLike(c *NodeCtx) error {
 }
 
 func castTo(c *NodeCtx, to tensor.DType) error {
+	if hasStrings(c) {
+		return inferCastStrings(c, to)
+	}
 	if err := checkClass(c, 0, classStored); err != nil {
 		return err
 	}
@@ -50,6 +53,9 @@ func castTo(c *NodeCtx, to tensor.DType) error {
 // compileCast converts between storage types; a cast to a half type rounds although the result is stored as float32.
 func compileCast(c *NodeCtx) (Kernel, error) {
 	from, to := c.In[0].DType, c.Out[0].DType
+	if hasStrings(c) {
+		return castStrings(c, to)
+	}
 	if from.IsSmall() || to.IsSmall() {
 		return castSmall(c, from, to)
 	}

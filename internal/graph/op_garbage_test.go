@@ -54,6 +54,9 @@ func (g garbage) float() float32 {
 
 // value returns a small tensor of the type with unruly contents.
 func (g garbage) value(dt tensor.DType, shape []int) tensor.Tensor {
+	if dt == tensor.String {
+		return g.strings(shape)
+	}
 	if dt.Size() == 0 { // an input that the operator ignores may have any type
 		return tensor.Tensor{}
 	}
@@ -73,6 +76,14 @@ func (g garbage) value(dt tensor.DType, shape []int) tensor.Tensor {
 		}
 	}
 	return t
+}
+
+func (g garbage) strings(shape []int) tensor.Tensor {
+	texts := make([]string, numElems(shape))
+	for i := range texts {
+		texts[i] = []string{"", "1", "-2.5", "inf", "no number", "1e400"}[g.IntN(6)]
+	}
+	return tensor.FromStrings(texts, shape...)
 }
 
 func (g garbage) operand(like *Operand) Operand {

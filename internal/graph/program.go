@@ -214,6 +214,10 @@ func (g *Program) checkTensors(in map[string]tensor.Tensor, back bool) error {
 			return bad("missing")
 		case t.DType != typ.DType && t.DType != typ.Storage(), !slices.Equal(t.Shape, typ.Shape):
 			return bad("given %v%s, the program is compiled for %v", t.DType, shapeString(t.Shape), typ)
+		case t.DType == tensor.String:
+			if err := t.CheckStrings(); err != nil {
+				return bad("%v", err)
+			}
 		case len(t.Data) != t.Elems()*t.DType.Size():
 			return bad("%d bytes of data where %v needs %d", len(t.Data), typ, t.Elems()*t.DType.Size())
 		}
@@ -324,11 +328,10 @@ func (g *Program) collectOutputs(in map[string]tensor.Tensor, back bool) map[str
 
 // narrowed copies a stored tensor to its nominal type.
 func narrowed(t tensor.Tensor, typ Type) tensor.Tensor {
-	out := tensor.New(typ.DType, typ.Shape...)
 	if typ.DType == t.DType {
-		copy(out.Data, t.Data)
-		return out
+		return tensor.Tensor{DType: t.DType, Shape: typ.Shape, Data: t.Data}.Clone()
 	}
+	out := tensor.New(typ.DType, typ.Shape...)
 	dst := out.F16()
 	for i, v := range t.F32() {
 		if typ.DType == tensor.F16 {

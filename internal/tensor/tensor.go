@@ -197,7 +197,23 @@ func (t Tensor) U64() []uint64 { return view[uint64](t, t.DType == U64) }
 // Bools returns Data as bool. Whoever fills a Bool tensor from outside must make every byte 0 or 1 first.
 func (t Tensor) Bools() []bool { return view[bool](t, t.DType == Bool) }
 
-// Strings returns a copy of the elements of a String tensor.
+// CheckStrings reports what is wrong with a String tensor whose Data came from elsewhere than FromStrings.
+func (t Tensor) CheckStrings() error {
+	n := 0
+	for data := t.Data; len(data) > 0; n++ {
+		size, w := binary.Uvarint(data)
+		if w <= 0 || size > uint64(len(data)-w) {
+			return fmt.Errorf("string %d of %v runs past the end of the data", n, t)
+		}
+		data = data[w+int(size):]
+	}
+	if n != t.Elems() {
+		return fmt.Errorf("%d strings where %v has %d", n, t, t.Elems())
+	}
+	return nil
+}
+
+// Strings returns a copy of the elements of a String tensor. It panics where CheckStrings finds a fault.
 func (t Tensor) Strings() []string {
 	if t.DType != String {
 		panic("tensor: Strings of a " + t.DType.String() + " tensor")

@@ -293,3 +293,18 @@ func TestWrongUsePanics(t *testing.T) {
 		}()
 	}
 }
+
+func TestCheckStrings(t *testing.T) {
+	good := FromStrings([]string{"", "ab", strings.Repeat("x", 300)}, 3)
+	if err := good.CheckStrings(); err != nil {
+		t.Error(err)
+	}
+	for what, data := range map[string][]byte{
+		"too few": good.Data[:4], "too many": append(slices.Clone(good.Data), 0), "cut off": good.Data[:len(good.Data)-1],
+		"length without end": {0, 0, 0x80}, "huge length": {0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
+	} {
+		if err := (Tensor{String, good.Shape, data}).CheckStrings(); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+}
