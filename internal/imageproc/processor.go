@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"math"
 	"path"
-
-	"github.com/disintegration/imaging"
 )
 
 // Processor turns a picture into the float32 array a vision tower takes: resize,
@@ -21,7 +19,7 @@ type Processor struct {
 	shortest      int // length of the shorter side after resizing; 0: width and height hold
 	width, height int
 	resize        bool
-	filter        imaging.ResampleFilter
+	filter        Filter
 	crop          image.Point // size cut from the middle; zero: no crop
 	table         [3][256]float32
 }
@@ -191,11 +189,10 @@ func (c config) build(file string) (*Processor, error) {
 	if p.crop == (image.Point{}) && !(p.resize && p.shortest == 0) {
 		return fail("do_center_crop", "without a crop the size must give height and width, or images would differ in size")
 	}
-	filter, ok := filters[orInt(c.Resample, pilBicubic)]
-	if !ok {
-		return fail("resample", "filter %d is not supported; 1 Lanczos, 2 bilinear and 3 bicubic are", *c.Resample)
+	p.filter = Filter(orInt(c.Resample, int(Bicubic)))
+	if p.filter < Nearest || p.filter > Hamming {
+		return fail("resample", "filter %d is unknown; Pillow numbers them 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box and 5 Hamming", p.filter)
 	}
-	p.filter = filter
 	return p, p.setTable(file, c)
 }
 
@@ -209,19 +206,6 @@ func (c config) cropSize() image.Point {
 		return image.Pt(c.Crop.plain, c.Crop.plain)
 	}
 	return image.Pt(c.Crop.Width, c.Crop.Height)
-}
-
-// Pillow's numbers for its filters.
-const (
-	pilLanczos  = 1
-	pilBilinear = 2
-	pilBicubic  = 3
-)
-
-// filters are the imaging filters whose result equals Pillow's (CatmullRom is
-// the cubic with a = -0.5 and antialiasing).
-var filters = map[int]imaging.ResampleFilter{
-	pilLanczos: imaging.Lanczos, pilBilinear: imaging.Linear, pilBicubic: imaging.CatmullRom,
 }
 
 func orInt(p *int, def int) int {
@@ -305,7 +289,7 @@ func (p *Processor) Pixels(img *image.NRGBA) (*image.NRGBA, error) {
 		if w > DefaultLimits.Pixels/h {
 			return nil, fmt.Errorf("imageproc: a picture of %d×%d is too long for its width: resized it would be %d×%d", img.Rect.Dx(), img.Rect.Dy(), w, h)
 		}
-		img = resize(img, w, h, p.filter)
+		img = Resize(img, w, h, p.filter)
 	}
 	if p.crop != (image.Point{}) {
 		img = centerCrop(img, p.crop)
@@ -314,18 +298,6 @@ func (p *Processor) Pixels(img *image.NRGBA) (*image.NRGBA, error) {
 		return nil, fmt.Errorf("imageproc: the picture became %d×%d, want %d×%d", img.Rect.Dx(), img.Rect.Dy(), w, h)
 	}
 	return img, nil
-}
-
-// resize is Pillow's Image.resize. Each of its two passes rounds to bytes, so
-// their order shows where one side grows while the other shrinks: Pillow 13 then
-// takes the rows first. (Where both sides shrink by very different factors it
-// may do so as well; with one factor for both, as CLIP scales, either order is
-// the same to within a level.)
-func resize(img *image.NRGBA, w, h int, filter imaging.ResampleFilter) *image.NRGBA {
-	if w > img.Rect.Dx() && h < img.Rect.Dy() {
-		img = imaging.Resize(img, img.Rect.Dx(), h, filter)
-	}
-	return imaging.Resize(img, w, h, filter)
 }
 
 // target is the size to resize to; the longer side is truncated, as in torchvision.

@@ -4,10 +4,12 @@
 
 writes tests/golden/images/decode.json (small files of every format with the
 RGB bytes that Pillow's convert("RGB") gives) and processor.json (the pixels and
-values that CLIPImageProcessorPil makes of computed pictures).
+values that CLIPImageProcessorPil makes of computed pictures), and resize.json
+(SHA-256 of what Image.resize makes of a computed picture, for every filter).
 """
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -130,6 +132,17 @@ def processed(name, options, w, h):
     return dict(config=name, w=w, h=h, out=[pixels.shape[1], pixels.shape[0]], pixels=b64(pixels.tobytes()), probe=[float(v) for v in probe])
 
 
+# Both orders of the passes, one side unchanged, growing and shrinking, single pixels.
+RESIZES = [(40, 50, 20, 25), (40, 50, 30, 30), (40, 50, 30, 29), (40, 50, 33, 36), (40, 50, 33, 35), (40, 50, 80, 25), (40, 50, 20, 100), (40, 50, 41, 49),
+           (60, 30, 50, 10), (60, 30, 50, 9), (200, 300, 190, 15), (200, 300, 10, 290), (301, 97, 32, 32), (97, 301, 32, 32), (64, 64, 64, 20), (64, 64, 20, 64),
+           (7, 5, 4, 3), (7, 5, 11, 9), (1, 1, 5, 7), (9, 1, 4, 3), (2, 3, 1, 1), (130, 170, 224, 292), (333, 500, 224, 336), (256, 171, 336, 224), (20, 20, 40, 24), (65, 33, 13, 11)]
+
+
+def resized(f, w, h, to_w, to_h):
+    rgb = np.asarray(Image.fromarray(formula(w, h)).resize((to_w, to_h), f)).tobytes()
+    return dict(filter=f, w=w, h=h, out=[to_w, to_h], sha256=hashlib.sha256(rgb).hexdigest())
+
+
 def write(name, head, rows):
     meta = dict(made_by=COMMAND, pillow=PIL.__version__, transformers=transformers.__version__, seed=None, **head)
     with open(f"{OUT}/{name}", "w") as f:
@@ -145,6 +158,7 @@ def main():
     write("decode.json", {}, rows)
     write("processor.json", dict(configs=CONFIGS, probe="every 97th value of the float32 array, channels first"),
           [processed(n, c, w, h) for n, c in CONFIGS.items() for w, h in SIZES if n != "pad" or (w % 2 == 0 or w > 36)])
+    write("resize.json", {}, [resized(f, *size) for f in range(6) for size in RESIZES])
 
 
 if __name__ == "__main__":
