@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -17,9 +18,18 @@ type RowError struct {
 
 func (e *RowError) Error() string {
 	if e.Column == "" {
-		return fmt.Sprintf("%s, line %d: %v", e.File, e.Line, e.Err)
+		return fmt.Sprintf("%s, %s %d: %v", e.File, unit(e.File), e.Line, e.Err)
 	}
-	return fmt.Sprintf("%s, line %d, column %q: %v", e.File, e.Line, e.Column, e.Err)
+	return fmt.Sprintf("%s, %s %d, column %q: %v", e.File, unit(e.File), e.Line, e.Column, e.Err)
+}
+
+// unit is what rows of a file are.
+func unit(file string) string {
+	switch strings.ToLower(filepath.Ext(file)) {
+	case ".json", ".parquet", ".tar":
+		return "row"
+	}
+	return "line"
 }
 
 func (e *RowError) Unwrap() error { return e.Err }

@@ -26,6 +26,8 @@ type Image struct {
 
 	roots []string // folders that Path is looked for in, in this order
 	at    *section // part of an archive
+	// unread says that the row holds the bytes, as far as its columns tell, and that Options.WithoutData left them there.
+	unread bool
 }
 
 // section is a file inside a tar file that is not compressed.
@@ -62,10 +64,11 @@ func (im *Image) Name() string {
 	return "(no name)"
 }
 
-// Present says whether Open can work, without reading.
+// Present says whether the picture is at hand, without reading it. Of pictures that Options.WithoutData left unread it is
+// taken for granted.
 func (im *Image) Present() bool {
 	switch {
-	case len(im.Data) > 0 || im.at != nil:
+	case len(im.Data) > 0 || im.at != nil || im.unread:
 		return true
 	case im.Path == "":
 		return false
@@ -85,7 +88,7 @@ func (im *Image) Open() (io.ReadCloser, error) {
 			return nil, err
 		}
 		return sectionFile{io.NewSectionReader(f, im.at.offset, im.at.size), f}, nil
-	case im.Path != "":
+	case im.Path != "" && !im.unread:
 		return os.Open(im.File())
 	}
 	return nil, fmt.Errorf("%s: %w", im.Name(), ErrNoData)

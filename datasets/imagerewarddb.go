@@ -76,8 +76,10 @@ func imageRewardDBRow(t *table, in *input) (Record, error) {
 	if r.Rank, err = t.numbers("rank"); err != nil {
 		return r, err
 	}
-	if in.WithoutData && len(r.Images) < len(r.Rank) {
-		r.Images = make([]Image, len(r.Rank))
+	if in.WithoutData {
+		for len(r.Images) < len(r.Rank) {
+			r.Images = append(r.Images, Image{unread: true})
+		}
 	}
 	if len(r.Rank) != len(r.Images) {
 		return r, columnf("rank", "%d ranks for %d pictures", len(r.Rank), len(r.Images))

@@ -174,10 +174,10 @@ func (t *table) bytes(name string) ([]byte, error) {
 	if !ok {
 		return nil, nil
 	}
-	return binary(name, v)
+	return pictureBytes(name, v)
 }
 
-func binary(name string, v parquet.Value) ([]byte, error) {
+func pictureBytes(name string, v parquet.Value) ([]byte, error) {
 	switch {
 	case v.IsNull():
 		return nil, nil

@@ -28,7 +28,7 @@ func (t *table) picture(name string, in *input) (Image, error) {
 	case len(all) > 1:
 		return Image{}, columnf(name, "%d pictures; want one", len(all))
 	case in.WithoutData:
-		return Image{}, nil
+		return Image{unread: true}, nil
 	}
 	return Image{}, missing(name)
 }
@@ -41,6 +41,7 @@ func (t *table) pictures(name string, in *input) ([]Image, error) {
 	} else if c != nil {
 		paths = c
 	}
+	unread := in.WithoutData && (t.has(name+".bytes") || t.columns[name] == nil)
 	n := 0
 	for _, c := range []*cursor{data, paths} {
 		if c != nil {
@@ -51,7 +52,7 @@ func (t *table) pictures(name string, in *input) ([]Image, error) {
 	for i := range n {
 		var im Image
 		if data != nil && i < len(data.row) {
-			b, err := binary(data.name, data.row[i])
+			b, err := pictureBytes(data.name, data.row[i])
 			if err != nil {
 				return nil, err
 			}
@@ -68,6 +69,7 @@ func (t *table) pictures(name string, in *input) ([]Image, error) {
 			}
 			return nil, columnf(name, "picture %d of the list is missing", i+1)
 		}
+		im.unread = unread
 		all = append(all, im)
 	}
 	return all, nil

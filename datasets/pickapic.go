@@ -73,6 +73,7 @@ func pickaPicImage(t *table, in *input, i int) (im Image, err error) {
 			return im, err
 		}
 	}
+	im.unread = in.WithoutData && t.has(data)
 	if im.Data, err = t.bytes(data); err != nil {
 		return im, err
 	}

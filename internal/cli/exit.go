@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"winnow/datasets"
 	"winnow/diffusion"
 	"winnow/rewards"
 )
@@ -47,6 +48,8 @@ func explain(ctx context.Context, err error) (int, string) {
 		rlong   *rewards.PromptTooLongError
 		arg     *rewards.ArgumentError
 		partial *partialError
+		rows    *partialRows
+		dataArg *datasets.ArgumentError
 	)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
@@ -57,10 +60,12 @@ func explain(ctx context.Context, err error) (int, string) {
 		return ExitUsage, long.Error() + "; --truncate drops it"
 	case errors.As(err, &rlong):
 		return ExitUsage, rlong.Error() + "; --truncate drops it"
-	case errors.As(err, &usage), errors.As(err, &arg):
+	case errors.As(err, &usage), errors.As(err, &arg), errors.As(err, &dataArg):
 		return ExitUsage, err.Error()
 	case errors.As(err, &partial):
 		return ExitPartial, partial.Error()
+	case errors.As(err, &rows):
+		return ExitPartial, rows.Error()
 	}
 	return ExitFailed, err.Error()
 }

@@ -18,7 +18,7 @@ line is written per tenth of the work, at most one a second; --quiet leaves out
 both.
 
 With --json every object has a "type": "image", "network", "run", "version",
-"doctor", "summary", or "error" (with "code", "message" and, where one is meant,
+"doctor", "data", "format", "failed", "summary", or "error" (with "code", "message" and, where one is meant,
 "file"). Fields are added over time and never change their meaning.
 
 Exit codes
@@ -87,6 +87,27 @@ Tensors     --latents, --save-latents and --prompt-embeds are safetensors files:
             inputs and outputs: --inputs one for every input, --cotangents for
             any outputs, --gradients for every floating-point input. float32 may
             be given where a network wants float16 or bfloat16.
+Sets        Read by the data commands, format told from the name and first row, or
+            named by --format ("winnow data formats" lists them): ImageReward,
+            ImageRewardDB, HPDv2, HPDv3, Pick-a-Pic v1 and v2, open-image-preferences,
+            GenAI-Bench, EvalMuse, MMRB2; prompts of HPSv2, PartiPrompts, GenEval,
+            DrawBench, DPG-Bench; folders of pictures with .txt files beside them;
+            WebDataset .tar; CSV; JSON lines. Image paths start from the file's folder,
+            from the folder beside it that has its name, or from --images. Addresses
+            are kept and never fetched.
+            JSON lines, one object a line: "prompt" with "images" and "rank" (lower is
+            better, equal is a tie), with two "images" and "label" (1 the first is
+            preferred, 0 the second, 0.5 a tie, null unknown, or a share of votes), with
+            "chosen" and "rejected", with "image", or alone. An image is a path, an
+            address, or {"path", "url", "data", "uid", "model", "ratings"}.
+            CSV: columns prompt; image, or chosen and rejected, or image_0, image_1 and
+            label; id, category, model, model_0, model_1, weight; others are kept.
+            Sets that always put the preferred picture first are read with half of
+            their pairs swapped, chosen by a hash of their content; --keep-order.
+            Limits: 64 MiB a JSON or CSV row, 1 MiB a line of prompts, 256 MiB a
+            picture, 1 GiB a parquet page, 4,096 pictures a prompt.
+            Written: .jsonl, which keeps everything, and .parquet with the columns of
+            Pick-a-Pic v2; there shares of votes become 0, 0.5 or 1.
 Writing     Every file is written under a temporary name and renamed when it is
             complete. An existing file is replaced.
 `
