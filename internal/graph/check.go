@@ -9,8 +9,11 @@ import (
 // Check completes the types of the inputs as Compile does and infers those of all other values, without compiling. It is
 // for executors that leave the operators to another library: a *ShapeError means that the graph does not fit together,
 // whoever runs it. An operator that only this package refuses is no error; what depends on its results is not checked.
-func Check(g *Graph, inputs map[string]Type) (map[string]Type, error) {
+// veto, unless nil, is asked about every node whose types are known, and its error ends the check: with it an executor
+// refuses what its library would only refuse in a run.
+func Check(g *Graph, inputs map[string]Type, veto func(c *NodeCtx) error) (map[string]Type, error) {
 	s := newSpecializer(g, (*Options)(nil).complete())
+	s.veto = veto
 	root := newScope(g, nil)
 	if err := s.bindInputs(root, inputs); err != nil {
 		return nil, err
@@ -21,7 +24,7 @@ func Check(g *Graph, inputs map[string]Type) (map[string]Type, error) {
 		}
 	}
 	var unsupported *UnsupportedError
-	if err := s.walk(root); err != nil && !errors.As(err, &unsupported) {
+	if err := s.walk(root); s.vetoed != nil || err != nil && !errors.As(err, &unsupported) {
 		return nil, err
 	}
 	bound := make(map[string]Type, len(s.inputs))

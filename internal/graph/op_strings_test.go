@@ -120,7 +120,7 @@ func TestStrings_Pass(t *testing.T) {
 		}
 	}
 	var u *UnsupportedError
-	if _, err := Check(g, types); !errors.As(err, &u) {
+	if _, err := Check(g, types, nil); !errors.As(err, &u) {
 		t.Errorf("for another library: %v", err)
 	}
 	if _, err := Compile(g, map[string]Type{"x": {tensor.String, []int{-1}}}, nil); !errors.As(err, &shape) {

@@ -14,6 +14,8 @@ type specializer struct {
 	seen   map[string]*irNode // structure → node, for common subexpressions
 	consts map[string]ValueID // small constants by contents
 	total  int                // nodes met, subgraphs included
+	veto   func(c *NodeCtx) error
+	vetoed error
 }
 
 // scope maps the values of one (sub)graph to the ir.
@@ -308,6 +310,13 @@ func (s *specializer) enter(m *irNode, n int) ([]ValueID, error) {
 	types, err := s.infer(m)
 	if err != nil {
 		return nil, err
+	}
+	if s.veto != nil {
+		c := s.context(m)
+		c.Out = types
+		if s.vetoed = s.veto(c); s.vetoed != nil {
+			return nil, s.vetoed
+		}
 	}
 	if id, ok := s.widened(m, types); ok {
 		return []ValueID{id}, nil

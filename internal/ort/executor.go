@@ -115,7 +115,7 @@ func (e *Executor) Name() string {
 // library's business, and those that it lacks are a *graph.UnsupportedError. Its own operators that it has no kernels for
 // on this provider are replaced by their definitions.
 func (e *Executor) Compile(g *graph.Graph, inputs map[string]graph.Type) (graph.Runner, error) {
-	bound, err := graph.Check(g, inputs)
+	bound, err := graph.Check(g, inputs, lateRefusals)
 	if err != nil {
 		return nil, err
 	}

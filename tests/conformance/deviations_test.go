@@ -3,8 +3,6 @@ package conformance
 // deviations are the cases that ONNX Runtime of recordedVersion neither passes nor refuses when it loads the model, all of
 // them its own choices or faults: a session of its Python package does the same.
 var deviations = map[string]string{
-	"node/test_attention_4d_diff_heads_mask4d_padded_kv":      "refuses the variant when it is run",
-	"node/test_convinteger_with_padding":                      "refuses the variant when it is run",
 	"node/test_dft_opset19":                                   "less exact than 1e-5 where the result is 0",
 	"node/test_dft_axis_opset19":                              "less exact than 1e-5 where the result is 0",
 	"node/test_dft_inverse_opset19":                           "less exact than 1e-5 where the result is 0",
@@ -21,7 +19,6 @@ var deviations = map[string]string{
 	"node/test_training_dropout_mask":                         "draws other random numbers than numpy",
 	"node/test_gridsample_bicubic":                            "is exact; the expected values have four digits",
 	"node/test_maxunpool_export_with_output_shape":            "takes indices for places in the output of output_shape",
-	"node/test_reduce_max_empty_set_bool":                     "refuses the variant when it is run",
 	"node/test_resize_downsample_scales_linear_align_corners": "takes the rounded output size under align_corners, the suite the exact one",
 	"node/test_resize_downsample_scales_cubic_align_corners":  "takes the rounded output size under align_corners, the suite the exact one",
 	"node/test_stft":                                          "less exact than 1e-5 where the result is 0",
