@@ -57,19 +57,20 @@ func (t Tensor) Packed() []byte {
 // smallFloat describes a format: a sign bit (but for F8E8M0), then exponent, then mantissa bits.
 type smallFloat struct {
 	mantissa, bias int
-	most           float64 // largest finite number
+	most           int // bits of the largest finite number
 	sign           byte
 	nan            byte // bits of NaN without sign
 	inf            byte // bits of infinity, 0 if there is none
 	oneNaN         bool // only NaN is 0x80, and zero has no sign
 }
 
-var smallFloats = map[DType]smallFloat{
-	F8E4M3FN:   {mantissa: 3, bias: 7, most: 448, sign: 0x80, nan: 0x7f},
-	F8E4M3FNUZ: {mantissa: 3, bias: 8, most: 240, sign: 0x80, nan: 0x80, oneNaN: true},
-	F8E5M2:     {mantissa: 2, bias: 15, most: 57344, sign: 0x80, nan: 0x7e, inf: 0x7c},
-	F8E5M2FNUZ: {mantissa: 2, bias: 16, most: 57344, sign: 0x80, nan: 0x80, oneNaN: true},
-	F4E2M1:     {mantissa: 1, bias: 1, most: 6, sign: 0x08},
+// smallFloats has no entry for F8E8M0, which is all exponent.
+var smallFloats = [I2 + 1]smallFloat{
+	F8E4M3FN:   {mantissa: 3, bias: 7, most: 0x7e, sign: 0x80, nan: 0x7f},
+	F8E4M3FNUZ: {mantissa: 3, bias: 8, most: 0x7f, sign: 0x80, nan: 0x80, oneNaN: true},
+	F8E5M2:     {mantissa: 2, bias: 15, most: 0x7b, sign: 0x80, nan: 0x7e, inf: 0x7c},
+	F8E5M2FNUZ: {mantissa: 2, bias: 16, most: 0x7f, sign: 0x80, nan: 0x80, oneNaN: true},
+	F4E2M1:     {mantissa: 1, bias: 1, most: 7, sign: 0x08},
 }
 
 // SmallToF64 returns the value of an element, given by its byte.
@@ -89,7 +90,7 @@ func SmallToF64(dt DType, b byte) float64 {
 		}
 		return math.Ldexp(1, int(b)-127)
 	}
-	f := smallFloats[dt]
+	f := &smallFloats[dt]
 	sign, rest := 1.0, b&^f.sign
 	if b&f.sign != 0 {
 		sign = -1
@@ -110,7 +111,7 @@ func SmallToF64(dt DType, b byte) float64 {
 // F64ToSmall rounds to the nearest number of a format, ties to even (an F8E8M0 is made by F64ToScale). Numbers beyond the
 // largest become that one when saturate is set; else infinity where the format has one, or NaN.
 func F64ToSmall(dt DType, x float64, saturate bool) byte {
-	f := smallFloats[dt]
+	f := &smallFloats[dt]
 	sign := byte(0)
 	if math.Signbit(x) {
 		sign = f.sign
@@ -124,12 +125,11 @@ func F64ToSmall(dt DType, x float64, saturate bool) byte {
 		}
 		return sign | f.nan
 	}
-	x = math.Abs(x)
-	rounded := f.round(x)
-	if rounded > f.most || math.IsInf(x, 0) {
+	b := f.round(math.Abs(x))
+	if b > f.most {
 		switch {
 		case saturate || f.nan == 0:
-			rounded = f.most
+			b = f.most
 		case f.oneNaN:
 			return f.nan
 		case f.inf != 0:
@@ -138,32 +138,21 @@ func F64ToSmall(dt DType, x float64, saturate bool) byte {
 			return sign | f.nan
 		}
 	}
-	b := f.bits(rounded)
 	if b == 0 && f.oneNaN {
 		return 0
 	}
-	return sign | b
+	return sign | byte(b)
 }
 
-// exponent is that of the spacing between the format's numbers around x ≥ 0.
-func (f *smallFloat) exponent(x float64) int {
-	e := 1 - f.bias
-	if x > 0 && !math.IsInf(x, 0) {
-		e = max(e, math.Ilogb(x))
+// round returns the bits of the number nearest to x ≥ 0, as if exponents had no end: a carry out of the mantissa raises
+// the exponent by itself, and everything beyond the largest number gives more bits than that one has.
+func (f *smallFloat) round(x float64) int {
+	e := max(int(math.Float64bits(x)>>52)-1023, 1-f.bias)
+	if e > 1023 { // infinity
+		return math.MaxInt
 	}
-	return e
-}
-
-func (f *smallFloat) round(x float64) float64 {
-	unit := math.Ldexp(1, f.exponent(x)-f.mantissa)
-	return math.RoundToEven(x/unit) * unit
-}
-
-// bits spells a number of the format.
-func (f *smallFloat) bits(x float64) byte {
-	e := f.exponent(x)
-	units := int(math.Ldexp(x, f.mantissa-e)) // of the spacing: the mantissa, with its leading bit when x is normal
-	return byte((e+f.bias-1)<<f.mantissa + units)
+	unit := math.Float64frombits(uint64(1023+f.mantissa-e) << 52) // 1 over the spacing of the format's numbers around x
+	return (e+f.bias-1)<<f.mantissa + int(math.RoundToEven(x*unit))
 }
 
 // F64ToScale makes an F8E8M0, a power of two: rounded up, down or to the nearest in its exponent. Only the magnitude counts,

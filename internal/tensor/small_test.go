@@ -8,7 +8,10 @@ import (
 
 // TestSmallFloats_RoundTrip: every bit pattern that is a number spells itself.
 func TestSmallFloats_RoundTrip(t *testing.T) {
-	for dt := range smallFloats {
+	for dt := F8E4M3FN; dt <= F4E2M1; dt++ {
+		if dt == F8E8M0 {
+			continue
+		}
 		for b := range 1 << (8 / dt.PerByte()) {
 			v := SmallToF64(dt, byte(b))
 			got := F64ToSmall(dt, v, false)
