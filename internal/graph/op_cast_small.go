@@ -21,9 +21,12 @@ func castSmall(c *NodeCtx, from, to tensor.DType) (Kernel, error) {
 		return Kernel{}, err
 	}
 	return run(func(f *Frame) {
-		for i, v := range read(f.In[0]) {
-			f.Out[0].Data[i] = encode(v)
-		}
+		dst, src := f.Out[0].Data, read(f.In[0])
+		chunks(f.Pool, len(src), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				dst[i] = encode(src[i])
+			}
+		})
 	}), nil
 }
 
