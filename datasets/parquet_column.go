@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +18,10 @@ import (
 
 // Limits of a parquet file. Pages of 100 rows with two pictures have some 30 MB.
 const (
-	maxFooter = 256 << 20
-	maxPage   = 1 << 30
+	maxFooter     = 64 << 20
+	maxPage       = 1 << 30
+	maxPageHeader = 16 << 20 // statistics may hold a picture
+	maxPageValues = 32 << 20
 )
 
 // leaf is a column that holds values.
@@ -70,7 +73,8 @@ func checkFooter(r io.ReaderAt, size int64) error {
 	if n > size-12 || n > maxFooter {
 		return fmt.Errorf("the footer claims %d bytes; the file has %d and the limit is %d", n, size, maxFooter)
 	}
-	return nil
+	_, err := scanThrift(io.NewSectionReader(r, size-8-n, n), n)
+	return eof(err)
 }
 
 // leaves lists the columns with values.
@@ -222,27 +226,45 @@ func checkPages(r io.ReaderAt, size int64, meta *pqformat.ColumnMetaData) error 
 	if meta.DictionaryPageOffset != 0 {
 		first = meta.DictionaryPageOffset
 	}
-	end := first + meta.TotalCompressedSize
 	if first < 0 || meta.TotalCompressedSize < 0 || first > size || meta.TotalCompressedSize > size-first {
-		return fmt.Errorf("bytes %d to %d of a file of %d", first, end, size)
+		return fmt.Errorf("%d bytes from byte %d of a file of %d", meta.TotalCompressedSize, first, size)
 	}
-	buf := bufio.NewReaderSize(nil, 4096)
+	end := first + meta.TotalCompressedSize
 	for at := first; at < end; {
-		section := io.NewSectionReader(r, at, end-at)
-		buf.Reset(section)
-		var protocol thrift.CompactProtocol
-		var h pqformat.PageHeader
-		if err := thrift.NewDecoder(protocol.NewReader(buf)).Decode(&h); err != nil {
-			return fmt.Errorf("page header at byte %d: %w", at, eof(err))
+		n, err := checkPage(io.NewSectionReader(r, at, end-at), end-at, meta.Codec)
+		if err != nil {
+			return fmt.Errorf("page at byte %d: %w", at, eof(err))
 		}
-		read, _ := section.Seek(0, io.SeekCurrent)
-		header := read - int64(buf.Buffered())
-		body := int64(h.CompressedPageSize)
-		if header <= 0 || body < 0 || body > end-at-header || body > maxPage || h.UncompressedPageSize < 0 || h.UncompressedPageSize > maxPage {
-			return fmt.Errorf("the page at byte %d claims %d bytes, %d unpacked; %d are left and the limit is %d",
-				at, body, h.UncompressedPageSize, end-at-header, maxPage)
-		}
-		at += header + body
+		at += n
 	}
 	return nil
+}
+
+// checkPage checks one page and returns its length, header included.
+func checkPage(section *io.SectionReader, left int64, codec pqformat.CompressionCodec) (int64, error) {
+	header, err := scanThrift(section, min(left, maxPageHeader))
+	if err != nil {
+		return 0, err
+	}
+	var h pqformat.PageHeader
+	var protocol thrift.CompactProtocol
+	if err := thrift.NewDecoder(protocol.NewReader(bufio.NewReader(io.NewSectionReader(section, 0, header)))).Decode(&h); err != nil {
+		return 0, err
+	}
+	body := int64(h.CompressedPageSize)
+	values := max(h.DataPageHeader.V.NumValues, h.DataPageHeaderV2.V.NumValues, h.DictionaryPageHeader.V.NumValues)
+	if body < 0 || body > left-header || body > maxPage || h.UncompressedPageSize < 0 || h.UncompressedPageSize > maxPage || values > maxPageValues {
+		return 0, fmt.Errorf("claims %d bytes, %d unpacked, %d values; %d bytes are left, and the limits are %d bytes and %d values",
+			body, h.UncompressedPageSize, values, left-header, maxPage, maxPageValues)
+	}
+	unpacked := h.DataPageHeaderV2.Valid && h.DataPageHeaderV2.V.IsCompressed.Valid && !h.DataPageHeaderV2.V.IsCompressed.V
+	if codec == pqformat.Snappy && !unpacked {
+		var head [binary.MaxVarintLen64]byte
+		levels := int64(h.DataPageHeaderV2.V.RepetitionLevelsByteLength) + int64(h.DataPageHeaderV2.V.DefinitionLevelsByteLength)
+		n, _ := section.ReadAt(head[:min(int64(len(head)), max(body-levels, 0))], header+levels)
+		if size, _ := binary.Uvarint(head[:n]); size > uint64(h.UncompressedPageSize) {
+			return 0, fmt.Errorf("unpacks to %d bytes, not %d", size, h.UncompressedPageSize)
+		}
+	}
+	return header + body, nil
 }

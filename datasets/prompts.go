@@ -46,7 +46,7 @@ func Prompts(path string) iter.Seq2[Prompt, error] {
 		defer f.Close()
 		read, ok := map[string]func(string, io.Reader, func(Prompt, error) bool){
 			".txt": readText, ".jsonl": readJSONLines, ".ndjson": readJSONLines, ".json": readJSON,
-			".csv": readTable(','), ".tsv": readTable('\t'),
+			".csv": readCommas, ".tsv": readTabs,
 		}[strings.ToLower(filepath.Ext(path))]
 		if !ok {
 			yield(Prompt{}, fmt.Errorf("%s: a prompt list is a .txt, .jsonl, .json, .csv or .tsv file", path))
@@ -131,45 +131,84 @@ func fromJSON(file string, line int, raw []byte) (Prompt, error) {
 	return p, nil
 }
 
-// readTable reads a table whose header names a prompt column.
-func readTable(comma rune) func(string, io.Reader, func(Prompt, error) bool) {
-	return func(file string, r io.Reader, yield func(Prompt, error) bool) {
-		rd := csv.NewReader(r)
-		rd.Comma = comma
-		rd.LazyQuotes = comma == '\t' // tab-separated sets do not quote
-		rd.ReuseRecord = true
-		header, err := rd.Read()
+// promptTable says where the columns of a table are.
+type promptTable struct {
+	file               string
+	text, id, category int
+}
+
+// newPromptTable reads the header.
+func newPromptTable(file string, header []string) (promptTable, error) {
+	t := promptTable{file, column(header, promptKeys), column(header, idKeys), column(header, categoryKeys)}
+	if t.text < 0 {
+		return t, &RowError{File: file, Line: 1, Err: fmt.Errorf("no column is called %s", strings.Join(promptKeys, ", "))}
+	}
+	return t, nil
+}
+
+func (t promptTable) row(line int, cells []string) (Prompt, error) {
+	p := Prompt{Line: line, Text: cell(cells, t.text), ID: cell(cells, t.id), Category: cell(cells, t.category)}
+	if strings.TrimSpace(p.Text) == "" {
+		return Prompt{Line: line}, &RowError{File: t.file, Line: line, Column: promptKeys[0], Err: errEmptyPrompt}
+	}
+	return p, nil
+}
+
+// readTabs reads tab-separated values. Such sets do not quote: a prompt may begin with a quotation mark.
+func readTabs(file string, r io.Reader, yield func(Prompt, error) bool) {
+	l := newLines(r, maxLine)
+	var t promptTable
+	for first := true; ; first = false {
+		text, err := l.next()
+		if errors.Is(err, io.EOF) && !first {
+			return
+		}
+		var p Prompt
+		cells := strings.Split(string(text), "\t")
+		switch {
+		case err != nil:
+			err = &RowError{File: file, Line: l.line, Err: err}
+		case first:
+			if t, err = newPromptTable(file, cells); err == nil {
+				continue
+			}
+		default:
+			p, err = t.row(l.line, cells)
+		}
+		if !yield(p, err) || err != nil {
+			return
+		}
+	}
+}
+
+// readCommas reads comma-separated values with quotes.
+func readCommas(file string, r io.Reader, yield func(Prompt, error) bool) {
+	rd := csv.NewReader(r)
+	rd.ReuseRecord = true
+	header, err := rd.Read()
+	if err != nil {
+		yield(Prompt{}, &RowError{File: file, Line: 1, Err: err})
+		return
+	}
+	t, err := newPromptTable(file, header)
+	if err != nil {
+		yield(Prompt{}, err)
+		return
+	}
+	for err == nil {
+		var cells []string
+		if cells, err = rd.Read(); errors.Is(err, io.EOF) {
+			return
+		}
+		var p Prompt
 		if err != nil {
-			yield(Prompt{}, &RowError{File: file, Line: 1, Err: err})
-			return
+			err = &RowError{File: file, Line: faultLine(err), Err: err}
+		} else {
+			line, _ := rd.FieldPos(0)
+			p, err = t.row(line, cells)
 		}
-		text, id, category := column(header, promptKeys), column(header, idKeys), column(header, categoryKeys)
-		if text < 0 {
-			yield(Prompt{}, &RowError{File: file, Line: 1, Err: fmt.Errorf("no column is called %s", strings.Join(promptKeys, ", "))})
+		if !yield(p, err) {
 			return
-		}
-		for {
-			row, err := rd.Read()
-			if errors.Is(err, io.EOF) {
-				return
-			}
-			var p Prompt
-			line := faultLine(err)
-			if err == nil {
-				line, _ = rd.FieldPos(0)
-			}
-			p.Line = line
-			switch {
-			case err != nil:
-				err = &RowError{File: file, Line: line, Err: err}
-			case strings.TrimSpace(row[text]) == "":
-				err = &RowError{File: file, Line: line, Column: promptKeys[0], Err: errEmptyPrompt}
-			default:
-				p.Text, p.ID, p.Category = cell(row, text), cell(row, id), cell(row, category)
-			}
-			if !yield(p, err) || err != nil {
-				return
-			}
 		}
 	}
 }
@@ -196,7 +235,7 @@ func column(header, names []string) int {
 }
 
 func cell(row []string, i int) string {
-	if i < 0 {
+	if i < 0 || i >= len(row) {
 		return ""
 	}
 	return strings.Clone(row[i])

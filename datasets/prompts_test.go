@@ -34,6 +34,7 @@ func TestPrompts_formats(t *testing.T) {
 		"b.jsonl": {`{"tag":"color","prompt":"a fox"}` + "\n" + `"an owl"` + "\n", []Prompt{{Text: "a fox", Category: "color", Line: 1}, {Text: "an owl", Line: 2}}},
 		"c.json":  {`[{"id":"7-1","prompt":"a fox"}, "an owl"]`, []Prompt{{Text: "a fox", ID: "7-1", Line: 1}, {Text: "an owl", Line: 2}}},
 		"d.tsv":   {"Prompt\tCategory\tNote\nthe word \"fox\"\tArts\t\nbond\tAbstract\tx\n", []Prompt{{Text: `the word "fox"`, Category: "Arts", Line: 2}, {Text: "bond", Category: "Abstract", Line: 3}}},
+		"q.tsv":   {"Prompt\tCategory\n\"fox\tArts\nan \"owl\" says\tArts\n", []Prompt{{Text: `"fox`, Category: "Arts", Line: 2}, {Text: `an "owl" says`, Category: "Arts", Line: 3}}},
 		"e.csv":   {"\ufeffid,caption\n1,\"a fox,\nsleeping\"\n2,an owl\n", []Prompt{{Text: "a fox,\nsleeping", ID: "1", Line: 2}, {Text: "an owl", ID: "2", Line: 4}}},
 	} {
 		t.Run(name, func(t *testing.T) {

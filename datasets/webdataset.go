@@ -74,7 +74,6 @@ func (w *webDataset) header() (*tar.Header, error) {
 type sample struct {
 	key    string
 	images []Image
-	names  []string
 	prompt string
 	object map[string]json.RawMessage
 	files  int
