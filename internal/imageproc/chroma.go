@@ -2,41 +2,69 @@ package imageproc
 
 import "image"
 
-// fromJFIF converts full-range Y'CbCr with libjpeg's arithmetic: chroma
-// halved in one or both directions goes through its triangle filters
-// (jdsample.c, "fancy upsampling"), and the colour conversion rounds to nearest
-// (jdcolor.c). Other ratios, and chroma at most two samples wide, take the
-// nearest sample, as libjpeg does.
+// plane is one colour component, of which a sample may cover several pixels.
+type plane struct {
+	pix          []byte
+	stride       int
+	w, h         int // samples that belong to the picture
+	across, down int // pixels per sample
+}
+
+// row fills dst with one row of pixels as libjpeg does (jdsample.c, "fancy
+// upsampling"): components halved in one or both directions go through its
+// triangle filters; other ratios, and halved rows of at most two samples, take
+// the nearest sample. sums is scratch of at least w values.
+func (p plane) row(dst []byte, y int, sums []int) {
+	line := func(i int) []byte { return p.pix[i*p.stride:][:p.w] }
+	near, other := halfRows(y, p.h)
+	switch {
+	case p.across == 1 && p.down == 1:
+		copy(dst, line(y))
+	case p.across == 2 && p.down == 2 && p.w > 2:
+		upsampleH2V2(dst, line(near), line(other), sums[:p.w])
+	case p.across == 2 && p.down == 1 && p.w > 2:
+		upsampleH2V1(dst, line(y))
+	case p.across == 1 && p.down == 2:
+		upsampleH1V2(dst, line(near), line(other), 1+y%2)
+	default:
+		src := line(y / p.down)
+		for x := range dst {
+			dst[x] = src[x/p.across]
+		}
+	}
+}
+
+// ratios are pixels per chroma sample.
+var ratios = map[image.YCbCrSubsampleRatio][2]int{
+	image.YCbCrSubsampleRatio444: {1, 1}, image.YCbCrSubsampleRatio422: {2, 1}, image.YCbCrSubsampleRatio420: {2, 2},
+	image.YCbCrSubsampleRatio440: {1, 2}, image.YCbCrSubsampleRatio411: {4, 1}, image.YCbCrSubsampleRatio410: {4, 2},
+}
+
+// fromJFIF converts a picture that a caller decoded with the standard library:
+// full-range Y'CbCr with libjpeg's chroma filters and colour arithmetic.
 func fromJFIF(out *image.NRGBA, m *image.YCbCr) {
 	w, h := out.Rect.Dx(), out.Rect.Dy()
-	cb, cr := make([]byte, w), make([]byte, w)
-	sums := make([]int, (w+1)/2)
+	ratio := ratios[m.SubsampleRatio]
+	at := m.COffset(m.Rect.Min.X, m.Rect.Min.Y)
+	chroma := plane{m.Cb[at:], m.CStride, ceilDiv(w, ratio[0]), ceilDiv(h, ratio[1]), ratio[0], ratio[1]}
+	second := chroma
+	second.pix = m.Cr[at:]
+	cb, cr, sums := make([]byte, w), make([]byte, w), make([]int, w)
 	for y := range h {
-		chromaRow(cb, m.Cb, m, y, h, sums)
-		chromaRow(cr, m.Cr, m, y, h, sums)
-		luma, row := m.Y[y*m.YStride:], out.Pix[y*out.Stride:]
+		chroma.row(cb, y, sums)
+		second.row(cr, y, sums)
+		luma, row := m.Y[m.YOffset(m.Rect.Min.X, m.Rect.Min.Y+y):], out.Pix[y*out.Stride:]
 		for x := range w {
 			jfifPixel(row[4*x:4*x+4], int(luma[x]), int(cb[x])-128, int(cr[x])-128)
 		}
 	}
 }
 
-// chromaRow fills dst with one full-width row of a chroma plane.
-func chromaRow(dst, plane []byte, m *image.YCbCr, y, h int, sums []int) {
-	half := len(sums)
-	near, other := halfRows(y, (h+1)/2)
-	switch ratio := m.SubsampleRatio; {
-	case ratio == image.YCbCrSubsampleRatio420 && half > 2:
-		upsampleH2V2(dst, plane[near*m.CStride:], plane[other*m.CStride:], sums)
-	case ratio == image.YCbCrSubsampleRatio422 && half > 2:
-		upsampleH2V1(dst, plane[y*m.CStride:][:half])
-	case ratio == image.YCbCrSubsampleRatio440:
-		upsampleH1V2(dst, plane[near*m.CStride:], plane[other*m.CStride:], 1+y%2)
-	default:
-		for x := range dst {
-			dst[x] = plane[m.COffset(m.Rect.Min.X+x, m.Rect.Min.Y+y)]
-		}
-	}
+// startsOnSample says whether the picture's corner is a chroma sample's corner;
+// a cut-out of a larger picture may begin inside one.
+func startsOnSample(m *image.YCbCr) bool {
+	r, ok := ratios[m.SubsampleRatio]
+	return ok && m.Rect.Min.X%r[0] == 0 && m.Rect.Min.Y%r[1] == 0
 }
 
 // upsampleH1V2 blends two rows; bias is 1 on upper and 2 on lower rows.
@@ -46,6 +74,7 @@ func upsampleH1V2(dst, near, other []byte, bias int) {
 	}
 }
 
+// jfifPixel rounds to nearest (jdcolor.c); cb and cr are centred on 0.
 func jfifPixel(dst []byte, y, cb, cr int) {
 	const half = 1 << 15
 	dst[0] = clampByte(y + (91881*cr+half)>>16)

@@ -8,14 +8,20 @@ import (
 // opaque copies any decoded image into NRGBA with alpha 255, keeping the stored
 // colours: nothing is blended and nothing is premultiplied.
 func opaque(img image.Image, format string) *image.NRGBA {
+	if m, ok := img.(*image.NRGBA); ok && format == "JPEG" {
+		return m // ours, and so already
+	}
 	b := img.Bounds()
 	out := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
 	switch m := img.(type) {
 	case *image.YCbCr:
-		if format == "WebP" {
+		switch {
+		case format == "WebP":
 			fromVP8(out, m)
-		} else {
+		case startsOnSample(m):
 			fromJFIF(out, m)
+		default:
+			fromAny(out, m)
 		}
 	case *image.NYCbCrA: // WebP with alpha
 		fromVP8(out, &m.YCbCr)
@@ -23,8 +29,11 @@ func opaque(img image.Image, format string) *image.NRGBA {
 		fromPalette(out, m)
 	case *image.NRGBA:
 		copyRows(out, m.Pix, m.Stride, 4, [3]int{0, 1, 2})
-	case *image.RGBA: // only opaque images come as RGBA from these decoders
+	case *image.RGBA:
 		copyRows(out, m.Pix, m.Stride, 4, [3]int{0, 1, 2})
+		if format == "TIFF" { // elsewhere only opaque images come as RGBA
+			unpremultiply(out, m)
+		}
 	case *image.NRGBA64: // the high byte comes first
 		copyRows(out, m.Pix, m.Stride, 8, [3]int{0, 2, 4})
 	case *image.RGBA64:
@@ -32,7 +41,7 @@ func opaque(img image.Image, format string) *image.NRGBA {
 	case *image.Gray:
 		copyRows(out, m.Pix, m.Stride, 1, [3]int{})
 	case *image.Gray16:
-		copyRows(out, m.Pix, m.Stride, 2, [3]int{})
+		fromGray16(out, m, format)
 	case *image.CMYK:
 		fromCMYK(out, m)
 	default:
@@ -53,20 +62,60 @@ func copyRows(out *image.NRGBA, pix []byte, stride, size int, at [3]int) {
 	}
 }
 
+// fromGray16 clips files at 255, which leaves most of them white: Pillow's
+// convert("RGB") does it, so the originals score such pictures so. Pictures that
+// were made, not read, keep their high byte.
+func fromGray16(out *image.NRGBA, m *image.Gray16, format string) {
+	copyRows(out, m.Pix, m.Stride, 2, [3]int{})
+	if format == "" {
+		return
+	}
+	for y := range out.Rect.Dy() {
+		for x := range out.Rect.Dx() {
+			if s := m.Pix[y*m.Stride+2*x:]; s[0] == 0 {
+				v := s[1]
+				copy(out.Pix[y*out.Stride+4*x:], []byte{v, v, v})
+			} else {
+				copy(out.Pix[y*out.Stride+4*x:], []byte{255, 255, 255})
+			}
+		}
+	}
+}
+
+// unpremultiply divides colours by alpha, rounding down as Pillow does.
+func unpremultiply(out *image.NRGBA, m *image.RGBA) {
+	for y := range out.Rect.Dy() {
+		for x := range out.Rect.Dx() {
+			s, d := m.Pix[y*m.Stride+4*x:][:4], out.Pix[y*out.Stride+4*x:][:3]
+			for c := range d {
+				if s[3] == 0 {
+					d[c] = 0
+				} else {
+					d[c] = clampByte(int(s[c]) * 255 / int(s[3]))
+				}
+			}
+		}
+	}
+}
+
 // fromCMYK multiplies each ink by the black, rounded as Pillow does (Convert.c).
 func fromCMYK(out *image.NRGBA, m *image.CMYK) {
 	w, h := out.Rect.Dx(), out.Rect.Dy()
 	for y := range h {
 		for x := range w {
 			s, d := m.Pix[y*m.Stride+4*x:][:4], out.Pix[y*out.Stride+4*x:][:4]
-			light := 255 - int(s[3])
-			for c := range 3 {
-				ink := int(s[c])*light + 128
-				d[c] = clampByte(light - (ink>>8+ink)>>8)
-			}
-			d[3] = 255
+			inkPixel(d, s[0], s[1], s[2], s[3])
 		}
 	}
+}
+
+func inkPixel(dst []byte, cyan, magenta, yellow, black byte) {
+	light := 255 - int(black)
+	for c, ink := range [3]byte{cyan, magenta, yellow} {
+		v := int(ink)*light + 128
+		dst[c] = clampByte(light - (v>>8+v)>>8)
+	}
+	dst[3] = 255
 }
 
 func fromPalette(out *image.NRGBA, m *image.Paletted) {

@@ -5,7 +5,9 @@
 writes tests/golden/images/decode.json (small files of every format with the
 RGB bytes that Pillow's convert("RGB") gives) and processor.json (the pixels and
 values that CLIPImageProcessorPil makes of computed pictures), and resize.json
-(SHA-256 of what Image.resize makes of a computed picture, for every filter).
+(SHA-256 of what Image.resize makes of a computed picture, for every filter) and
+jpeg.json (JPEG files of every kind with the SHA-256 of their RGB bytes; noise
+has seed 7).
 """
 
 import base64
@@ -13,6 +15,8 @@ import hashlib
 import io
 import json
 import os
+import struct
+import zlib
 
 import numpy as np
 import PIL
@@ -67,6 +71,15 @@ def vertical_only(data):
     return bytes(data)
 
 
+def png16(values, colour):
+    """A 16-bit PNG, which Pillow cannot write in colour; colour is the type of the header."""
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    h, w = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 16, colour, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 def cases():
     rgb, rgba = Image.fromarray(smooth(23, 17)), Image.fromarray(smooth(23, 17, 4), "RGBA")
     grey = Image.fromarray(smooth(23, 17)[:, :, 0])
@@ -78,6 +91,11 @@ def cases():
     yield "png palette", encoded(rgb.quantize(16), "PNG")
     yield "png palette transparent", encoded(rgb.quantize(16), "PNG", transparency=bytes([0, 128] + [255] * 14))
     yield "png rgb transparent", encoded(rgb, "PNG", transparency=(127, 0, 230))
+    deep = smooth(23, 17, 4).astype(np.uint16) * 257 + 77 * (np.arange(23)[None, :, None] % 3).astype(np.uint16)
+    yield "png rgb 16", png16(deep[:, :, :3], 2)
+    yield "png rgba 16", png16(deep, 6)
+    yield "png grey 16", png16(deep[:, :, 0], 0)
+    yield "png grey alpha 16", png16(deep[:, :, :2], 4)
     for ratio, name in ((0, "444"), (1, "422"), (2, "420")):
         for w, h in ((23, 17), (24, 18), (4, 3), (5, 1), (33, 40)):
             yield f"jpeg {name} {w}x{h}", encoded(Image.fromarray(smooth(w, h)), "JPEG", quality=92, subsampling=ratio)
@@ -95,6 +113,13 @@ def cases():
     yield "bmp 24", encoded(rgb, "BMP")
     yield "bmp 8", encoded(rgb.quantize(16), "BMP")
     yield "bmp grey", encoded(grey, "BMP")
+    for name, image in (("rgb", rgb), ("rgba", rgba), ("grey", grey), ("one bit", grey.convert("1")), ("palette", rgb.quantize(16)),
+                        ("grey 16", Image.fromarray(deep[:, :, 0]))):
+        yield f"tiff {name}", encoded(image, "TIFF")
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits"):
+        yield f"tiff rgb {compression}", encoded(rgb, "TIFF", compression=compression)
+    yield "bmp rgba", encoded(rgba, "BMP")
+    yield "bmp one bit", encoded(grey.convert("1"), "BMP")
     yield "webp lossless", encoded(rgb, "WEBP", lossless=True)
     yield "webp lossless alpha", encoded(rgba, "WEBP", lossless=True, exact=True)
     for w, h in ((23, 17), (24, 18), (1, 1), (2, 2), (33, 40)):
@@ -105,10 +130,39 @@ def cases():
 def decoded(data):
     image = Image.open(io.BytesIO(data))
     image.load()
-    if image.format == "JPEG":
-        image = ImageOps.exif_transpose(image)
     rgb = np.asarray(image.convert("RGB"))
     return rgb.shape[1], rgb.shape[0], rgb.tobytes()
+
+
+def upright(data):
+    """Size and digest of the picture turned by its EXIF orientation."""
+    rgb = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+    return dict(w=rgb.shape[1], h=rgb.shape[0], sha256=hashlib.sha256(rgb.tobytes()).hexdigest())
+
+
+def jpegs():
+    """JPEG files of all samplings, qualities, odd sizes and codings."""
+    rng = np.random.default_rng(7)
+
+    def noisy(w, h, channels):
+        return (smooth(w, h, channels) + rng.normal(0, 25, (h, w, channels))).clip(0, 255).astype(np.uint8)
+
+    for i, (w, h) in enumerate([(1, 1), (2, 2), (3, 5), (5, 3), (8, 8), (9, 17), (16, 15), (17, 31), (31, 9), (33, 33), (47, 20)]):
+        for j, sampling in enumerate(("4:4:4", "4:2:2", "4:2:0", "4:1:1")):
+            options = dict(subsampling=sampling, quality=(1, 30, 75, 92, 100)[(i + j) % 5], progressive=(i + j // 2) % 2 == 1, optimize=j % 2 == 1)
+            if i % 3 == 2:
+                options["restart_marker_blocks"] = 1 + j
+            yield f"{sampling} {w}x{h} {options}", encoded(Image.fromarray(noisy(w, h, 3)), "JPEG", **options)
+    for side in (3, 16, 17, 31, 33):
+        at_once = encoded(Image.fromarray(noisy(side, side, 3)), "JPEG", quality=85, subsampling="4:2:2")
+        yield f"4:4:0 {side}", vertical_only(at_once)
+    for progressive in (False, True):
+        yield f"grey {progressive}", encoded(Image.fromarray(noisy(29, 19, 1)[:, :, 0]), "JPEG", quality=60, progressive=progressive)
+        ink = encoded(Image.fromarray(noisy(29, 19, 4), "CMYK"), "JPEG", quality=80, progressive=progressive)
+        yield f"CMYK {progressive}", ink
+        at = ink.index(b"Adobe") + 11
+        yield f"YCCK {progressive}", ink[:at] + b"\2" + ink[at + 1:]
+        yield f"RGB {progressive}", encoded(Image.fromarray(noisy(29, 19, 3)), "JPEG", quality=80, progressive=progressive, keep_rgb=True)
 
 
 SIZES = [(37, 53), (64, 64), (100, 30), (20, 20), (301, 200), (9, 200), (31, 31), (32, 47)]
@@ -155,9 +209,12 @@ def main():
     for name, data in cases():
         w, h, rgb = decoded(data)
         rows.append(dict(name=name, file=b64(data), w=w, h=h, rgb=b64(rgb)))
+        if "orientation" in name:
+            rows[-1]["upright"] = upright(data)
     write("decode.json", {}, rows)
     write("processor.json", dict(configs=CONFIGS, probe="every 97th value of the float32 array, channels first"),
           [processed(n, c, w, h) for n, c in CONFIGS.items() for w, h in SIZES if n != "pad" or (w % 2 == 0 or w > 36)])
+    write("jpeg.json", {}, [dict(name=n, file=b64(d), w=decoded(d)[0], h=decoded(d)[1], sha256=hashlib.sha256(decoded(d)[2]).hexdigest()) for n, d in jpegs()])
     write("resize.json", {}, [resized(f, *size) for f in range(6) for size in RESIZES])
 
 
