@@ -20,10 +20,7 @@ func inferCast(c *NodeCtx) error {
 	if !ok || a.Kind != AttrInt {
 		return badNode(c, `lacks integer attribute "to"`)
 	}
-	to := tensor.Invalid
-	if a.I > 0 && a.I <= math.MaxInt32 {
-		to = tensor.FromONNX(int32(a.I))
-	}
+	to := typeAttr(c, "to", tensor.Invalid)
 	if classOf(to)&classStored == 0 {
 		return c.Refuse("to", fmt.Sprintf("data type %d", a.I))
 	}

@@ -243,6 +243,15 @@ func rowStrides(shape []int) []int {
 	return s
 }
 
+// typeAttr returns the element type that an attribute names, def when it is absent or 0.
+func typeAttr(c *NodeCtx, name string, def tensor.DType) tensor.DType {
+	v := c.AttrInt(name, 0)
+	if v == 0 {
+		return def
+	}
+	return tensor.FromONNX(int32(min(max(v, 0), math.MaxInt32)))
+}
+
 // splitAt returns the products of the dimensions before axis, at axis, and after it.
 func splitAt(shape []int, axis int) (outer, n, inner int) {
 	return numElems(shape[:axis]), shape[axis], numElems(shape[axis+1:])

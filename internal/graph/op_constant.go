@@ -136,10 +136,7 @@ func inferEyeLike(c *NodeCtx) error {
 	if err := checkRank(c, 0, 2, 2); err != nil {
 		return err
 	}
-	dt := c.In[0].DType
-	if a, ok := c.Attr("dtype"); ok {
-		dt = tensor.FromONNX(int32(min(max(a.I, 0), math.MaxInt32)))
-	}
+	dt := typeAttr(c, "dtype", c.In[0].DType)
 	if classOf(dt)&classFixed == 0 {
 		return c.Refuse("dtype", fmt.Sprintf("element type %v", dt))
 	}

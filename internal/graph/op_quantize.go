@@ -75,15 +75,6 @@ func checkScale(c *NodeCtx) error {
 	return nil
 }
 
-// typeAttr returns the element type that an attribute names, def when it is absent or 0.
-func typeAttr(c *NodeCtx, name string, def tensor.DType) tensor.DType {
-	v := c.AttrInt(name, 0)
-	if v == 0 {
-		return def
-	}
-	return tensor.FromONNX(int32(min(max(v, 0), math.MaxInt32)))
-}
-
 // quantOperands reads input, scale and zero point as float64; nil for an absent zero point.
 func quantOperands(c *NodeCtx) func(f *Frame) (x, scale, zero []float64) {
 	var reads [3]func(t tensor.Tensor) []float64
