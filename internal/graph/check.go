@@ -9,7 +9,7 @@ import (
 // Check completes the types of the inputs as Compile does and infers those of all other values, without compiling. It is
 // for executors that leave the operators to another library: a *ShapeError means that the graph does not fit together,
 // whoever runs it. An operator that only this package refuses is no error; what depends on its results is not checked.
-// veto, unless nil, is asked about every node whose types are known, and its error ends the check: with it an executor
+// veto, unless nil, is asked about every node of the file whose operands' types are known (Out is not set), and its error ends the check: with it an executor
 // refuses what its library would only refuse in a run.
 func Check(g *Graph, inputs map[string]Type, veto func(c *NodeCtx) error) (map[string]Type, error) {
 	s := newSpecializer(g, (*Options)(nil).complete())

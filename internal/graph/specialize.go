@@ -144,6 +144,11 @@ func (s *specializer) visit(sc *scope, n *Node) error {
 			return err
 		}
 	}
+	if s.veto != nil {
+		if s.vetoed = s.veto(s.context(m)); s.vetoed != nil {
+			return s.vetoed
+		}
+	}
 	var err error
 	if m.op, err = lookup(s.src, n); err != nil {
 		return err
@@ -310,13 +315,6 @@ func (s *specializer) enter(m *irNode, n int) ([]ValueID, error) {
 	types, err := s.infer(m)
 	if err != nil {
 		return nil, err
-	}
-	if s.veto != nil {
-		c := s.context(m)
-		c.Out = types
-		if s.vetoed = s.veto(c); s.vetoed != nil {
-			return nil, s.vetoed
-		}
 	}
 	if id, ok := s.widened(m, types); ok {
 		return []ValueID{id}, nil
