@@ -44,10 +44,11 @@ var layer = map[string]int{
 	"winnow/vlmjudge":  6,
 	"winnow/rewards":   6,
 
-	"winnow/internal/minibench": 7,
-	"winnow/internal/report":    7,
-	"winnow/internal/cli":       8,
-	"winnow/cmd/winnow":         9,
+	"winnow/internal/minibench":  7,
+	"winnow/internal/report":     7,
+	"winnow/internal/evaluation": 7,
+	"winnow/internal/cli":        8,
+	"winnow/cmd/winnow":          9,
 }
 
 // barred lists arrows that point down and are still wrong.

@@ -1,0 +1,105 @@
+package evaluation
+
+import (
+	"fmt"
+	"math"
+
+	"winnow/datasets"
+	"winnow/rewards/metric"
+)
+
+// seed makes every interval repeatable.
+const seed = 1
+
+// average is a figure that is a mean over prompts.
+func average(name string, groups []metric.Group, of func([]metric.Group) float64) Figure {
+	single := make([]float64, len(groups))
+	for i := range groups {
+		single[i] = of(groups[i : i+1])
+	}
+	iv := metric.Bootstrap(len(groups), resamples, seed, level, metric.MeanOf(single))
+	return Figure{Metric: name, Value: Number(iv.Value), Low: Number(iv.Low), High: Number(iv.High), Of: len(groups), Unit: "prompts"}
+}
+
+// pooled is a figure that is a share over all comparisons.
+func pooled(name string, clusters []metric.Count) Figure {
+	var total metric.Count
+	for _, c := range clusters {
+		total.Right += c.Right
+		total.Total += c.Total
+	}
+	iv := metric.Bootstrap(len(clusters), resamples, seed, level, metric.SharesOf(clusters))
+	w := metric.Wilson(total, level)
+	return Figure{
+		Metric: name, Value: Number(iv.Value), Low: Number(iv.Low), High: Number(iv.High),
+		WilsonLow: Number(w.Low), WilsonHigh: Number(w.High), Of: int(total.Total), Unit: "pairs",
+	}
+}
+
+func countsOf(groups []metric.Group, of func([]metric.Group) metric.Count) []metric.Count {
+	out := make([]metric.Count, len(groups))
+	for i := range groups {
+		out[i] = of(groups[i : i+1])
+	}
+	return out
+}
+
+// groupFigures are the figures of ranked groups. The first ones are those that the set's own evaluation reports.
+func groupFigures(format datasets.Format, groups []metric.Group) []Figure {
+	micro := "imagereward.pair_micro"
+	var out []Figure
+	if format == "hpdv2" {
+		micro = "hpdv2.pair_micro_no_ties"
+		out = append(out, average("hpdv2.inversion", groups, metric.Inversion))
+	}
+	out = append(out, pooled(micro, countsOf(groups, metric.PairMicro)))
+	if micro == "imagereward.pair_micro" {
+		out = append(out, average("hpsv2.imagereward_macro", groups, metric.PairMacro))
+	}
+	if votes := countsOf(groups, metric.RawVotes); anyPairs(votes) {
+		out = append(out, pooled("hpdv2.raw_votes", votes))
+	}
+	tie := metric.PairwiseTieOptimal(groups)
+	return append(out,
+		average("best_of_n", groups, metric.BestOfN),
+		average("top1_soft", groups, metric.Top1Soft),
+		average("kendall_tau_b", groups, metric.KendallTauB),
+		average("spearman", groups, metric.Spearman),
+		Figure{
+			Metric: "pairwise_acc_tie_opt", Value: Number(tie.Accuracy), Low: Number(math.NaN()), High: Number(math.NaN()),
+			Of: tie.Pairs, Unit: "pairs",
+			Note: fmt.Sprintf("ties at a difference of %.4g, chosen on the same data", tie.Epsilon),
+		})
+}
+
+func anyPairs(counts []metric.Count) bool {
+	for _, c := range counts {
+		if c.Total > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// pairFigures are the figures of pairs.
+func (p *part) pairFigures(format datasets.Format, threshold float64) []Figure {
+	of := func(f func([]metric.Pair) metric.Count) []metric.Count {
+		out := make([]metric.Count, len(p.prompts))
+		for i, prompt := range p.prompts {
+			pairs := make([]metric.Pair, 0, len(p.clusters[prompt]))
+			for _, k := range p.clusters[prompt] {
+				pairs = append(pairs, p.pairs[k])
+			}
+			out[i] = f(pairs)
+		}
+		return out
+	}
+	out := []Figure{pooled("pickapic.no_ties", of(metric.NoTies))}
+	if !math.IsNaN(threshold) {
+		f := pooled("pickapic.tie_threshold", of(func(pairs []metric.Pair) metric.Count { return metric.TieThreshold(pairs, threshold) }))
+		f.WilsonLow, f.WilsonHigh = 0, 0 // half points are no shares of right answers
+		f.Note = fmt.Sprintf("threshold %.1f; random probabilities would have %.4f", threshold, metric.RandomBaseline(p.pairs, threshold))
+		out = append(out, f)
+	}
+	return out
+}
