@@ -227,7 +227,7 @@ func TestOpen_errorsNameTheFile(t *testing.T) {
 
 func TestOpen_arguments(t *testing.T) {
 	for _, c := range []struct{ name, dir, want string }{
-		{"hps", "", `no reward "hps"; known are clip, mini`},
+		{"hps", "", `no reward "hps"; known are clip, hpsv2`},
 		{"clip", "", "needs the folder of a model"},
 		{"mini", "x", "is embedded and takes no folder"},
 		{"clip", "clip_test.go", "clip_test.go is a file"},

@@ -15,7 +15,8 @@ import (
 // The scale of OpenAI's, LAION's and PickScore's published models is 100.
 const splitScale = 100
 
-// networks are the graphs of a reward. Either joint is set, or text and vision.
+// networks are the graphs of a reward. Either joint is set, or vision and, where
+// the reward reads the prompt, text.
 type networks struct {
 	joint        *model.Model
 	text, vision *model.Model
@@ -33,12 +34,18 @@ var (
 	visionOutputs = []string{"image_embeds", "image_features"}
 )
 
-func openNetworks(f model.Folder, opt *model.Options) (networks, error) {
-	if name, ok := f.First("model.onnx", "onnx/model.onnx"); ok {
+func openNetworks(f model.Folder, s spec, opt *model.Options) (networks, error) {
+	if name, ok := f.First("model.onnx", "onnx/model.onnx"); ok && (s.kind == kindAny || s.kind == kindPair) {
 		return openJoint(f, name, opt)
+	}
+	if s.kind == kindPair {
+		return networks{}, fmt.Errorf("rewards: %s holds no model.onnx with input_ids, attention_mask, pixel_values → reward; export the model with export_onnx.py", f.Path(""))
 	}
 	text, okText := f.First("text_model.onnx", "onnx/text_model.onnx", "text_encoder/model.onnx", "text_model/model.onnx")
 	vision, okVision := f.First("vision_model.onnx", "onnx/vision_model.onnx", "vision_encoder/model.onnx", "image_encoder/model.onnx", "vision_model/model.onnx")
+	if s.kind == kindHead {
+		text, okText = "", true
+	}
 	if !okText || !okVision {
 		return networks{}, fmt.Errorf("rewards: %s holds neither model.onnx nor a text and a vision network (text_model.onnx and vision_model.onnx, "+
 			"or text_encoder/model.onnx and vision_encoder/model.onnx); export the model to ONNX first", f.Path(""))
@@ -63,22 +70,26 @@ func openJoint(f model.Folder, name string, opt *model.Options) (networks, error
 }
 
 func openSplit(f model.Folder, text, vision string, opt *model.Options) (n networks, err error) {
-	if n.text, err = f.Open(text, opt); err != nil {
-		return n, err
+	if text != "" {
+		if n.text, err = f.Open(text, opt); err != nil {
+			return n, err
+		}
 	}
 	if n.vision, err = f.Open(vision, opt); err != nil {
 		return n, err
 	}
 	var ok bool
-	if n.textOut, ok = n.text.FirstOutput(textOutputs...); !ok {
-		return n, noEmbedding(n.text, textOutputs)
-	}
 	if n.visionOut, ok = n.vision.FirstOutput(visionOutputs...); !ok {
 		return n, noEmbedding(n.vision, visionOutputs)
 	}
-	return n, errors.Join(
-		checkInputs(n.text, "input_ids", "attention_mask"), needInputs(n.text, "input_ids"),
-		checkInputs(n.vision, "pixel_values"), needInputs(n.vision, "pixel_values"))
+	err = errors.Join(checkInputs(n.vision, "pixel_values"), needInputs(n.vision, "pixel_values"))
+	if n.text == nil {
+		return n, err
+	}
+	if n.textOut, ok = n.text.FirstOutput(textOutputs...); !ok {
+		return n, noEmbedding(n.text, textOutputs)
+	}
+	return n, errors.Join(checkInputs(n.text, "input_ids", "attention_mask"), needInputs(n.text, "input_ids"), err)
 }
 
 func noEmbedding(m *model.Model, want []string) error {
@@ -128,14 +139,14 @@ func (n networks) close() error {
 }
 
 // formula says what the score is.
-func (n networks) formula() string {
+func (n networks) formula(c config) string {
 	switch {
 	case n.joint != nil && n.perPair:
 		return "output " + n.out
 	case n.joint != nil:
 		return "exp(logit_scale)·cos(text, image), the checkpoint's scale"
 	}
-	return fmt.Sprintf("%d·cos(text, image)", splitScale)
+	return fmt.Sprintf("%.6g·cos(text, image)", c.LogitScale)
 }
 
 // fixedTokens is the text length built into the graph, or 0.

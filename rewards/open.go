@@ -2,12 +2,11 @@ package rewards
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io/fs"
 	"math"
 	"os"
-	"slices"
-	"strings"
 
 	"winnow/assets"
 	"winnow/internal/imageproc"
@@ -17,14 +16,8 @@ import (
 	"winnow/internal/tokenizer"
 )
 
-// Names of the rewards that Open knows.
-const (
-	Mini = "mini" // embedded; made for pictures of the embedded model
-	CLIP = "clip" // a CLIP-type dual encoder in a folder
-)
-
-// Names lists the rewards that Open knows.
-func Names() []string { return []string{CLIP, Mini} }
+// Mini is embedded and made for pictures of the embedded model.
+const Mini = "mini"
 
 // ArgumentError is a name or folder that Open cannot take: a mistake of the
 // caller, not of a file.
@@ -46,11 +39,12 @@ type Options struct {
 // Info describes a loaded reward; it belongs into every record of its scores.
 type Info struct {
 	Name      string `json:"name"`
-	Model     string `json:"model"`             // folder, or "embedded"
-	Version   string `json:"version,omitempty"` // name that the model's reward.json states
-	Formula   string `json:"formula"`           // what the score is
-	MaxTokens int    `json:"max_tokens"`        // of a prompt, start and end included
-	Width     int    `json:"image_width"`       // pixels that the reward sees
+	Model     string `json:"model"`                // folder, or "embedded"
+	Version   string `json:"version,omitempty"`    // name that the model's reward.json states
+	Formula   string `json:"formula"`              // what the score is
+	Prepare   string `json:"preprocess,omitempty"` // how pictures are prepared, where it is not as preprocessor_config.json says
+	MaxTokens int    `json:"max_tokens"`           // of a prompt, start and end included; 0: the prompt is not read
+	Width     int    `json:"image_width"`          // pixels that the reward sees
 	Height    int    `json:"image_height"`
 }
 
@@ -58,12 +52,29 @@ type Info struct {
 // safe for concurrent use.
 type Model struct {
 	info     Info
+	spec     spec
+	config   config
 	truncate bool
 	pool     *kernel.Pool
-	tok      *tokenizer.CLIP
-	proc     *imageproc.Processor
+	tok      textTokenizer // nil: the reward reads no text
+	proc     imageproc.Preparer
 	nets     networks
+	texts    *cache[string]            // features of prompts
+	pictures *cache[[sha256.Size]byte] // features of prepared pictures
 }
+
+// textTokenizer is what rewards need of a tokenizer.
+type textTokenizer interface {
+	EncodePadded(text string, maxLen int) (ids, mask []int64, dropped string)
+	Tokens(text string) int
+	MaxLength() int
+}
+
+// Features kept between calls. A feature has about 1,000 numbers.
+const (
+	maxTexts    = 256
+	maxPictures = 4096
+)
 
 // Open loads a reward. The folder of "clip" holds
 //
@@ -77,18 +88,23 @@ type Model struct {
 //   - preprocessor_config.json.
 //
 // A model.onnx that gives one score (or reward) per pair of picture and text is
-// taken as well. The folder of "mini" must be "".
+// taken as well. The folder of "mini" must be "". The other rewards have the
+// folders that assets/export/export_onnx.py writes: the same files (the
+// aesthetic predictor without text, ImageReward as a model.onnx giving reward,
+// with BERT's vocab.txt) and reward.json, which states name, formula,
+// preprocessing and numbers such as the logit scale.
 func Open(ctx context.Context, name, dir string, opt *Options) (*Model, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	s, err := findSpec(name)
 	switch {
-	case !slices.Contains(Names(), name):
-		return nil, &ArgumentError{fmt.Sprintf("there is no reward %q; known are %s", name, strings.Join(Names(), ", "))}
+	case err != nil:
+		return nil, err
 	case name == Mini && dir != "":
 		return nil, &ArgumentError{fmt.Sprintf("the reward %q is embedded and takes no folder; to load a folder, name the reward %q", Mini, CLIP)}
 	case name == Mini:
-		return load(ctx, model.FSFolder(assets.MiniReward(), "mini/reward"), Info{Name: Mini, Model: "embedded"}, opt)
+		return load(ctx, model.FSFolder(assets.MiniReward(), "mini/reward"), s, "embedded", opt)
 	case dir == "":
 		return nil, &ArgumentError{fmt.Sprintf("the reward %q needs the folder of a model", name)}
 	}
@@ -99,33 +115,34 @@ func Open(ctx context.Context, name, dir string, opt *Options) (*Model, error) {
 	if !info.IsDir() {
 		return nil, &ArgumentError{fmt.Sprintf("%s is a file; name the folder that holds model.onnx, the tokenizer and preprocessor_config.json", dir)}
 	}
-	return load(ctx, model.DirFolder(dir), Info{Name: name, Model: dir}, opt)
+	return load(ctx, model.DirFolder(dir), s, dir, opt)
 }
 
-func load(ctx context.Context, f model.Folder, info Info, opt *Options) (*Model, error) {
+func load(ctx context.Context, f model.Folder, s spec, source string, opt *Options) (*Model, error) {
 	if opt == nil {
 		opt = &Options{}
 	}
-	tok, err := openTokenizer(f)
+	c, err := readConfig(f, s)
 	if err != nil {
 		return nil, err
 	}
-	proc, err := imageproc.OpenProcessor(f.FS(), f.Path(""))
-	if err != nil {
+	m := &Model{
+		info: Info{Name: s.name, Model: source, Version: c.Name, Formula: s.formula}, spec: s, config: c, truncate: opt.Truncate,
+		texts: newCache[string](maxTexts), pictures: newCache[[sha256.Size]byte](maxPictures),
+	}
+	if m.tok, err = openTokenizer(f, s); err != nil {
 		return nil, err
 	}
-	if info.Version, err = readVersion(f); err != nil {
+	if m.proc, err = c.preparer(f, s); err != nil {
 		return nil, err
 	}
 	exec, err := ort.Open(ctx, opt.Executor, opt.ORTLibrary, opt.Threads)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{info: info, truncate: opt.Truncate, tok: tok, proc: proc, pool: kernel.NewPool(opt.Threads)}
-	if m.nets, err = openNetworks(f, &model.Options{Pool: m.pool, Executor: exec}); err == nil {
-		m.info.Formula = m.nets.formula()
-		m.info.Width, m.info.Height = proc.Size()
-		m.info.MaxTokens, err = tokenLimit(f, tok, m.nets)
+	m.pool = kernel.NewPool(opt.Threads)
+	if m.nets, err = openNetworks(f, s, &model.Options{Pool: m.pool, Executor: exec}); err == nil {
+		err = m.complete(f)
 	}
 	if err != nil {
 		_ = m.Close() // the first error says what happened
@@ -134,19 +151,32 @@ func load(ctx context.Context, f model.Folder, info Info, opt *Options) (*Model,
 	return m, nil
 }
 
-// readVersion is the name in reward.json, a file that rewards made for winnow
-// carry and others lack.
-func readVersion(f model.Folder) (string, error) {
-	var config struct {
-		Name string `json:"name"`
+// complete fills Info with what the networks tell.
+func (m *Model) complete(f model.Folder) (err error) {
+	if m.info.Formula == "" {
+		m.info.Formula = m.nets.formula(m.config)
 	}
-	if _, err := f.ReadJSON("reward.json", &config); err != nil {
-		return "", fmt.Errorf("rewards: %w", err)
+	switch p := m.proc.(type) {
+	case imageproc.Letterbox:
+		m.info.Prepare = "letterbox, antialiased"
+		if p.Legacy {
+			m.info.Prepare = "letterbox, legacy resize"
+		}
+	case imageproc.Torchvision:
+		m.info.Prepare = "torchvision"
 	}
-	return config.Name, nil
+	m.info.Width, m.info.Height = m.proc.Size()
+	if m.tok != nil {
+		m.info.MaxTokens, err = tokenLimit(f, m)
+	}
+	return err
 }
 
-func openTokenizer(f model.Folder) (*tokenizer.CLIP, error) {
+// openTokenizer opens the tokenizer in the folder, or in its tokenizer folder.
+func openTokenizer(f model.Folder, s spec) (textTokenizer, error) {
+	if s.kind == kindHead {
+		return nil, nil
+	}
 	fsys, name := f.FS(), f.Path("")
 	if f.Has("tokenizer") {
 		sub, err := fs.Sub(f.FS(), "tokenizer")
@@ -155,27 +185,42 @@ func openTokenizer(f model.Folder) (*tokenizer.CLIP, error) {
 		}
 		fsys, name = sub, f.Path("tokenizer")
 	}
-	return tokenizer.Open(fsys, name)
+	if s.wordy {
+		t, err := tokenizer.OpenBERT(fsys, name)
+		if err != nil {
+			return nil, err
+		}
+		return t, nil
+	}
+	t, err := tokenizer.Open(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // tokenLimit is the length that the text network reads: its fixed dimension,
-// else the smaller of the tokenizer's and the configuration's.
-func tokenLimit(f model.Folder, tok *tokenizer.CLIP, nets networks) (int, error) {
-	var config struct {
+// else what reward.json states, else the smaller of the tokenizer's and the
+// configuration's.
+func tokenLimit(f model.Folder, m *Model) (int, error) {
+	var hf struct {
 		Text struct {
 			Positions int `json:"max_position_embeddings"`
 		} `json:"text_config"`
 	}
-	if _, err := f.ReadJSON("config.json", &config); err != nil {
+	if _, err := f.ReadJSON("config.json", &hf); err != nil {
 		return 0, fmt.Errorf("rewards: %w", err)
 	}
-	if n := nets.fixedTokens(); n > 0 {
+	if n := m.nets.fixedTokens(); n > 0 {
 		return n, nil
 	}
-	if n := config.Text.Positions; n > 2 {
-		return min(tok.MaxLength(), n), nil
+	if n := m.config.MaxTokens; n > 2 {
+		return min(m.tok.MaxLength(), n), nil
 	}
-	return tok.MaxLength(), nil
+	if n := hf.Text.Positions; n > 2 {
+		return min(m.tok.MaxLength(), n), nil
+	}
+	return m.tok.MaxLength(), nil
 }
 
 // Info describes the reward.

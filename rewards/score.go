@@ -2,9 +2,11 @@ package rewards
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"image"
 	"math"
+	"slices"
 
 	"winnow/internal/imageproc"
 	"winnow/internal/model"
@@ -30,15 +32,32 @@ func (e *PromptTooLongError) Error() string {
 // CheckPrompt reports whether the reward can read the prompt in full, unless
 // truncation is allowed. The error is a *PromptTooLongError.
 func (m *Model) CheckPrompt(prompt string) error {
-	_, _, dropped := m.tok.EncodePadded(prompt, m.info.MaxTokens)
-	if dropped == "" || m.truncate {
+	if m.tok == nil || m.truncate {
 		return nil
 	}
-	return &PromptTooLongError{Reward: m.info.Name, Tokens: m.tok.Tokens(prompt), Limit: m.info.MaxTokens, Dropped: dropped}
+	_, _, dropped := m.encode(prompt)
+	if dropped == "" {
+		return nil
+	}
+	return &PromptTooLongError{Reward: m.info.Name, Tokens: m.tok.Tokens(m.words(prompt)), Limit: m.info.MaxTokens, Dropped: dropped}
+}
+
+// words is the text that the reward reads for a prompt.
+func (m *Model) words(prompt string) string {
+	text := m.spec.prefix + prompt
+	if m.spec.clean != nil {
+		text = m.spec.clean(text)
+	}
+	return text
+}
+
+func (m *Model) encode(prompt string) (ids, mask []int64, dropped string) {
+	return m.tok.EncodePadded(m.words(prompt), m.info.MaxTokens)
 }
 
 // Score gives one score per picture. Pictures may be of any size and shape;
-// each is prepared as the model's preprocessor_config.json says.
+// each is prepared as Info.Prepare or else the model's preprocessor_config.json
+// says. Features of prompts and pictures are kept for later calls.
 func (m *Model) Score(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
 	if err := m.CheckPrompt(prompt); err != nil {
 		return nil, err
@@ -46,11 +65,10 @@ func (m *Model) Score(ctx context.Context, prompt string, images []image.Image) 
 	if len(images) == 0 {
 		return nil, nil
 	}
-	ids, mask, _ := m.tok.EncodePadded(prompt, m.info.MaxTokens)
 	var text []float32
-	if m.nets.joint == nil {
+	if m.nets.text != nil {
 		var err error
-		if text, err = m.textEmbedding(ctx, ids, mask); err != nil {
+		if text, err = m.textFeature(ctx, prompt); err != nil {
 			return nil, err
 		}
 	}
@@ -63,9 +81,10 @@ func (m *Model) Score(ctx context.Context, prompt string, images []image.Image) 
 		}
 		var batch []float64
 		if m.nets.joint != nil {
+			ids, mask, _ := m.encode(prompt)
 			batch, err = m.scoreJoint(ctx, ids, mask, pixels, len(part))
 		} else {
-			batch, err = m.scoreSplit(ctx, text, pixels, len(part))
+			batch, err = m.scoreFeatures(ctx, text, pixels, len(part))
 		}
 		if err != nil {
 			return nil, err
@@ -83,7 +102,10 @@ func (m *Model) prepare(images []image.Image, first int) ([]float32, error) {
 		if img == nil || img.Bounds().Empty() {
 			return nil, fmt.Errorf("rewards: picture %d has no pixels", first+i+1)
 		}
-		if err := m.proc.Process(pixels[i*size:(i+1)*size], imageproc.Opaque(img)); err != nil {
+		if _, modes := m.proc.(imageproc.Torchvision); !modes && m.spec.folder != "" {
+			img = imageproc.PillowRGB(img)
+		}
+		if err := m.proc.Prepare(pixels[i*size:(i+1)*size], img); err != nil {
 			return nil, fmt.Errorf("rewards: picture %d: %w", first+i+1, err)
 		}
 	}
@@ -146,25 +168,82 @@ func (m *Model) scoreJoint(ctx context.Context, ids, mask []int64, pixels []floa
 	return scores, nil
 }
 
-// textEmbedding is the prompt's embedding, normalized.
-func (m *Model) textEmbedding(ctx context.Context, ids, mask []int64) ([]float32, error) {
+// textFeature is the prompt's embedding.
+func (m *Model) textFeature(ctx context.Context, prompt string) ([]float32, error) {
+	if v, ok := m.texts.get(prompt); ok {
+		return v, nil
+	}
+	ids, mask, _ := m.encode(prompt)
 	in := map[string]tensor.Tensor{}
 	textInputs(in, m.nets.text, ids, mask, 1)
-	return run(ctx, m.nets.text, in, m.nets.textOut, 0)
+	v, err := run(ctx, m.nets.text, in, m.nets.textOut, 0)
+	if err == nil {
+		m.texts.put(prompt, v)
+	}
+	return v, err
 }
 
-func (m *Model) scoreSplit(ctx context.Context, text, pixels []float32, n int) ([]float64, error) {
-	in := map[string]tensor.Tensor{}
-	m.pixelInput(in, m.nets.vision, pixels, n)
-	out, err := run(ctx, m.nets.vision, in, m.nets.visionOut, n*len(text))
+// scoreFeatures scores pictures by their features; text is nil where there is no text.
+func (m *Model) scoreFeatures(ctx context.Context, text, pixels []float32, n int) ([]float64, error) {
+	features, err := m.imageFeatures(ctx, pixels, n)
 	if err != nil {
 		return nil, err
 	}
 	scores := make([]float64, n)
-	for i := range scores {
-		scores[i] = splitScale * cosine(text, out[i*len(text):(i+1)*len(text)])
+	for i, f := range features {
+		if text == nil {
+			if len(f) != len(m.config.Head.Weight) {
+				return nil, m.widthError(len(f), len(m.config.Head.Weight), "head in "+configName)
+			}
+			scores[i] = m.config.Head.score(f)
+			continue
+		}
+		if len(f) != len(text) {
+			return nil, m.widthError(len(f), len(text), "text network")
+		}
+		scores[i], _ = m.spec.ofCosine(cosine(text, f), m.config)
 	}
 	return scores, nil
+}
+
+func (m *Model) widthError(got, want int, of string) error {
+	return fmt.Errorf("rewards: %s: output %q has %d floating-point values a picture, the %s %d; the files are of different models",
+		m.nets.vision.Path(), m.nets.visionOut, got, of, want)
+}
+
+// imageFeatures runs the vision network on the pictures that are not known yet.
+func (m *Model) imageFeatures(ctx context.Context, pixels []float32, n int) ([][]float32, error) {
+	size := len(pixels) / n
+	features, keys := make([][]float32, n), make([][sha256.Size]byte, n)
+	var missing []int
+	var rest []float32
+	for i := range features {
+		picture := pixels[i*size : (i+1)*size]
+		keys[i] = pixelHash(picture)
+		if f, ok := m.pictures.get(keys[i]); ok {
+			features[i] = f
+			continue
+		}
+		missing, rest = append(missing, i), append(rest, picture...)
+	}
+	if len(missing) == 0 {
+		return features, nil
+	}
+	in := map[string]tensor.Tensor{}
+	m.pixelInput(in, m.nets.vision, rest, len(missing))
+	out, err := run(ctx, m.nets.vision, in, m.nets.visionOut, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(out)%len(missing) != 0 {
+		return nil, fmt.Errorf("rewards: %s: output %q has %d values for %d pictures", m.nets.vision.Path(), m.nets.visionOut, len(out), len(missing))
+	}
+	width := len(out) / len(missing)
+	for k, i := range missing {
+		features[i] = slices.Clone(out[k*width : (k+1)*width])
+		m.pictures.put(keys[i], features[i])
+	}
+	return features, nil
 }
 
 // cosine of two vectors, in double precision; NaN where one of them is zero.
