@@ -156,7 +156,7 @@ func openDPGFolder(path string, in *input) (source, error) {
 		return nil, &FileError{File: d.folder, Err: errors.New("holds no .txt files")}
 	}
 	table := filepath.Join(path, "dpg_bench.csv")
-	if _, err := os.Stat(table); err != nil {
+	if !isFile(table) {
 		return d, nil
 	}
 	return d, d.load(table, *in)
@@ -208,6 +208,11 @@ func (d *dpgFolder) next() (Record, error) {
 }
 
 func (d *dpgFolder) close() error { return nil }
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
 
 func isDir(path string) bool {
 	info, err := os.Stat(path)

@@ -145,6 +145,13 @@ func TestGenAIBench(t *testing.T) {
 	if got := columnsOf(broken); !slices.Equal(got, []string{"5 vote_type", "6 right_image"}) {
 		t.Errorf("broken %v", got)
 	}
+	all, broken = readAll(t, golden("genai_bench.parquet"), "", nil)
+	if !slices.Equal(labelsOf(all), []float64{1, 0, .5, .5}) || string(all[1].Images[1].Data) != "R1" || all[2].Images[0].Model != "l" {
+		t.Errorf("parquet: %+v", all)
+	}
+	if got := columnsOf(broken); !slices.Equal(got, []string{"5 vote_type"}) {
+		t.Errorf("parquet: broken %v", got)
+	}
 	path = writeTemp(t, "genai_image.json", `{"00000":{"id":"00000","prompt":"p","models":{"SDXL":[1,2,3],"DALLE_3":[5,5,4]}},"00001":{"id":"00001","prompt":"q","models":{"SDXL":[9]}}}`)
 	all, broken = readAll(t, path, "", nil)
 	if len(all) != 1 || len(broken) != 1 || broken[0].Column != "models.SDXL" {

@@ -3,7 +3,6 @@ package datasets
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -129,7 +128,7 @@ func TestKnownCounts(t *testing.T) {
 		{"geneval/evaluation_metadata.jsonl", "geneval", generatedGenEval},
 	} {
 		files := []string{tc.make(t)}
-		if public := filepath.Join(sharedData, filepath.FromSlash(tc.public)); exists(public) {
+		if public := filepath.Join(sharedData, filepath.FromSlash(tc.public)); isFile(public) {
 			files = append(files, public)
 		}
 		for _, file := range files {
@@ -164,11 +163,6 @@ func TestKnownCounts(t *testing.T) {
 	if d := short.Differences(Counts{Groups: 4, Pairs: 6, Images: 9}); !slices.Equal(d, []string{"4 groups instead of 5"}) {
 		t.Errorf("differences %v", d)
 	}
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // TestSplit looks at the parts of many prompts.

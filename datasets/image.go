@@ -47,7 +47,7 @@ func (im *Image) File() string {
 	}
 	for _, root := range im.roots {
 		path := filepath.Join(root, filepath.FromSlash(im.Path))
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		if isFile(path) {
 			return path
 		}
 	}
@@ -73,8 +73,7 @@ func (im *Image) Present() bool {
 	case im.Path == "":
 		return false
 	}
-	info, err := os.Stat(im.File())
-	return err == nil && info.Mode().IsRegular()
+	return isFile(im.File())
 }
 
 // Open gives the encoded picture. The error of a picture that only has a URL or a UID is ErrNoData.

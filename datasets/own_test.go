@@ -244,7 +244,16 @@ func TestPickaPicWriter_copies(t *testing.T) {
 	for _, l := range leaves(pq) {
 		names = append(names, l.name)
 	}
-	if err := file.Close(); err != nil || !slices.Equal(names, pickaPicColumns) {
+	original, like, err := openFooter(golden("pickapic.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range like.Root().Columns() {
+		if got := pq.Root().Columns()[i]; got.Name() != c.Name() || strings.Replace(got.Type().String(), "INT(64,true)", "INT64", 1) != c.Type().String() {
+			t.Errorf("column %s of type %v, pyarrow's is %s of type %v", got.Name(), got.Type(), c.Name(), c.Type())
+		}
+	}
+	if err := errors.Join(file.Close(), original.Close()); err != nil || !slices.Equal(names, pickaPicColumns) {
 		t.Errorf("columns %q, %v", names, err)
 	}
 	again, broken := readAll(t, copied, "", nil)

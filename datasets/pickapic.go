@@ -113,7 +113,7 @@ func pickaPicLabel(t *table) (float64, error) {
 // pickaPicAttributes keeps what only a writer of the same format needs.
 func pickaPicAttributes(t *table) (map[string]string, error) {
 	kept := map[string]string{}
-	for _, name := range []string{"user_id", "num_example_per_prompt", "created_at", "__index_level_0__"} {
+	for _, name := range []string{"are_different", "user_id", "num_example_per_prompt", "created_at", "__index_level_0__"} {
 		v, ok := t.value(name)
 		switch {
 		case !ok:

@@ -14,25 +14,25 @@ import (
 
 // pickaPicOut is a row of Pick-a-Pic v2, columns and types as there.
 type pickaPicOut struct {
-	AreDifferent bool      `parquet:"are_different"`
-	Best         string    `parquet:"best_image_uid"`
-	Caption      string    `parquet:"caption"`
-	CreatedAt    time.Time `parquet:"created_at,optional,timestamp(microsecond)"`
-	HasLabel     bool      `parquet:"has_label"`
-	UID0         string    `parquet:"image_0_uid"`
-	URL0         string    `parquet:"image_0_url,optional"`
-	UID1         string    `parquet:"image_1_uid"`
-	URL1         string    `parquet:"image_1_url,optional"`
-	JPG0         []byte    `parquet:"jpg_0,optional"`
-	JPG1         []byte    `parquet:"jpg_1,optional"`
-	Label0       *float64  `parquet:"label_0,optional"`
-	Label1       *float64  `parquet:"label_1,optional"`
-	Model0       string    `parquet:"model_0,optional"`
-	Model1       string    `parquet:"model_1,optional"`
-	RankingID    int64     `parquet:"ranking_id"`
-	UserID       *int64    `parquet:"user_id,optional"`
-	Examples     int64     `parquet:"num_example_per_prompt"`
-	Index        int64     `parquet:"__index_level_0__"`
+	AreDifferent bool     `parquet:"are_different"`
+	Best         string   `parquet:"best_image_uid"`
+	Caption      string   `parquet:"caption"`
+	CreatedAt    *int64   `parquet:"created_at,optional,timestamp(microsecond:local)"`
+	HasLabel     bool     `parquet:"has_label"`
+	UID0         string   `parquet:"image_0_uid"`
+	URL0         string   `parquet:"image_0_url,optional"`
+	UID1         string   `parquet:"image_1_uid"`
+	URL1         string   `parquet:"image_1_url,optional"`
+	JPG0         []byte   `parquet:"jpg_0,optional"`
+	JPG1         []byte   `parquet:"jpg_1,optional"`
+	Label0       *float64 `parquet:"label_0,optional"`
+	Label1       *float64 `parquet:"label_1,optional"`
+	Model0       string   `parquet:"model_0,optional"`
+	Model1       string   `parquet:"model_1,optional"`
+	RankingID    int64    `parquet:"ranking_id"`
+	UserID       *int64   `parquet:"user_id,optional"`
+	Examples     int64    `parquet:"num_example_per_prompt"`
+	Index        int64    `parquet:"__index_level_0__"`
 }
 
 // Row groups of the writer: whichever comes first.
@@ -122,6 +122,9 @@ func (w *pickaPicWriter) pair(r *Record, p Pair, pictures [][]byte) pickaPicOut 
 
 // attributes restores what the reader of this format kept.
 func (row *pickaPicOut) attributes(kept map[string]string) {
+	if different, err := strconv.ParseBool(kept["are_different"]); err == nil {
+		row.AreDifferent = different
+	}
 	if text, ok := kept["user_id"]; ok {
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 			row.UserID = &n
@@ -134,7 +137,8 @@ func (row *pickaPicOut) attributes(kept map[string]string) {
 		row.Index = n
 	}
 	if t, err := time.Parse(time.RFC3339Nano, kept["created_at"]); err == nil {
-		row.CreatedAt = t
+		us := t.UnixMicro()
+		row.CreatedAt = &us
 	}
 }
 

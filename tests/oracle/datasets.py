@@ -95,8 +95,21 @@ def image_reward_db():
     }), os.path.join(OUT, "imagerewarddb_pair.parquet"))
 
 
+def genai_bench():
+    picture = lambda *items: pa.array([{"bytes": b, "path": None} for b in items], PICTURE)
+    pq.write_table(pa.table({
+        "prompt": ["a fox"] * 5,
+        "left_model": ["l"] * 5,
+        "left_image": picture(b"L0", b"L1", b"L2", b"L3", b"L4"),
+        "right_model": ["r"] * 5,
+        "right_image": picture(b"R0", b"R1", b"R2", b"R3", b"R4"),
+        "vote_type": ["leftvote", "rightvote", "tievote", "bothbad_vote", "flag"],
+    }), os.path.join(OUT, "genai_bench.parquet"), compression="brotli")
+
+
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
     pick_a_pic()
     open_image_preferences()
     image_reward_db()
+    genai_bench()
