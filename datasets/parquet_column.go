@@ -19,7 +19,7 @@ import (
 // Limits of a parquet file. Pages of 100 rows with two pictures have some 30 MB.
 const (
 	maxFooter     = 64 << 20
-	maxPage       = 1 << 30
+	maxPage       = 512 << 20
 	maxPageHeader = 16 << 20 // statistics may hold a picture
 	maxPageValues = 32 << 20
 )

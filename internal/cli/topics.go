@@ -105,7 +105,7 @@ Sets        Read by the data commands, format told from the name and first row, 
             Sets that always put the preferred picture first are read with half of
             their pairs swapped, chosen by a hash of their content; --keep-order.
             Limits: 64 MiB a JSON or CSV row, 1 MiB a line of prompts, 256 MiB a
-            picture, 1 GiB a parquet page, 4,096 pictures a prompt.
+            picture, 512 MiB a parquet page, 4,096 pictures a prompt.
             Written: .jsonl, which keeps everything, and .parquet with the columns of
             Pick-a-Pic v2; there shares of votes become 0, 0.5 or 1.
 Writing     Every file is written under a temporary name and renamed when it is
