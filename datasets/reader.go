@@ -100,7 +100,7 @@ func (f *format) start(path string, in *input) (source, error) {
 // Info is the format that is being read.
 func (r *Reader) Info() FormatInfo { return r.info }
 
-// Rows is the number of rows read so far, broken ones included.
+// Rows is the number of records and broken rows so far. Formats that join rows into groups count groups.
 func (r *Reader) Rows() int { return r.rows }
 
 // Failed is the number of broken rows so far.

@@ -127,7 +127,7 @@ func (w *rows) partial(total int) error {
 type partialRows struct{ failed, total int }
 
 func (e *partialRows) Error() string {
-	return fmt.Sprintf("%d of %d rows could not be used; the others are", e.failed, e.total)
+	return fmt.Sprintf("%d of %d rows could not be used; the others were", e.failed, e.total)
 }
 
 // line prints one JSON object.
