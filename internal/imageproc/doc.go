@@ -11,7 +11,9 @@
 // a decoder of our own, since the standard library's rounds differently and
 // takes the nearest chroma, which moves reward scores by about 1e-3.
 //
-// Pictures are resampled as by Pillow (Resize) or by torch (ResizeTensor for
-// float tensors, ResizeTorch for byte tensors); the three differ, and models
-// were measured with one of them.
+// Pictures are resampled as by Pillow (Resize), or as by torch from bytes
+// (ResizeTorch) or in floating point (Letterbox); the three differ, and models
+// were measured with one of them. The imaging library's filters are Pillow's to
+// within a level, but their weights are not Pillow's fixed-point ones, so about one
+// value in 300 would differ; Resize is equal bit for bit.
 package imageproc

@@ -20,8 +20,28 @@ type Processor struct {
 	width, height int
 	resize        bool
 	filter        Filter
+	backend       Backend
 	crop          image.Point // size cut from the middle; zero: no crop
 	table         [3][256]float32
+}
+
+// Backend is one of the two libraries that transformers prepares pictures with.
+// They resize with other roundings and pad small pictures to other sides.
+type Backend int
+
+// OnPillow stands for CLIPImageProcessorPil, the "slow" processor, and is the
+// default; OnTorchvision for CLIPImageProcessor, which was called "fast" before
+// transformers 5.
+const (
+	OnPillow Backend = iota
+	OnTorchvision
+)
+
+// With returns the same processor on another backend.
+func (p *Processor) With(b Backend) *Processor {
+	q := *p
+	q.backend = b
+	return &q
 }
 
 // CLIP's normalization (OpenAI, used by LAION, PickScore and BLIP as well).
@@ -280,7 +300,7 @@ func (p *Processor) Process(dst []float32, img *image.NRGBA) error {
 }
 
 // Pixels returns the picture as the model sees it, resized and cropped.
-func (p *Processor) Pixels(img *image.NRGBA) (*image.NRGBA, error) {
+func (p *Processor) Pixels(img *image.NRGBA) (_ *image.NRGBA, err error) {
 	if img.Rect.Empty() {
 		return nil, errors.New("imageproc: picture without pixels")
 	}
@@ -289,15 +309,24 @@ func (p *Processor) Pixels(img *image.NRGBA) (*image.NRGBA, error) {
 		if w > DefaultLimits.Pixels/h {
 			return nil, fmt.Errorf("imageproc: a picture of %d×%d is too long for its width: resized it would be %d×%d", img.Rect.Dx(), img.Rect.Dy(), w, h)
 		}
-		img = Resize(img, w, h, p.filter)
+		if img, err = p.scaled(img, w, h); err != nil {
+			return nil, err
+		}
 	}
 	if p.crop != (image.Point{}) {
-		img = centerCrop(img, p.crop)
+		img = centerCrop(img, p.crop, p.backend)
 	}
 	if w, h := p.Size(); img.Rect.Dx() != w || img.Rect.Dy() != h {
 		return nil, fmt.Errorf("imageproc: the picture became %d×%d, want %d×%d", img.Rect.Dx(), img.Rect.Dy(), w, h)
 	}
 	return img, nil
+}
+
+func (p *Processor) scaled(img *image.NRGBA, w, h int) (*image.NRGBA, error) {
+	if p.backend == OnTorchvision {
+		return ResizeTorch(img, w, h, p.filter)
+	}
+	return Resize(img, w, h, p.filter), nil
 }
 
 // target is the size to resize to; the longer side is truncated, as in torchvision.
@@ -312,12 +341,13 @@ func (p *Processor) target(w, h int) (int, int) {
 }
 
 // centerCrop cuts size from the middle. The offset rounds towards zero, which is
-// transformers 5's rule; torchvision's own would round half to even. Where the
-// picture is smaller, black fills the rest, the odd pixel at right and bottom.
-func centerCrop(img *image.NRGBA, size image.Point) *image.NRGBA {
+// transformers' rule; torchvision's own would round half to even. Where the picture
+// is smaller, black fills the rest; with Pillow its odd row or column goes to the
+// top or left, with Torchvision to the bottom or right.
+func centerCrop(img *image.NRGBA, size image.Point, b Backend) *image.NRGBA {
 	out := image.NewNRGBA(image.Rectangle{Max: size})
-	sx, dx, w := cropSpan(img.Rect.Dx(), size.X)
-	sy, dy, h := cropSpan(img.Rect.Dy(), size.Y)
+	sx, dx, w := cropSpan(img.Rect.Dx(), size.X, b)
+	sy, dy, h := cropSpan(img.Rect.Dy(), size.Y, b)
 	for y := range h {
 		src := img.Pix[(sy+y)*img.Stride+4*sx:][:4*w]
 		copy(out.Pix[(dy+y)*out.Stride+4*dx:], src)
@@ -326,9 +356,12 @@ func centerCrop(img *image.NRGBA, size image.Point) *image.NRGBA {
 }
 
 // cropSpan says where to read from, where to write to, and how many.
-func cropSpan(have, want int) (from, to, n int) {
+func cropSpan(have, want int, b Backend) (from, to, n int) {
 	if have >= want {
 		return (have - want) / 2, 0, want
+	}
+	if b == OnPillow {
+		return 0, (want - have + 1) / 2, have
 	}
 	return 0, (want - have) / 2, have
 }

@@ -22,6 +22,7 @@ import numpy as np
 import PIL
 import transformers
 from PIL import Image, ImageOps
+from transformers.models.clip.image_processing_clip import CLIPImageProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "images")
@@ -166,7 +167,7 @@ def jpegs():
 
 
 SIZES = [(37, 53), (64, 64), (100, 30), (20, 20), (301, 200), (9, 200), (31, 31), (32, 47)]
-# "pad" takes only sizes whose padding is even: for odd ones the Pillow and torchvision variants of the processor disagree.
+BACKENDS = {"pillow": CLIPImageProcessorPil, "torchvision": CLIPImageProcessor}
 CONFIGS = {
     "clip": dict(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
     "exact": dict(size={"height": 24, "width": 40}, do_center_crop=False, image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5]),
@@ -176,14 +177,15 @@ CONFIGS = {
 }
 
 
-def processed(name, options, w, h):
-    processor = CLIPImageProcessorPil(**options)
-    values = processor(Image.fromarray(formula(w, h)), return_tensors="np")["pixel_values"][0]
-    raw = CLIPImageProcessorPil(**{**options, "do_rescale": False, "do_normalize": False})
+def processed(backend, name, options, w, h):
+    make = BACKENDS[backend]
+    values = make(**options)(Image.fromarray(formula(w, h)), return_tensors="np")["pixel_values"][0]
+    raw = make(**{**options, "do_rescale": False, "do_normalize": False})
     pixels = raw(Image.fromarray(formula(w, h)), return_tensors="np")["pixel_values"][0]
     pixels = np.ascontiguousarray(np.moveaxis(pixels, 0, -1)).astype(np.uint8)
     probe = np.ascontiguousarray(values.astype(np.float32)).reshape(-1)[::97]
-    return dict(config=name, w=w, h=h, out=[pixels.shape[1], pixels.shape[0]], pixels=b64(pixels.tobytes()), probe=[float(v) for v in probe])
+    return dict(backend=backend, config=name, w=w, h=h, out=[pixels.shape[1], pixels.shape[0]],
+                sha256=hashlib.sha256(pixels.tobytes()).hexdigest(), probe=[float(v) for v in probe])
 
 
 # Both orders of the passes, one side unchanged, growing and shrinking, single pixels.
@@ -213,7 +215,7 @@ def main():
             rows[-1]["upright"] = upright(data)
     write("decode.json", {}, rows)
     write("processor.json", dict(configs=CONFIGS, probe="every 97th value of the float32 array, channels first"),
-          [processed(n, c, w, h) for n, c in CONFIGS.items() for w, h in SIZES if n != "pad" or (w % 2 == 0 or w > 36)])
+          [processed(b, n, c, w, h) for b in BACKENDS for n, c in CONFIGS.items() for w, h in SIZES])
     write("jpeg.json", {}, [dict(name=n, file=b64(d), w=decoded(d)[0], h=decoded(d)[1], sha256=hashlib.sha256(decoded(d)[2]).hexdigest()) for n, d in jpegs()])
     write("resize.json", {}, [resized(f, *size) for f in range(6) for size in RESIZES])
 
