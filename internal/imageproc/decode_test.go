@@ -211,8 +211,15 @@ func FuzzDecode(f *testing.F) {
 			f.Add(r.File)
 		}
 	}
+	var j jpegGolden
+	readJSON(f, "jpeg.json", &j)
+	for _, r := range j.Rows {
+		if len(r.File) < 1500 {
+			f.Add(r.File)
+		}
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		img, err := Decode("fuzz", data, Limits{Pixels: 1 << 16})
+		img, err := DecodeUpright("fuzz", data, Limits{Pixels: 1 << 16})
 		var de *DecodeError
 		if err != nil && !errors.As(err, &de) {
 			t.Fatalf("error of type %T", err)

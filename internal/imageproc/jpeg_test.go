@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"image"
+	"image/jpeg"
 	"strings"
 	"testing"
 )
@@ -80,6 +81,25 @@ func TestDecodeJPEG_refuses(t *testing.T) {
 	} {
 		if _, err := Decode("x", c.data, Limits{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// Pictures that callers decoded with the standard library differ by its inverse
+// transform alone, up to three levels; nearest chroma would show as 20 and more.
+func TestOpaque_interpolatesChromaOfTheStandardLibrary(t *testing.T) {
+	var g decodeGolden
+	readJSON(t, "decode.json", &g)
+	for _, r := range g.Rows {
+		if !strings.HasPrefix(r.Name, "jpeg 4") {
+			continue
+		}
+		img, err := jpeg.Decode(bytes.NewReader(r.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if largest, mean := spread(Opaque(img), r.RGB); largest > 3 || mean > 0.07 {
+			t.Errorf("%s: differs by up to %d, %.4f on average", r.Name, largest, mean)
 		}
 	}
 }
