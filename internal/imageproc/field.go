@@ -8,12 +8,12 @@ import (
 func smooth(in, out int) []taps { return kernels[Bicubic].antialiased(in, out) }
 
 // interpolated are torch's taps without antialiasing: always four samples, whose indices stop at the borders. They are given
-// as one weight per input sample touched.
+// as one weight per input sample touched. Positions are float32 as there: far from the origin that moves a value by 1e-5.
 func interpolated(in, out int) []taps {
-	scale := float64(in) / float64(out)
+	scale := float32(in) / float32(out)
 	list := make([]taps, out)
 	for i := range list {
-		at := (float64(i)+0.5)*scale - 0.5
+		at := float64(float32((float64(i)+0.5)*float64(scale) - 0.5)) // rounded once: torch fuses
 		floor := int(math.Floor(at))
 		from, to := min(max(floor-1, 0), in-1), min(max(floor+2, 0), in-1)
 		w := make([]float64, to-from+1)

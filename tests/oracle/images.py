@@ -7,7 +7,7 @@ RGB bytes that Pillow's convert("RGB") gives) and processor.json (the pixels and
 values that CLIPImageProcessorPil makes of computed pictures), and resize.json
 (SHA-256 of what Image.resize makes of a computed picture, for every filter) and
 jpeg.json (JPEG files of every kind with the SHA-256 of their RGB bytes; noise
-has seed 7).
+has seed 7); tensor.json holds torch's bicubic resize of float tensors.
 """
 
 import base64
@@ -20,6 +20,7 @@ import zlib
 
 import numpy as np
 import PIL
+import torch
 import transformers
 from PIL import Image, ImageOps
 from transformers.models.clip.image_processing_clip import CLIPImageProcessor
@@ -199,6 +200,13 @@ def resized(f, w, h, to_w, to_h):
     return dict(filter=f, w=w, h=h, out=[to_w, to_h], sha256=hashlib.sha256(rgb).hexdigest())
 
 
+def floats(w, h, to_w, to_h, antialias):
+    """The first channel as a float tensor, bicubic; every 7th value."""
+    plane = torch.from_numpy(formula(w, h)[None, None, :, :, 0].copy()).float() / 255
+    out = torch.nn.functional.interpolate(plane, size=(to_h, to_w), mode="bicubic", align_corners=False, antialias=antialias)
+    return dict(w=w, h=h, out=[to_w, to_h], antialias=antialias, probe=[float(v) for v in out.reshape(-1)[::7]])
+
+
 def write(name, head, rows):
     meta = dict(made_by=COMMAND, pillow=PIL.__version__, transformers=transformers.__version__, seed=None, **head)
     with open(f"{OUT}/{name}", "w") as f:
@@ -216,6 +224,7 @@ def main():
     write("decode.json", {}, rows)
     write("processor.json", dict(configs=CONFIGS, probe="every 97th value of the float32 array, channels first"),
           [processed(b, n, c, w, h) for b in BACKENDS for n, c in CONFIGS.items() for w, h in SIZES])
+    write("tensor.json", dict(torch=torch.__version__), [floats(*size, a) for size in RESIZES[:-5] for a in (False, True) if size[2] * size[3] < 3000])
     write("jpeg.json", {}, [dict(name=n, file=b64(d), w=decoded(d)[0], h=decoded(d)[1], sha256=hashlib.sha256(decoded(d)[2]).hexdigest()) for n, d in jpegs()])
     write("resize.json", {}, [resized(f, *size) for f in range(6) for size in RESIZES])
 
