@@ -9,7 +9,13 @@ import (
 )
 
 // Compile specialises a graph to the given input types, folds and fuses it, lets every operator choose its kernel and
-// plans the memory. The graph is only read and may be compiled several times. Errors are *UnsupportedError,
+// plans the memory. The graph is only read and may be compiled several times.
+//
+// The program takes and gives tensors alone. The elements of an input or output x that is a sequence are "x[0]", "x[1]" and so
+// on, and how many there are is fixed now; an optional x that holds a tensor is "x", and one that holds nothing is left out. A
+// sequence without elements cannot be told from none, so an optional sequence then holds nothing.
+//
+// Errors are *UnsupportedError,
 // *ShapeError or *RunError (a fault while folding); a nil error means that no node can be refused later.
 func Compile(g *Graph, inputs map[string]Type, opt *Options) (*Program, error) {
 	o := opt.complete()

@@ -30,12 +30,13 @@ func (d Dim) String() string {
 	return "?"
 }
 
-// Value is one tensor of a graph: an input, an initializer or the output of a node.
+// Value is one tensor of a graph, or a container of tensors: an input, an initializer or the output of a node.
 type Value struct {
-	Name  string
-	DType tensor.DType   // Invalid: not declared
-	Dims  []Dim          // nil: rank unknown; empty: scalar
-	Const *tensor.Tensor // initializer; its Data may alias a mapped file
+	Name      string
+	DType     tensor.DType   // Invalid: not declared
+	Dims      []Dim          // nil: rank unknown; empty: scalar
+	Const     *tensor.Tensor // initializer; its Data may alias a mapped file
+	Container Container      // of tensors that DType and Dims describe
 }
 
 // AttrKind tells which field of an Attr holds the value.
@@ -52,9 +53,10 @@ const (
 	AttrStrings
 	AttrTensor
 	AttrGraph
+	AttrType
 )
 
-var attrKindNames = [...]string{"none", "int", "float", "string", "ints", "floats", "strings", "tensor", "graph"}
+var attrKindNames = [...]string{"none", "int", "float", "string", "ints", "floats", "strings", "tensor", "graph", "type"}
 
 // String names the kind as ONNX does, in lower case.
 func (k AttrKind) String() string {
@@ -75,6 +77,7 @@ type Attr struct {
 	Strings []string
 	T       *tensor.Tensor
 	G       *Graph
+	Type    *Value // a type: the value has no name
 }
 
 // IntAttr returns an integer attribute.

@@ -14,6 +14,9 @@ func (s *specializer) bindInputs(sc *scope, given map[string]Type) error {
 	known := map[string]bool{}
 	for _, id := range sc.g.Inputs {
 		v := sc.g.Value(id)
+		if v.Container != NoContainer {
+			continue
+		}
 		known[v.Name] = true
 		typ, ok := given[v.Name]
 		if !ok {
@@ -22,14 +25,17 @@ func (s *specializer) bindInputs(sc *scope, given map[string]Type) error {
 			}
 			return s.inputError(v.Name, "missing: the graph declares %v%s", v.DType, dimsString(v.Dims))
 		}
-		if err := s.checkInput(v, &typ, symbols); err != nil {
+		var err error
+		if sc.ids[id], err = s.bindTensor(sc, id, v, typ, symbols); err != nil {
 			return err
 		}
-		if typ.DType != tensor.String && typ.DType.Size() == 0 {
-			return s.refuseInput(sc.g, id, typ.DType)
+	}
+	for _, id := range sc.g.Inputs { // after all others, whose names go first
+		if sc.g.Value(id).Container != NoContainer {
+			if err := s.bindContainer(sc, id, given, known); err != nil {
+				return err
+			}
 		}
-		sc.ids[id] = s.addValue(irValue{name: v.Name, typ: typ, input: len(s.inputs)})
-		s.inputs = append(s.inputs, irPort{name: v.Name, value: sc.ids[id]})
 	}
 	for name := range given {
 		if !known[name] {
@@ -37,6 +43,19 @@ func (s *specializer) bindInputs(sc *scope, given map[string]Type) error {
 		}
 	}
 	return nil
+}
+
+// bindTensor checks one tensor and enters it; id is the input that it belongs to.
+func (s *specializer) bindTensor(sc *scope, id ValueID, v *Value, typ Type, symbols map[string]boundSym) (ValueID, error) {
+	if err := s.checkInput(v, &typ, symbols); err != nil {
+		return None, err
+	}
+	if typ.DType != tensor.String && typ.DType.Size() == 0 {
+		return None, s.refuseInput(sc.g, id, typ.DType)
+	}
+	bound := s.addValue(irValue{name: v.Name, typ: typ, input: len(s.inputs)})
+	s.inputs = append(s.inputs, irPort{name: v.Name, value: bound})
+	return bound, nil
 }
 
 // boundSym remembers which input fixed a symbolic dimension.
@@ -106,6 +125,9 @@ func inputNames(g *Graph) string {
 	names := make([]string, len(g.Inputs))
 	for i, id := range g.Inputs {
 		names[i] = g.Value(id).Name
+		if c := g.Value(id).Container; c == Sequence || c == OptionalSequence {
+			names[i] += "[…]"
+		}
 	}
 	return strings.Join(names, ", ")
 }

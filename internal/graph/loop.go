@@ -73,16 +73,16 @@ func (u *unroll) finish(values []ValueID) error {
 }
 
 // stack joins equally shaped values along a new axis.
-func (u *unroll) stack(values []ValueID, axis int) ValueID {
-	if u.err != nil {
+func (l *Lowering) stack(values []ValueID, axis int) ValueID {
+	if l.err != nil {
 		return None
 	}
-	shape := u.TypeOf(values[0]).Shape
+	shape := l.TypeOf(values[0]).Shape
 	rows := make([]ValueID, len(values))
 	for i, id := range values {
-		rows[i] = u.Reshape(id, slices.Insert(slices.Clone(shape), axis, 1)...)
+		rows[i] = l.Reshape(id, slices.Insert(slices.Clone(shape), axis, 1)...)
 	}
-	return u.OpA("Concat", map[string]Attr{"axis": IntAttr(axis)}, rows...)
+	return l.OpA("Concat", map[string]Attr{"axis": IntAttr(axis)}, rows...)
 }
 
 // at takes element i along an axis.
@@ -167,6 +167,9 @@ func (u *unroll) collect(carried []ValueID, stacks [][]ValueID, axes, backwards 
 			slices.Reverse(stack)
 		}
 		for _, id := range stack {
+			if l := u.s.lists[id]; l != nil {
+				return nil, badNode(u.NodeCtx, "stacks %v, a tensor is required", l)
+			}
 			if !u.TypeOf(id).Equal(u.TypeOf(stack[0])) {
 				return nil, u.Refuse("", "results of different types in different iterations")
 			}

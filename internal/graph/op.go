@@ -117,6 +117,8 @@ type Operator struct {
 	VJP func(b *Backward) error
 	// Flat marks operators whose derivative is zero wherever it exists (Floor, Sign): nothing is passed on.
 	Flat bool
+	// Containers marks operators that take sequences and optionals (Lower only); others are refused them.
+	Containers bool
 	// Random marks operators that must neither be folded nor merged although their inputs are constant.
 	Random bool
 }
@@ -166,9 +168,16 @@ func lookup(g *Graph, n *Node) (*Operator, error) {
 	return nil, unsupported(g, n, "", why)
 }
 
-// Operators lists what is registered as "domain.Name/since" in no particular order, "Name/since" for the standard domain.
+// compiledAway are the operators of the standard domain that need no entry because specialising leaves nothing of them, with
+// the opset from which they are known.
+var compiledAway = map[string]int{"Identity": 1, "If": 1, "Loop": 1, "Scan": 8, "SequenceMap": 17}
+
+// Operators lists the known ones as "domain.Name/since" in no particular order, "Name/since" for the standard domain.
 func Operators() []string {
 	var out []string
+	for name, since := range compiledAway {
+		out = append(out, fmt.Sprintf("%s/%d", name, since))
+	}
 	for key, entries := range registry {
 		for _, o := range entries {
 			name := fmt.Sprintf("%s/%d", key.name, o.Since)

@@ -14,6 +14,8 @@ type specializer struct {
 	seen   map[string]*irNode // structure → node, for common subexpressions
 	consts map[string]ValueID // small constants by contents
 	total  int                // nodes met, subgraphs included
+	lists  map[ValueID]*list  // what values without type stand for
+	listed int                // elements of all lists
 	veto   func(c *NodeCtx) error
 	vetoed error
 }
@@ -36,12 +38,15 @@ func specialize(g *Graph, inputs map[string]Type, opt *Options) (*ir, int, error
 	if err := s.walk(root); err != nil {
 		return nil, 0, err
 	}
+	taken := map[string]bool{}
 	for _, id := range g.Outputs {
 		v, err := s.resolve(root, id)
 		if err != nil {
 			return nil, 0, err
 		}
-		s.outputs = append(s.outputs, irPort{name: g.Value(id).Name, value: v})
+		if err := s.bindOutput(g.Value(id).Name, v, taken); err != nil {
+			return nil, 0, err
+		}
 	}
 	s.sweep()
 	return s.ir, s.total, nil
@@ -50,7 +55,7 @@ func specialize(g *Graph, inputs map[string]Type, opt *Options) (*ir, int, error
 func newSpecializer(g *Graph, opt *Options) *specializer {
 	return &specializer{
 		ir:   &ir{src: g, packs: opt.Packs, threads: opt.threads(), packed: map[any]int{}},
-		seen: map[string]*irNode{}, consts: map[string]ValueID{},
+		seen: map[string]*irNode{}, consts: map[string]ValueID{}, lists: map[ValueID]*list{},
 	}
 }
 
@@ -153,6 +158,11 @@ func (s *specializer) visit(sc *scope, n *Node) error {
 	if m.op, err = lookup(s.src, n); err != nil {
 		return err
 	}
+	if !m.op.Containers {
+		if err := s.tensorsOnly(m); err != nil {
+			return err
+		}
+	}
 	if m.op.Lower != nil {
 		return s.lower(sc, n, m)
 	}
@@ -179,6 +189,8 @@ func (s *specializer) builtin(sc *scope, n *Node, m *irNode) (done bool, err err
 		return true, s.loop(sc, n, m)
 	case "Scan":
 		return true, s.scan(sc, n, m)
+	case "SequenceMap":
+		return true, s.sequenceMap(sc, n, m)
 	}
 	return false, nil
 }
@@ -240,12 +252,7 @@ func (s *specializer) bothSides(sc *scope, n *Node, c *NodeCtx, cond ValueID) er
 		return err
 	}
 	for i := range yes {
-		a, b := s.vals[yes[i]].typ, s.vals[no[i]].typ
-		if !a.Equal(b) {
-			return c.Refuse("", fmt.Sprintf("the condition depends on the contents of an input and the branches yield "+
-				"different types, %v and %v", a, b))
-		}
-		id, err := s.emit(n, spec{op: "Where", inputs: []ValueID{cond, yes[i], no[i]}})
+		id, err := s.choose(n, c, cond, yes[i], no[i])
 		if err != nil {
 			return err
 		}

@@ -94,14 +94,13 @@ func (b *builder) inputs(p *protoGraph, s *scope) error {
 		if initializer[v.name] {
 			continue
 		}
-		dt := tensor.FromONNX(v.elem)
-		if !v.tensor || dt == tensor.Invalid && v.elem != 0 {
+		if !v.readable() {
 			return &FileError{
-				File: b.src.name, Offset: int64(v.at), Where: where, What: "an input that is no tensor of a common element type",
+				File: b.src.name, Offset: int64(v.at), Where: where, What: "an input that is no tensor of a common element type, and no sequence or optional of such",
 				Err: ErrUnsupported, Cure: cureExport,
 			}
 		}
-		if err := b.define(s, v.at, where, graph.Value{Name: v.name, DType: dt, Dims: v.dims}); err != nil {
+		if err := b.define(s, v.at, where, v.value()); err != nil {
 			return err
 		}
 		s.g.Inputs = append(s.g.Inputs, s.ids[v.name])
@@ -136,7 +135,7 @@ func (s *scope) resolve(name string) (graph.ValueID, bool) {
 	}
 	v := s.parent.g.Values[outer]
 	id := graph.ValueID(len(s.g.Values))
-	s.g.Values = append(s.g.Values, graph.Value{Name: name, DType: v.DType, Dims: v.Dims})
+	s.g.Values = append(s.g.Values, graph.Value{Name: name, DType: v.DType, Dims: v.Dims, Container: v.Container})
 	s.ids[name] = id
 	return id, true
 }
@@ -205,7 +204,7 @@ func (b *builder) node(n *protoNode, o *operation, h *hollow, s *scope) error {
 func (s *scope) declared(name string) graph.Value {
 	v := graph.Value{Name: name}
 	if p := s.types[name]; p != nil && p.tensor {
-		v.DType, v.Dims = tensor.FromONNX(p.elem), p.dims
+		return p.value()
 	}
 	return v
 }
@@ -259,6 +258,10 @@ func (b *builder) lifted(n *protoNode, a *protoAttr, s *scope) (graph.Attr, erro
 	if a.kind == graph.AttrTensor {
 		t, err := b.load(a.tensor, fmt.Sprintf("attribute %s of %s", quote(a.name), n.label()))
 		return graph.Attr{Kind: a.kind, T: t}, err
+	}
+	if a.kind == graph.AttrType {
+		v := a.typ.value()
+		return graph.Attr{Kind: a.kind, Type: &v}, nil
 	}
 	g, err := b.build(a.graph, s)
 	return graph.Attr{Kind: a.kind, G: g}, err

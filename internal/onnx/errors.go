@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// ErrUnsupported is wrapped by errors about legal ONNX that this package does not read: sparse tensors, sequence
-// inputs, 4-bit and 8-bit float weights.
+// ErrUnsupported is wrapped by errors about legal ONNX that this package does not read: sparse tensors, maps,
+// 4-bit and 8-bit float weights.
 var ErrUnsupported = errors.New("not supported")
 
 // FileError reports what is wrong with a model file, where, and what to do about it.

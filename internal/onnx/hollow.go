@@ -69,7 +69,7 @@ func (h *hollow) node(n *protoNode) []byte {
 func (h *hollow) attr(a *protoAttr) []byte {
 	b := appendText(nil, 1, a.name)
 	kind, i := a.kind, a.i
-	if kind == graph.AttrTensor || kind == graph.AttrGraph {
+	if kind == graph.AttrTensor || kind == graph.AttrGraph || kind == graph.AttrType {
 		kind, i = graph.AttrInt, int64(len(h.lifted))
 		h.lifted = append(h.lifted, a)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"winnow/internal/graph"
+	"winnow/internal/tensor"
 )
 
 // The types below hold what the scan finds: onnx.proto's messages without tensors' bytes.
@@ -58,6 +59,7 @@ type protoAttr struct {
 	strings []string
 	tensor  *protoTensor
 	graph   *protoGraph
+	typ     *protoValue // without a name
 	at      int
 }
 
@@ -66,8 +68,21 @@ type protoValue struct {
 	elem     int32 // TensorProto.DataType, 0 if not declared
 	dims     []graph.Dim
 	hasShape bool
-	tensor   bool // declared to be a (dense) tensor, or not declared at all
-	at       int
+	// container of the tensors described above; tensor says that this is all: dense tensors, or nothing declared.
+	container graph.Container
+	tensor    bool
+	at        int
+}
+
+// readable reports whether graph.Value can say what is declared.
+func (v *protoValue) readable() bool {
+	known := tensor.FromONNX(v.elem) != tensor.Invalid
+	return v.tensor && (known || v.elem == 0 && v.container == graph.NoContainer)
+}
+
+// value converts the declaration.
+func (v *protoValue) value() graph.Value {
+	return graph.Value{Name: v.name, DType: tensor.FromONNX(v.elem), Dims: v.dims, Container: v.container}
 }
 
 // functionKey identifies a model-local function.

@@ -196,14 +196,14 @@ func (s *scanner) node(f field, into *[]*protoNode, depth int) error {
 // attrTypes maps AttributeProto.AttributeType to our kinds; the others are refused.
 var attrTypes = map[int64]graph.AttrKind{
 	1: graph.AttrFloat, 2: graph.AttrInt, 3: graph.AttrString, 4: graph.AttrTensor, 5: graph.AttrGraph,
-	6: graph.AttrFloats, 7: graph.AttrInts, 8: graph.AttrStrings,
+	6: graph.AttrFloats, 7: graph.AttrInts, 8: graph.AttrStrings, 13: graph.AttrType,
 }
 
 // attrFields maps the field numbers of AttributeProto to the kind that the field's presence implies: files of the first
 // IR version do not say the type.
 var attrFields = map[protowire.Number]graph.AttrKind{
 	2: graph.AttrFloat, 3: graph.AttrInt, 4: graph.AttrString, 5: graph.AttrTensor, 6: graph.AttrGraph,
-	7: graph.AttrFloats, 8: graph.AttrInts, 9: graph.AttrStrings,
+	7: graph.AttrFloats, 8: graph.AttrInts, 9: graph.AttrStrings, 14: graph.AttrType,
 }
 
 func (s *scanner) attr(f field, into *[]protoAttr, depth int) error {
@@ -222,7 +222,7 @@ func (s *scanner) attr(f field, into *[]protoAttr, depth int) error {
 				return f.int(&typ)
 			case 21:
 				return f.str(&a.ref)
-			case 10, 11, 14, 15, 22, 23:
+			case 10, 11, 15, 22, 23:
 				other = true
 				return nil
 			}
@@ -234,13 +234,16 @@ func (s *scanner) attr(f field, into *[]protoAttr, depth int) error {
 	}
 	if k, ok := attrTypes[typ]; ok {
 		a.kind = k
-	} else if typ != 0 || other {
+		other = false
+	}
+	if a.kind == graph.AttrType && a.typ != nil && !a.typ.readable() || other || typ != 0 && attrTypes[typ] == graph.AttrNone {
 		return &FileError{
 			File: s.name, Offset: int64(f.at), Where: "attribute " + quote(a.name),
-			What: "a list of tensors or graphs, a sparse tensor or a type", Err: ErrUnsupported, Cure: cureExport,
+			What: "a list of tensors or graphs, a sparse tensor or a type of no common tensors", Err: ErrUnsupported, Cure: cureExport,
 		}
 	}
-	if a.ref == "" && (a.kind == graph.AttrTensor && a.tensor == nil || a.kind == graph.AttrGraph && a.graph == nil) {
+	if a.ref == "" && (a.kind == graph.AttrTensor && a.tensor == nil || a.kind == graph.AttrGraph && a.graph == nil ||
+		a.kind == graph.AttrType && a.typ == nil) {
 		return s.bad(f.at, "attribute %s of type %v has no value", quote(a.name), a.kind)
 	}
 	if a.ref == "" && a.kind == graph.AttrNone {
@@ -277,6 +280,9 @@ func (s *scanner) attrValue(f field, a *protoAttr, depth int) error {
 		err := f.raw(&v)
 		a.strings = append(a.strings, v)
 		return err
+	case 14:
+		a.typ = &protoValue{tensor: true, at: f.at}
+		return f.sub(func(p span) error { return s.typ(p, a.typ) })
 	}
 	return nil
 }

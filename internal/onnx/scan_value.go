@@ -26,17 +26,46 @@ func (s *scanner) value(f field, into *[]protoValue) error {
 	return err
 }
 
-// typ reads a TypeProto: field 1 is a dense tensor, the other message fields are types that no network here uses.
+// typ reads a TypeProto: field 1 is a dense tensor, fields 4 and 9 are a sequence and an optional, the other message fields
+// are types that no network here uses.
 func (s *scanner) typ(p span, v *protoValue) error {
 	return s.each(p, "TypeProto", func(f field) error {
 		switch f.num {
 		case 1:
 			return f.sub(func(p span) error { return s.tensorType(p, v) })
-		case 4, 5, 7, 8, 9:
+		case 4, 9:
+			if v.wrap(f.num == 9); v.tensor {
+				return f.sub(func(p span) error { return s.element(p, v) })
+			}
+		case 5, 7, 8:
 			v.tensor = false
 		}
 		return nil
 	})
+}
+
+// element reads a TypeProto.Sequence or TypeProto.Optional.
+func (s *scanner) element(p span, v *protoValue) error {
+	return s.each(p, "TypeProto.elem_type", func(f field) error {
+		if f.num != 1 {
+			return nil
+		}
+		return f.sub(func(p span) error { return s.typ(p, v) })
+	})
+}
+
+// wrap notes a container; of containers in containers only an optional sequence is read.
+func (v *protoValue) wrap(optional bool) {
+	switch {
+	case v.container == graph.NoContainer && optional:
+		v.container = graph.Optional
+	case v.container == graph.NoContainer:
+		v.container = graph.Sequence
+	case v.container == graph.Optional && !optional:
+		v.container = graph.OptionalSequence
+	default:
+		v.tensor = false
+	}
 }
 
 func (s *scanner) tensorType(p span, v *protoValue) error {

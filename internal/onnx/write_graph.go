@@ -181,6 +181,8 @@ func (w *writer) attr(name string, a *graph.Attr) ([]byte, error) {
 			return nil, err
 		}
 		b = appendMessage(b, 6, g)
+	case graph.AttrType:
+		b = appendMessage(b, 14, typeProto(a.Type.Container, a.Type.DType, a.Type.Dims))
 	case graph.AttrFloats:
 		for _, v := range a.Floats {
 			b = appendFloat(b, 7, v)
@@ -246,6 +248,11 @@ func (w *writer) valueInfo(v *graph.Value, name string, static *graph.Type) []by
 	if dt == tensor.Invalid && dims == nil {
 		return b
 	}
+	return appendMessage(b, 2, typeProto(v.Container, dt, dims))
+}
+
+// typeProto encodes a TypeProto.
+func typeProto(c graph.Container, dt tensor.DType, dims []graph.Dim) []byte {
 	var typ []byte
 	if dt != tensor.Invalid {
 		typ = appendInt(typ, 1, int64(dt.ONNX()))
@@ -257,7 +264,14 @@ func (w *writer) valueInfo(v *graph.Value, name string, static *graph.Type) []by
 		}
 		typ = appendMessage(typ, 2, shape)
 	}
-	return appendMessage(b, 2, appendMessage(nil, 1, typ))
+	typ = appendMessage(nil, 1, typ)
+	if c == graph.Sequence || c == graph.OptionalSequence {
+		typ = appendMessage(nil, 4, appendMessage(nil, 1, typ))
+	}
+	if c == graph.Optional || c == graph.OptionalSequence {
+		typ = appendMessage(nil, 9, appendMessage(nil, 1, typ))
+	}
+	return typ
 }
 
 func dimension(d graph.Dim) []byte {

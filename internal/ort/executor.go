@@ -119,6 +119,11 @@ func (e *Executor) Compile(g *graph.Graph, inputs map[string]graph.Type) (graph.
 	if err != nil {
 		return nil, err
 	}
+	if bordersOnContainers(g) { // what is specialised has their elements instead
+		if g, err = graph.Expand(g, bound); err != nil {
+			return nil, err
+		}
+	}
 	p, err := e.compile(g, bound)
 	if err == nil {
 		return p, nil
@@ -132,6 +137,13 @@ func (e *Executor) Compile(g *graph.Graph, inputs map[string]graph.Type) (graph.
 		return nil, err
 	}
 	return e.compile(plain, bound)
+}
+
+// bordersOnContainers reports whether inputs or outputs of a graph are sequences or optionals.
+func bordersOnContainers(g *graph.Graph) bool {
+	return slices.ContainsFunc(slices.Concat(g.Inputs, g.Outputs), func(id graph.ValueID) bool {
+		return g.Value(id).Container != graph.NoContainer
+	})
 }
 
 // usesOwnOperators reports whether a graph has operators that only ONNX Runtime knows.

@@ -33,6 +33,9 @@ func (c *testCase) size() int {
 	for _, s := range c.sets {
 		for _, d := range slices.Concat(s.in, s.out) {
 			n += d.size
+			for _, item := range d.items {
+				n += item.size
+			}
 		}
 	}
 	return n
@@ -42,9 +45,11 @@ func (c *testCase) size() int {
 type dataSet struct{ in, out []datum }
 
 // datum is one value. Type is the name that numpy or ONNX has for it; tensor is the zero Tensor when the type is none
-// that package tensor holds.
+// that package tensor holds. A sequence holds its elements instead.
 type datum struct {
 	present bool
+	list    bool
+	items   []datum
 	typ     string
 	size    int // bytes in the archive
 	tensor  tensor.Tensor
@@ -117,9 +122,6 @@ func readArchive(path string) ([]testCase, error) {
 
 func (x *archiveIndex) cases(models, tensors []byte) []testCase {
 	data := make([]datum, len(x.Tensors))
-	for i, t := range x.Tensors {
-		data[i] = t.datum(tensors)
-	}
 	pick := func(refs []int) []datum {
 		out := make([]datum, len(refs))
 		for i, r := range refs {
@@ -128,6 +130,13 @@ func (x *archiveIndex) cases(models, tensors []byte) []testCase {
 			}
 		}
 		return out
+	}
+	for i, t := range x.Tensors {
+		if t.dtype == "sequence" {
+			data[i] = datum{present: true, list: true, typ: t.dtype, items: pick(t.shape)} // elements come before
+		} else {
+			data[i] = t.datum(tensors)
+		}
 	}
 	cases := make([]testCase, len(x.Cases))
 	for i, c := range x.Cases {

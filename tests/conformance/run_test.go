@@ -134,16 +134,33 @@ func (c *testCase) runSet(e graph.Executor, g *graph.Graph, set dataSet, b bindi
 		return fmt.Errorf("%d expected values for %d outputs", len(set.out), len(g.Outputs))
 	}
 	for i, id := range g.Outputs {
-		name := g.Value(id).Name
-		if !set.out[i].present {
-			continue
+		if err := c.check(g.Value(id).Name, got, set.out[i]); err != nil {
+			return err
 		}
-		if set.out[i].tensor.DType == tensor.Invalid {
-			return fmt.Errorf("output %s: got %v, want a value of type %s", name, got[name], set.out[i].typ)
+	}
+	return nil
+}
+
+// check compares the output of a name, or the elements of a sequence, with what is expected.
+func (c *testCase) check(name string, got map[string]tensor.Tensor, want datum) error {
+	switch {
+	case !want.present:
+		return nil
+	case want.list:
+		for i, item := range want.items {
+			if err := c.check(graph.Element(name, i), got, item); err != nil {
+				return err
+			}
 		}
-		if err := c.compare(got[name], set.out[i].tensor); err != nil {
-			return fmt.Errorf("output %s: %w", name, err)
+		if more := graph.Element(name, len(want.items)); got[more].DType != tensor.Invalid {
+			return fmt.Errorf("output %s: got %v, want %d elements", more, got[more], len(want.items))
 		}
+		return nil
+	case want.tensor.DType == tensor.Invalid:
+		return fmt.Errorf("output %s: got %v, want a value of type %s", name, got[name], want.typ)
+	}
+	if err := c.compare(got[name], want.tensor); err != nil {
+		return fmt.Errorf("output %s: %w", name, err)
 	}
 	return nil
 }
@@ -153,7 +170,7 @@ type ranError struct{ err error }
 
 func (e *ranError) Error() string { return "compiled, and failed when run: " + e.err.Error() }
 
-// bind makes the known inputs constants of the graph and returns types and values of the others.
+// bind makes the known inputs that are tensors constants of the graph and returns types and values of the others.
 func (c *testCase) bind(g *graph.Graph, in []datum, b binding) (map[string]graph.Type, map[string]tensor.Tensor) {
 	types, feeds := map[string]graph.Type{}, map[string]tensor.Tensor{}
 	for _, id := range g.Inputs {
@@ -162,8 +179,15 @@ func (c *testCase) bind(g *graph.Graph, in []datum, b binding) (map[string]graph
 		if i < 0 || i >= len(in) || !in[i].present {
 			continue
 		}
+		if in[i].list {
+			for k, item := range in[i].items {
+				name := graph.Element(v.Name, k)
+				types[name], feeds[name] = graph.Type{DType: item.tensor.DType, Shape: item.tensor.Shape}, item.tensor
+			}
+			continue
+		}
 		t := in[i].tensor
-		if t.DType != tensor.Invalid && b.known(i) {
+		if t.DType != tensor.Invalid && b.known(i) && v.Container == graph.NoContainer {
 			v.Const = &t
 			continue
 		}

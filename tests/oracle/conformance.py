@@ -10,7 +10,8 @@ above 128 KiB. --all writes one archive with everything; WINNOW_CONFORMANCE=FILE
 
 An archive holds index.json (cases and a table of tensors), models.bin and tensors.bin (bytes one after another, equal
 ones stored once). A reference to a tensor is its number in the table, -1 for an absent value. A tensor of a type without
-fixed element size holds each string as a length (unsigned varint) and bytes; sequences and optionals have no data.
+fixed element size holds each string as a length (unsigned varint) and bytes. A sequence is an entry ["sequence", elements,
+0, 0] with references in place of the shape; an optional is what it holds.
 """
 
 import argparse
@@ -43,6 +44,11 @@ class Archive:
         """Returns the number of a value in the table, -1 for an absent one."""
         if value is None:
             return -1
+        if isinstance(value, list):
+            entry = ["sequence", [self.tensor(v) for v in value], 0, 0]
+            if entry not in self.table:
+                self.table.append(entry)
+            return self.table.index(entry)
         dtype, shape, data = flatten(value)
         key = (dtype, tuple(shape), data)
         if key not in self.index:
@@ -54,7 +60,8 @@ class Archive:
     def add(self, suite, name, model, sets, tested, rtol, atol):
         """Adds a case: model as bytes, sets of (inputs, outputs), tested = (operator, domain, opset)."""
         case = {"name": name, "suite": suite, "op": tested[0], "domain": tested[1], "opset": tested[2], "rtol": rtol, "atol": atol}
-        size = sum(len(flatten(v)[2]) for ins, outs in sets for v in [*ins, *outs] if v is not None) + len(model)
+        sets = [([plain(v) for v in ins], [plain(v) for v in outs]) for ins, outs in sets]
+        size = sum(length(v) for ins, outs in sets for v in [*ins, *outs]) + len(model)
         if self.limit and size > self.limit:
             case["large"] = size
         else:
@@ -85,6 +92,22 @@ def varint(n):
         out.append(n & 0x7F | 0x80)
         n >>= 7
     return bytes([*out, n])
+
+
+def plain(value):
+    """Returns lists for sequences and what optionals hold."""
+    if isinstance(value, onnx.SequenceProto):
+        return numpy_helper.to_list(value)
+    if isinstance(value, onnx.OptionalProto):
+        return numpy_helper.to_optional(value)
+    return value
+
+
+def length(value):
+    """Number of bytes of a value."""
+    if isinstance(value, list):
+        return sum(length(v) for v in value)
+    return 0 if value is None else len(flatten(value)[2])
 
 
 def flatten(value):
