@@ -28,7 +28,8 @@ import (
 type rankOptions struct {
 	prompt              string
 	files               []string
-	reward, rewardModel string
+	reward, rewardModel []string
+	transform           string
 	html, config        string
 	truncate            bool
 	threads             int
@@ -47,6 +48,7 @@ themselves. Files that cannot be read are listed, the others are ranked, and the
 exit code is 3.`,
 		Example: `  winnow rank --prompt "a red circle" a.png b.jpg c.webp
   winnow rank --prompt "a red fox in the snow" --reward clip --reward-model ./clip-vit-base-patch32 photos/
+  winnow rank --prompt "a red fox" --reward hpsv2.1=10,pickscore-v1=0.05 --reward-model ./hpsv2.1 --reward-model ./pickscore photos/
   winnow rank --html best.html out/*.png`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.config != "" {
@@ -64,8 +66,9 @@ exit code is 3.`,
 	f := c.Flags()
 	f.SortFlags = false
 	f.StringVarP(&o.prompt, "prompt", "p", "", "what the images should show (default: the prompt inside the PNG files)")
-	f.StringVar(&o.reward, "reward", rewards.Mini, "reward to rank by: "+strings.Join(rewards.Names(), ", "))
-	f.StringVar(&o.rewardModel, "reward-model", "", "folder of the reward's model")
+	f.StringSliceVar(&o.reward, "reward", []string{rewards.Mini}, "reward to rank by, or NAME=WEIGHT,NAME=WEIGHT for a sum: "+strings.Join(rewards.Names(), ", "))
+	f.StringArrayVar(&o.rewardModel, "reward-model", nil, "folder of the reward's model; once per reward, in order")
+	f.StringVar(&o.transform, "transform", "", "bring scores to one scale by reference.json in each folder: z, cdf or minmax")
 	f.StringVar(&o.html, "html", "", "also write a report: one self-contained HTML file")
 	f.BoolVar(&o.truncate, "truncate", false, "drop the end of a prompt that is too long instead of failing")
 	f.IntVar(&o.threads, "threads", 0, "CPU threads (default: all)")
@@ -91,7 +94,7 @@ func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 			return err
 		}
 	}
-	m, err := rewards.Open(ctx, o.reward, o.rewardModel, &rewards.Options{
+	m, err := rewards.OpenMix(ctx, o.reward, o.rewardModel, o.transform, &rewards.Options{
 		Threads: o.threads, Truncate: o.truncate, Executor: o.executor, ORTLibrary: o.ortLibrary,
 	})
 	if err != nil {
@@ -139,7 +142,7 @@ func (a *app) warnForeign(images []report.Image, info rewards.Info) {
 const rankChunk = 16
 
 // scoreFiles decodes and scores files a few at a time and ranks them all.
-func (a *app) scoreFiles(ctx context.Context, m *rewards.Model, prompt string, files []string) (report.Group, []report.Failure, error) {
+func (a *app) scoreFiles(ctx context.Context, m rewards.Scorer, prompt string, files []string) (report.Group, []report.Failure, error) {
 	task := a.progress().Start("scoring images", len(files))
 	defer task.Stop()
 	group := report.Group{Prompt: prompt}
