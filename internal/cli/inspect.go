@@ -308,7 +308,11 @@ func external(s onnx.Summary) string {
 }
 
 func port(p onnx.Port) string {
-	return fmt.Sprintf("%s: %s [%s]", p.Name, p.DType, strings.Join(p.Shape, ", "))
+	text := fmt.Sprintf("%s [%s]", p.DType, strings.Join(p.Shape, ", "))
+	if p.Container != "" {
+		text = strings.Replace(p.Container, "tensor", text, 1)
+	}
+	return p.Name + ": " + text
 }
 
 func sortedKeys[V any](m map[string]V) []string {

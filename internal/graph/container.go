@@ -138,6 +138,9 @@ func (s *specializer) choose(n *Node, c *NodeCtx, cond, yes, no ValueID) (ValueI
 	if a == nil || b == nil || a.absent != b.absent || len(a.elems) != len(b.elems) || a.dtype != b.dtype {
 		return None, c.Refuse("", "the condition depends on the contents of an input and the branches yield different sequences or optionals")
 	}
+	if s.total += len(a.elems); s.total > maxUnrolled {
+		return None, c.Refuse("", fmt.Sprintf("choosing between its sequences gives more than %d nodes", maxUnrolled))
+	}
 	l := list{dtype: a.dtype, absent: a.absent}
 	for i := range a.elems {
 		id, err := s.choose(n, c, cond, a.elems[i], b.elems[i])

@@ -107,6 +107,10 @@ func TestContainers_Refusals(t *testing.T) {
 		{"in a sequence of", nil, func(b *Builder) ValueID {
 			return b.Op("SequenceConstruct", at(b, 1), b.Const(tensor.FromF32([]float32{1}, 1)))
 		}},
+		{"more than", map[string][]float32{"x": {1}}, func(b *Builder) ValueID {
+			x := b.Op("Expand", b.Input("x", tensor.F32, 1), b.Const(tensor.FromI64([]int64{1 << 20}, 1)))
+			return b.Op("SequenceLength", b.Op("SplitToSequence", x))
+		}},
 		{"no such input", map[string][]float32{"s[0]": {1}, "s[2]": {1}}, func(b *Builder) ValueID {
 			return b.Op("SequenceLength", containerInput(b, "s", Sequence))
 		}},

@@ -12,7 +12,8 @@
 //	op_*.go                   the operators, shape inference and evaluation together, entered with Register
 //	lower*.go op_ms_*.go      operators of ONNX Runtime's domain, expanded into standard ones while specialising
 //	specialize.go inputs.go   Graph → ir: types, folding, merging of equal nodes, branches
-//	loop.go scan.go           Loop and Scan, unrolled while a graph is specialised
+//	loop.go scan.go           Loop and Scan, unrolled while a graph is specialised; sequencemap.go likewise
+//	container.go              sequences and optionals, which are lists of values until a graph is specialised
 //	ir.go rewrite.go infer.go the specialised graph and the helpers that rewrites use
 //	passes.go simplify.go     the order of the rewrites; removal of what does nothing
 //	fuse_*.go                 one rewrite a file, by structure and never by name; fused.go has the operators' contracts

@@ -53,8 +53,8 @@ func (l *Lowering) splitSizes(n int) ([]int, error) {
 		}
 	}
 	step = min(step, int64(max(n, 1)))
-	if n/int(step) > maxUnrolled {
-		return nil, l.Refuse("", fmt.Sprintf("more than %d parts", maxUnrolled))
+	if l.s.total += n / int(step); l.s.total > maxUnrolled {
+		return nil, l.Refuse("", fmt.Sprintf("its parts bring the graph to more than %d nodes", maxUnrolled))
 	}
 	var sizes []int
 	for ; n > 0; n -= int(step) {

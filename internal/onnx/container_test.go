@@ -25,6 +25,9 @@ func TestContainerTypes(t *testing.T) {
 			Inputs: []graph.ValueID{0}, Outputs: []graph.ValueID{1, 2},
 		}
 		_, back := reparse(t, g, nil)
+		if p := ports(back, back.Inputs)[0]; c != graph.NoContainer && p.Container != c.String() {
+			t.Errorf("the summary of %v says %q", c, p.Container)
+		}
 		typ := back.Nodes[1].Attrs["type"].Type
 		for what, v := range map[string]*graph.Value{"input": back.Value(back.Inputs[0]), "attribute": typ} {
 			if v == nil || v.Container != c || v.DType != tensor.F32 || len(v.Dims) != 1 || v.Dims[0].Size != 5 {

@@ -31,6 +31,8 @@ type Port struct {
 	Name  string   `json:"name"`
 	DType string   `json:"dtype"` // "invalid" if the file does not say
 	Shape []string `json:"shape"` // sizes, symbols, or "?"; null if the rank is not declared
+	// Container is "seq(tensor)", "optional(tensor)" or "optional(seq(tensor))" for a value that is no tensor.
+	Container string `json:"container,omitempty"`
 }
 
 // Summary collects the facts about m. It reads no weights.
@@ -84,6 +86,9 @@ func ports(g *graph.Graph, ids []graph.ValueID) []Port {
 	for _, id := range ids {
 		v := g.Value(id)
 		p := Port{Name: v.Name, DType: v.DType.String()}
+		if v.Container != graph.NoContainer {
+			p.Container = v.Container.String()
+		}
 		if v.Dims != nil {
 			p.Shape = make([]string, len(v.Dims))
 			for i, d := range v.Dims {
