@@ -115,7 +115,7 @@ func (s *scanState) part(id, tables byte) (*scanPart, error) {
 		p := &scanPart{component: c, dc: s.d.dc[tables>>4], ac: s.d.ac[tables&15]}
 		needDC, needAC := !s.d.progressive || s.first == 0 && s.high == 0, !s.d.progressive || s.first > 0
 		if needDC && p.dc == nil || needAC && p.ac == nil {
-			return nil, errors.New("Huffman table missing")
+			return nil, errors.New("a Huffman table is missing")
 		}
 		if c.quant == nil { // the table in force at the first scan stays
 			c.quant = s.d.quant[c.table]
