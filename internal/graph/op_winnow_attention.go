@@ -136,6 +136,21 @@ func (m *maskPlan) values(mask, scratch []float32) []float32 {
 	return scratch[:m.size]
 }
 
+// masked prepares input 3 as the mask, if there is one: masked completes the spec for a call, with size elements of scratch.
+func (p *attentionPlan) masked(c *NodeCtx) (size int, masked func(f *Frame, scratch []float32) kernel.AttentionSpec) {
+	spec := p.spec
+	if !c.Has(3) {
+		return 0, func(*Frame, []float32) kernel.AttentionSpec { return spec }
+	}
+	mask := newMaskPlan(c.In[3].Shape, spec.Sk)
+	spec.MaskStride = mask.strides
+	return mask.size, func(f *Frame, scratch []float32) kernel.AttentionSpec {
+		s := spec
+		s.Mask = mask.values(view[float32](f.In[3]), scratch)
+		return s
+	}
+}
+
 func compileFusedAttention(c *NodeCtx) (Kernel, error) {
 	p, err := fusedAttentionPlan(c)
 	if err != nil {
@@ -144,17 +159,10 @@ func compileFusedAttention(c *NodeCtx) (Kernel, error) {
 	if k, ok := emptyAttention(p); ok {
 		return k, nil
 	}
-	spec, own, mask := p.spec, kernel.AttentionScratch(max(1, c.Threads), p.spec), maskPlan{}
-	hasMask := c.Has(3)
-	if hasMask {
-		mask = newMaskPlan(c.In[3].Shape, spec.Sk)
-		spec.MaskStride = mask.strides
-	}
-	return Kernel{Scratch: own + mask.size, Flops: attentionFlops(spec), Run: func(f *Frame) error {
-		s := spec
-		if hasMask {
-			s.Mask = mask.values(view[float32](f.In[3]), f.Scratch[own:])
-		}
+	own := kernel.AttentionScratch(max(1, c.Threads), p.spec)
+	size, masked := p.masked(c)
+	return Kernel{Scratch: own + size, Flops: attentionFlops(p.spec), Run: func(f *Frame) error {
+		s := masked(f, f.Scratch[own:])
 		var lse []float32
 		if len(f.Out) > 1 {
 			lse = view[float32](f.Out[1])

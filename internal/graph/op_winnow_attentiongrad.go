@@ -126,18 +126,11 @@ func compileAttentionGrad(c *NodeCtx) (Kernel, error) {
 	if k, ok := emptyAttention(p); ok {
 		return k, nil
 	}
-	spec, own, mask := p.spec, kernel.AttentionBackwardScratch(max(1, c.Threads), p.spec), maskPlan{}
-	hasMask := c.Has(3)
-	if hasMask {
-		mask = newMaskPlan(c.In[3].Shape, spec.Sk)
-		spec.MaskStride = mask.strides
-	}
+	own := kernel.AttentionBackwardScratch(max(1, c.Threads), p.spec)
+	size, masked := p.masked(c)
 	skip, _ := c.AttrInts("skip")
-	return Kernel{Scratch: own + mask.size, Flops: 3.5 * attentionFlops(spec), Run: func(f *Frame) error {
-		s := spec
-		if hasMask {
-			s.Mask = mask.values(view[float32](f.In[3]), f.Scratch[own:])
-		}
+	return Kernel{Scratch: own + size, Flops: 3.5 * attentionFlops(p.spec), Run: func(f *Frame) error {
+		s := masked(f, f.Scratch[own:])
 		var out [3][]float32
 		for i := range out {
 			if !slices.Contains(skip, int64(i)) {
