@@ -1,7 +1,6 @@
 package rewards
 
 import (
-	"image"
 	"math"
 	"testing"
 )
@@ -11,7 +10,7 @@ func TestGradient_equalsDifferences(t *testing.T) {
 	g := readPublished(t)
 	for name, c := range publishedCases {
 		m := openTiny(t, name, c.folder, &Options{Truncate: true})
-		pixels, err := m.prepare([]image.Image{g.picture(t, 30)}, 0)
+		pixels, err := m.prepare([]Sample{{Image: g.picture(t, 30)}}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

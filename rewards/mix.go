@@ -13,9 +13,16 @@ import (
 
 // Mix is one reward, or a weighted sum of several that were opened together.
 type Mix struct {
-	models []*Model
-	info   Info
-	scorer Scorer
+	members []member
+	info    Info
+}
+
+// member is one reward of a sum.
+type member struct {
+	model     *Model
+	weight    float64
+	transform string
+	reference Reference // where transform is not TransformNone
 }
 
 // OpenMix opens rewards given as NAME or NAME=WEIGHT. Folders belong, in order, to the rewards that need one. Where transform
@@ -27,8 +34,6 @@ func OpenMix(ctx context.Context, choices, folders []string, transform string, o
 			_ = m.Close() // the first error says what happened
 		}
 	}()
-	var terms []Term
-	var parts []string
 	for _, choice := range choices {
 		name, weight, err := parseChoice(choice)
 		if err != nil {
@@ -42,39 +47,43 @@ func OpenMix(ctx context.Context, choices, folders []string, transform string, o
 		if err != nil {
 			return nil, err
 		}
-		m.models = append(m.models, model)
-		var scorer Scorer = model
+		m.members = append(m.members, member{model: model, weight: weight, transform: transform})
 		if transform != TransformNone {
-			if scorer, err = scaled(model, dir, transform); err != nil {
+			if m.members[len(m.members)-1].reference, err = referenceOf(model, dir, transform); err != nil {
 				return nil, err
 			}
-			name = transform + "(" + name + ")"
 		}
-		terms = append(terms, Term{scorer, weight})
-		parts = append(parts, strconv.FormatFloat(weight, 'g', -1, 64)+"·"+name)
 	}
-	if len(terms) == 0 {
+	if len(m.members) == 0 {
 		return nil, &ArgumentError{"no reward is named"}
 	}
 	if len(folders) > 0 {
 		return nil, &ArgumentError{fmt.Sprintf("the folder %s belongs to no reward; name one reward for each folder", folders[0])}
 	}
-	m.info, m.scorer = m.models[0].Info(), Sum(terms...)
-	if len(terms) > 1 || terms[0].Weight != 1 || transform != TransformNone {
-		m.describe(strings.Join(parts, " + "))
-	}
+	m.describe()
 	return m, nil
 }
 
 // describe makes one Info of several.
-func (m *Mix) describe(formula string) {
-	var folders []string
-	for _, model := range m.models {
-		folders = append(folders, model.info.Model)
-		if n := model.info.MaxTokens; n > 0 && (m.info.MaxTokens == 0 || n < m.info.MaxTokens) {
+func (m *Mix) describe() {
+	m.info = m.members[0].model.info
+	if len(m.members) == 1 && m.members[0].weight == 1 && m.members[0].transform == TransformNone {
+		return
+	}
+	var folders, parts []string
+	for _, part := range m.members {
+		info := part.model.info
+		folders = append(folders, info.Model)
+		name := info.Name
+		if part.transform != TransformNone {
+			name = part.transform + "(" + name + ")"
+		}
+		parts = append(parts, strconv.FormatFloat(part.weight, 'g', -1, 64)+"·"+name)
+		if n := info.MaxTokens; n > 0 && (m.info.MaxTokens == 0 || n < m.info.MaxTokens) {
 			m.info.MaxTokens = n
 		}
 	}
+	formula := strings.Join(parts, " + ")
 	m.info.Name, m.info.Formula, m.info.Model, m.info.Version, m.info.Prepare = formula, formula, strings.Join(folders, ", "), "", ""
 }
 
@@ -90,29 +99,37 @@ func parseChoice(choice string) (name string, weight float64, err error) {
 	return name, weight, nil
 }
 
-func scaled(m *Model, dir, transform string) (Scorer, error) {
+func referenceOf(m *Model, dir, transform string) (r Reference, err error) {
 	if dir == "" {
-		return nil, &ArgumentError{fmt.Sprintf("the reward %q has no folder with a reference.json to transform its scores by", m.info.Name)}
+		return r, &ArgumentError{fmt.Sprintf("the reward %q has no folder with a reference.json to transform its scores by", m.info.Name)}
 	}
 	path := filepath.Join(dir, "reference.json")
-	r, err := ReadReference(path)
-	if err != nil {
-		return nil, err
+	if r, err = ReadReference(path); err != nil {
+		return r, err
 	}
 	if r.Reward != m.info.Name {
-		return nil, &ArgumentError{fmt.Sprintf("%s describes scores of %q, not of %q; measure it again", path, r.Reward, m.info.Name)}
+		return r, &ArgumentError{fmt.Sprintf("%s describes scores of %q, not of %q; measure it again", path, r.Reward, m.info.Name)}
 	}
 	_, err = r.Apply(transform, r.Mean)
-	return Transform(m, r, transform), err
+	return r, err
 }
 
 // Info describes the reward, or the sum.
 func (m *Mix) Info() Info { return m.info }
 
+// Models are the rewards of the sum, in the order that they were named in.
+func (m *Mix) Models() []*Model {
+	models := make([]*Model, len(m.members))
+	for i, part := range m.members {
+		models[i] = part.model
+	}
+	return models
+}
+
 // CheckPrompt reports the first reward that cannot read the prompt in full.
 func (m *Mix) CheckPrompt(prompt string) error {
-	for _, model := range m.models {
-		if err := model.CheckPrompt(prompt); err != nil {
+	for _, part := range m.members {
+		if err := part.model.CheckPrompt(prompt); err != nil {
 			return err
 		}
 	}
@@ -121,14 +138,41 @@ func (m *Mix) CheckPrompt(prompt string) error {
 
 // Score gives one score per picture.
 func (m *Mix) Score(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
-	return m.scorer.Score(ctx, prompt, images)
+	return m.ScoreSamples(ctx, samplesOf(prompt, images))
+}
+
+// ScoreSamples is Score for pictures that each have a prompt of their own.
+func (m *Mix) ScoreSamples(ctx context.Context, samples []Sample) ([]float64, error) {
+	raw := make([][]float64, len(m.members))
+	for i, part := range m.members {
+		var err error
+		if raw[i], err = part.model.ScoreSamples(ctx, samples); err != nil {
+			return nil, err
+		}
+	}
+	return m.Combine(raw)
+}
+
+// Combine is the sum for scores that each of Models gave, raw[model][sample], after their transforms and weights.
+func (m *Mix) Combine(raw [][]float64) ([]float64, error) {
+	total := make([]float64, len(raw[0]))
+	for i, part := range m.members {
+		scaled, err := part.reference.applyAll(part.transform, raw[i])
+		if err != nil {
+			return nil, err
+		}
+		for k, s := range scaled {
+			total[k] += part.weight * s
+		}
+	}
+	return total, nil
 }
 
 // Close releases all rewards.
 func (m *Mix) Close() error {
 	var errs []error
-	for _, model := range m.models {
-		errs = append(errs, model.Close())
+	for _, part := range m.members {
+		errs = append(errs, part.model.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -128,13 +128,23 @@ func Transform(s Scorer, r Reference, transform string) Scorer { return transfor
 
 // Score transforms each score.
 func (t transformed) Score(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
-	scores, err := t.scorer.Score(ctx, prompt, images)
+	return t.ScoreSamples(ctx, samplesOf(prompt, images))
+}
+
+// ScoreSamples is Score for pictures that each have a prompt of their own.
+func (t transformed) ScoreSamples(ctx context.Context, samples []Sample) ([]float64, error) {
+	scores, err := ScoreSamples(ctx, t.scorer, samples)
 	if err != nil {
 		return nil, err
 	}
+	return t.reference.applyAll(t.transform, scores)
+}
+
+func (r Reference) applyAll(transform string, scores []float64) ([]float64, error) {
 	out := make([]float64, len(scores))
 	for i, s := range scores {
-		if out[i], err = t.reference.Apply(t.transform, s); err != nil {
+		var err error
+		if out[i], err = r.Apply(transform, s); err != nil {
 			return nil, err
 		}
 	}

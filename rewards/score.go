@@ -59,33 +59,22 @@ func (m *Model) encode(prompt string) (ids, mask []int64, dropped string) {
 // each is prepared as Info.Prepare or else the model's preprocessor_config.json
 // says. Features of prompts and pictures are kept for later calls.
 func (m *Model) Score(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
-	if err := m.CheckPrompt(prompt); err != nil {
-		return nil, err
-	}
-	if len(images) == 0 {
-		return nil, nil
-	}
-	var text []float32
-	if m.nets.text != nil {
-		var err error
-		if text, err = m.textFeature(ctx, prompt); err != nil {
+	return m.ScoreSamples(ctx, samplesOf(prompt, images))
+}
+
+// ScoreSamples is Score for pictures that each have a prompt of their own.
+func (m *Model) ScoreSamples(ctx context.Context, samples []Sample) ([]float64, error) {
+	for i, s := range samples {
+		if i > 0 && s.Prompt == samples[i-1].Prompt {
+			continue
+		}
+		if err := m.CheckPrompt(s.Prompt); err != nil {
 			return nil, err
 		}
 	}
 	var scores []float64
-	for first := 0; first < len(images); first += batchSize {
-		part := images[first:min(first+batchSize, len(images))]
-		pixels, err := m.prepare(part, first)
-		if err != nil {
-			return nil, err
-		}
-		var batch []float64
-		if m.nets.joint != nil {
-			ids, mask, _ := m.encode(prompt)
-			batch, err = m.scoreJoint(ctx, ids, mask, pixels, len(part))
-		} else {
-			batch, err = m.scoreFeatures(ctx, text, pixels, len(part))
-		}
+	for len(scores) < len(samples) {
+		batch, err := m.scoreBatch(ctx, samples[len(scores):len(scores)+m.batch(samples[len(scores):])], len(scores))
 		if err != nil {
 			return nil, err
 		}
@@ -94,11 +83,39 @@ func (m *Model) Score(ctx context.Context, prompt string, images []image.Image) 
 	return scores, finite(scores)
 }
 
+// batch is the number of samples, from the first, that one call of the networks takes: a graph that gives every picture's
+// logit for every text gets one text at a time.
+func (m *Model) batch(samples []Sample) int {
+	n := min(len(samples), batchSize)
+	if m.nets.joint == nil || m.nets.perPair {
+		return n
+	}
+	for i := range n {
+		if samples[i].Prompt != samples[0].Prompt {
+			return i
+		}
+	}
+	return n
+}
+
+// scoreBatch scores what batch allows; first is the number of samples before, for errors.
+func (m *Model) scoreBatch(ctx context.Context, samples []Sample, first int) ([]float64, error) {
+	pixels, err := m.prepare(samples, first)
+	if err != nil {
+		return nil, err
+	}
+	if m.nets.joint != nil {
+		return m.scoreJoint(ctx, samples, pixels)
+	}
+	return m.scoreFeatures(ctx, samples, pixels)
+}
+
 // prepare fills one array with the pictures as the network wants them.
-func (m *Model) prepare(images []image.Image, first int) ([]float32, error) {
+func (m *Model) prepare(samples []Sample, first int) ([]float32, error) {
 	size := 3 * m.info.Width * m.info.Height
-	pixels := make([]float32, len(images)*size)
-	for i, img := range images {
+	pixels := make([]float32, len(samples)*size)
+	for i, s := range samples {
+		img := s.Image
 		if img == nil || img.Bounds().Empty() {
 			return nil, fmt.Errorf("rewards: picture %d has no pixels", first+i+1)
 		}
@@ -112,20 +129,11 @@ func (m *Model) prepare(images []image.Image, first int) ([]float32, error) {
 	return pixels, nil
 }
 
-// repeat puts n copies of row after each other.
-func repeat(row []int64, n int) []int64 {
-	out := make([]int64, 0, n*len(row))
-	for range n {
-		out = append(out, row...)
-	}
-	return out
-}
-
-// textInputs are input_ids and, where the graph has it, attention_mask.
+// textInputs are input_ids and, where the graph has it, attention_mask; ids and mask hold rows after each other.
 func textInputs(in map[string]tensor.Tensor, net *model.Model, ids, mask []int64, rows int) {
 	for name, v := range map[string][]int64{"input_ids": ids, "attention_mask": mask} {
 		if p, ok := net.Input(name); ok {
-			in[name] = p.Integers(repeat(v, rows), rows, len(v))
+			in[name] = p.Integers(v, rows, len(v)/rows)
 		}
 	}
 }
@@ -149,13 +157,19 @@ func run(ctx context.Context, net *model.Model, in map[string]tensor.Tensor, out
 	return t.Float32s(), nil
 }
 
-func (m *Model) scoreJoint(ctx context.Context, ids, mask []int64, pixels []float32, n int) ([]float64, error) {
-	net, rows := m.nets.joint, 1
+func (m *Model) scoreJoint(ctx context.Context, samples []Sample, pixels []float32) ([]float64, error) {
+	net, n := m.nets.joint, len(samples)
+	texts := samples[:1]
 	if m.nets.perPair {
-		rows = n
+		texts = samples
+	}
+	var ids, mask []int64
+	for _, s := range texts {
+		i, k, _ := m.encode(s.Prompt)
+		ids, mask = append(ids, i...), append(mask, k...)
 	}
 	in := map[string]tensor.Tensor{}
-	textInputs(in, net, ids, mask, rows)
+	textInputs(in, net, ids, mask, len(texts))
 	m.pixelInput(in, net, pixels, n)
 	out, err := run(ctx, net, in, m.nets.out, n)
 	if err != nil {
@@ -183,20 +197,24 @@ func (m *Model) textFeature(ctx context.Context, prompt string) ([]float32, erro
 	return v, err
 }
 
-// scoreFeatures scores pictures by their features; text is nil where there is no text.
-func (m *Model) scoreFeatures(ctx context.Context, text, pixels []float32, n int) ([]float64, error) {
-	features, err := m.imageFeatures(ctx, pixels, n)
+// scoreFeatures scores pictures by their features and, where the reward reads text, those of their prompts.
+func (m *Model) scoreFeatures(ctx context.Context, samples []Sample, pixels []float32) ([]float64, error) {
+	features, err := m.imageFeatures(ctx, pixels, len(samples))
 	if err != nil {
 		return nil, err
 	}
-	scores := make([]float64, n)
+	scores := make([]float64, len(samples))
 	for i, f := range features {
-		if text == nil {
+		if m.nets.text == nil {
 			if len(f) != len(m.config.Head.Weight) {
 				return nil, m.widthError(len(f), len(m.config.Head.Weight), "head in "+configName)
 			}
 			scores[i] = m.config.Head.score(f)
 			continue
+		}
+		text, err := m.textFeature(ctx, samples[i].Prompt)
+		if err != nil {
+			return nil, err
 		}
 		if len(f) != len(text) {
 			return nil, m.widthError(len(f), len(text), "text network")

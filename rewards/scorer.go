@@ -81,17 +81,19 @@ func Sum(terms ...Term) Scorer { return sum(terms) }
 
 // Score adds the terms; a term that fails fails the sum.
 func (s sum) Score(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
+	return s.ScoreSamples(ctx, samplesOf(prompt, images))
+}
+
+// ScoreSamples is Score for pictures that each have a prompt of their own.
+func (s sum) ScoreSamples(ctx context.Context, samples []Sample) ([]float64, error) {
 	if len(s) == 0 {
 		return nil, errors.New("rewards: a sum of no rewards")
 	}
-	total := make([]float64, len(images))
+	total := make([]float64, len(samples))
 	for _, t := range s {
-		part, err := t.Scorer.Score(ctx, prompt, images)
+		part, err := ScoreSamples(ctx, t.Scorer, samples)
 		if err != nil {
 			return nil, err
-		}
-		if len(part) != len(images) {
-			return nil, fmt.Errorf("rewards: %d scores for %d pictures", len(part), len(images))
 		}
 		for i, v := range part {
 			total[i] += t.Weight * v
