@@ -17,9 +17,18 @@ type Mix struct {
 	info    Info
 }
 
+// Reward is one reward that is open: a Model, or one that runs elsewhere.
+type Reward interface {
+	Scorer
+	SampleScorer
+	Info() Info
+	CheckPrompt(prompt string) error // see Model.CheckPrompt
+	Close() error
+}
+
 // member is one reward of a sum.
 type member struct {
-	model     *Model
+	reward    Reward
 	weight    float64
 	transform string
 	reference Reference // where transform is not TransformNone
@@ -47,7 +56,7 @@ func OpenMix(ctx context.Context, choices, folders []string, transform string, o
 		if err != nil {
 			return nil, err
 		}
-		m.members = append(m.members, member{model: model, weight: weight, transform: transform})
+		m.members = append(m.members, member{reward: model, weight: weight, transform: transform})
 		if transform != TransformNone {
 			if m.members[len(m.members)-1].reference, err = referenceOf(model, dir, transform); err != nil {
 				return nil, err
@@ -66,13 +75,13 @@ func OpenMix(ctx context.Context, choices, folders []string, transform string, o
 
 // describe makes one Info of several.
 func (m *Mix) describe() {
-	m.info = m.members[0].model.info
+	m.info = m.members[0].reward.Info()
 	if len(m.members) == 1 && m.members[0].weight == 1 && m.members[0].transform == TransformNone {
 		return
 	}
 	var folders, parts []string
 	for _, part := range m.members {
-		info := part.model.info
+		info := part.reward.Info()
 		folders = append(folders, info.Model)
 		name := info.Name
 		if part.transform != TransformNone {
@@ -117,19 +126,19 @@ func referenceOf(m *Model, dir, transform string) (r Reference, err error) {
 // Info describes the reward, or the sum.
 func (m *Mix) Info() Info { return m.info }
 
-// Models are the rewards of the sum, in the order that they were named in.
-func (m *Mix) Models() []*Model {
-	models := make([]*Model, len(m.members))
+// Rewards are the terms of the sum, in the order that they were named in.
+func (m *Mix) Rewards() []Reward {
+	all := make([]Reward, len(m.members))
 	for i, part := range m.members {
-		models[i] = part.model
+		all[i] = part.reward
 	}
-	return models
+	return all
 }
 
 // CheckPrompt reports the first reward that cannot read the prompt in full.
 func (m *Mix) CheckPrompt(prompt string) error {
 	for _, part := range m.members {
-		if err := part.model.CheckPrompt(prompt); err != nil {
+		if err := part.reward.CheckPrompt(prompt); err != nil {
 			return err
 		}
 	}
@@ -146,14 +155,14 @@ func (m *Mix) ScoreSamples(ctx context.Context, samples []Sample) ([]float64, er
 	raw := make([][]float64, len(m.members))
 	for i, part := range m.members {
 		var err error
-		if raw[i], err = part.model.ScoreSamples(ctx, samples); err != nil {
+		if raw[i], err = part.reward.ScoreSamples(ctx, samples); err != nil {
 			return nil, err
 		}
 	}
 	return m.Combine(raw)
 }
 
-// Combine is the sum for scores that each of Models gave, raw[model][sample], after their transforms and weights.
+// Combine is the sum for scores that each of Rewards gave, raw[reward][sample], after their transforms and weights.
 func (m *Mix) Combine(raw [][]float64) ([]float64, error) {
 	total := make([]float64, len(raw[0]))
 	for i, part := range m.members {
@@ -172,7 +181,7 @@ func (m *Mix) Combine(raw [][]float64) ([]float64, error) {
 func (m *Mix) Close() error {
 	var errs []error
 	for _, part := range m.members {
-		errs = append(errs, part.model.Close())
+		errs = append(errs, part.reward.Close())
 	}
 	return errors.Join(errs...)
 }
