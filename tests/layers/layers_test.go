@@ -47,6 +47,7 @@ var layer = map[string]int{
 	"winnow/internal/minibench":  7,
 	"winnow/internal/report":     7,
 	"winnow/internal/evaluation": 7,
+	"winnow/internal/scoring":    7,
 	"winnow/internal/cli":        8,
 	"winnow/cmd/winnow":          9,
 }
