@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"winnow/internal/imageproc"
 )
 
 const tinyRewards = "../tests/tiny/rewards/"
@@ -39,7 +41,7 @@ func readPublished(t testing.TB) published {
 	return g
 }
 
-// picture is what the oracle computes, in the type that decoding its PNG file gives.
+// picture is what the oracle computes, in the mode that its PNG file is decoded in.
 func (g published) picture(t testing.TB, i int) image.Image {
 	t.Helper()
 	p := g.Pictures[i]
@@ -47,7 +49,7 @@ func (g published) picture(t testing.TB, i int) image.Image {
 	if err := png.Encode(&b, computed(p[0].(string), int(p[1].(float64)), int(p[2].(float64)), int(p[3].(float64)))); err != nil {
 		t.Fatal(err)
 	}
-	img, err := png.Decode(&b)
+	img, err := imageproc.DecodeModes("picture.png", b.Bytes(), imageproc.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,9 @@ func (m *Model) encode(prompt string) (ids, mask []int64, dropped string) {
 
 // Score gives one score per picture. Pictures may be of any size and shape;
 // each is prepared as Info.Prepare or else the model's preprocessor_config.json
-// says. Features of prompts and pictures are kept for later calls.
+// says. The type of a picture is its mode: rewards that resize before they
+// convert to RGB need pictures as imageproc.DecodeModes gives them. Features of
+// prompts and pictures are kept for later calls.
 func (m *Model) Score(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
 	return m.ScoreSamples(ctx, samplesOf(prompt, images))
 }
@@ -119,7 +121,7 @@ func (m *Model) prepare(samples []Sample, first int) ([]float32, error) {
 		if img == nil || img.Bounds().Empty() {
 			return nil, fmt.Errorf("rewards: picture %d has no pixels", first+i+1)
 		}
-		if _, modes := m.proc.(imageproc.Torchvision); !modes && m.spec.folder != "" {
+		if _, modes := m.proc.(imageproc.Torchvision); !modes {
 			img = imageproc.PillowRGB(img)
 		}
 		if err := m.proc.Prepare(pixels[i*size:(i+1)*size], img); err != nil {

@@ -186,14 +186,14 @@ func readPicture(path string) (report.Image, image.Image, error) {
 	if err != nil {
 		return report.Image{}, nil, err
 	}
-	full, err := imageproc.Decode(path, data, imageproc.Limits{})
+	full, err := imageproc.DecodeModes(path, data, imageproc.Limits{})
 	if err != nil {
 		return report.Image{}, nil, err
 	}
-	sum := sha256.Sum256(data)
+	sum, b := sha256.Sum256(data), full.Bounds()
 	im := report.Image{
-		File: path, Width: full.Rect.Dx(), Height: full.Rect.Dy(), SHA256: hex.EncodeToString(sum[:]),
-		Picture: imaging.Fit(full, thumbSide, thumbSide, imaging.Box),
+		File: path, Width: b.Dx(), Height: b.Dy(), SHA256: hex.EncodeToString(sum[:]),
+		Picture: imaging.Fit(imageproc.Opaque(full), thumbSide, thumbSide, imaging.Box),
 	}
 	return im, full, nil
 }

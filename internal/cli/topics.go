@@ -73,10 +73,12 @@ Rewards     "mini" (embedded), or "clip" with the folder of any CLIP-type dual
             vision_model.onnx; tokenizer files; preprocessor_config.json.
             Score of model.onnx: the checkpoint's logit scale × cosine. Split
             graphs do not carry the scale; their score is 100 × cosine.
-Images      PNG, JPEG, GIF (first frame), WebP, BMP; found by content, not by
-            name. At most 256 MiB, 65,535 pixels a side and 64 Mi pixels, checked
-            before decoding. Alpha is dropped as Pillow's convert("RGB") does;
-            JPEG is turned by its EXIF orientation.
+Images      PNG, JPEG, GIF (first frame), WebP, BMP, TIFF; found by content, not
+            by name. At most 256 MiB, 65,535 pixels a side and 64 Mi pixels, checked
+            before decoding. Rewards get them as their originals got them from
+            Pillow: alpha dropped or weighing the colours, palettes resized by
+            nearest neighbour, 16-bit grey cut at 255 (nearly white), EXIF
+            orientation left alone.
 PNG written Pictures carry their settings: "parameters" in the form of the common
             web interfaces and "winnow" as JSON.
 Tensors     --latents, --save-latents and --prompt-embeds are safetensors files:

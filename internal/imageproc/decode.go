@@ -75,7 +75,7 @@ type format struct {
 }
 
 var formats = []format{
-	{"PNG", []string{"\x89PNG\r\n\x1a\n"}, png.DecodeConfig, reading(png.Decode)},
+	{"PNG", []string{"\x89PNG\r\n\x1a\n"}, png.DecodeConfig, decodePNG},
 	{"JPEG", []string{"\xff\xd8\xff"}, configJPEG, decodeJPEG},
 	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, decodeGIF},
 	{"WebP", []string{"RIFF????WEBPVP8"}, webp.DecodeConfig, guarded(webp.Decode)},
@@ -125,39 +125,48 @@ func DecodeUpright(name string, data []byte, limits Limits) (*image.NRGBA, error
 // never empty. EXIF orientation is not applied. Errors are *DecodeError; damaged
 // data never panics.
 func Decode(name string, data []byte, limits Limits) (*image.NRGBA, error) {
+	img, f, err := decode(name, data, limits)
+	if err != nil {
+		return nil, err
+	}
+	return opaque(img, f.name), nil
+}
+
+// decode gives what the decoder of the format gives, and the format.
+func decode(name string, data []byte, limits Limits) (image.Image, *format, error) {
 	limits = limits.filled()
 	if len(data) == 0 {
-		return nil, &DecodeError{File: name, Why: "write it again", Err: ErrEmpty}
+		return nil, nil, &DecodeError{File: name, Why: "write it again", Err: ErrEmpty}
 	}
 	if int64(len(data)) > limits.Bytes {
-		return nil, &DecodeError{File: name, Why: fmt.Sprintf("the file has more than %d MiB", limits.Bytes>>20), Err: ErrTooLarge}
+		return nil, nil, &DecodeError{File: name, Why: fmt.Sprintf("the file has more than %d MiB", limits.Bytes>>20), Err: ErrTooLarge}
 	}
 	f := sniff(data)
 	if f == nil {
 		why := fmt.Sprintf("its content looks like %s; convert it to PNG, JPEG, GIF, WebP, BMP or TIFF", http.DetectContentType(data))
-		return nil, &DecodeError{File: name, Why: why, Err: ErrFormat}
+		return nil, nil, &DecodeError{File: name, Why: why, Err: ErrFormat}
 	}
 	if f.name == "WebP" && isAnimatedWebP(data) {
-		return nil, &DecodeError{File: name, Why: "it is an animated WebP; save one frame of it", Err: ErrFormat}
+		return nil, nil, &DecodeError{File: name, Why: "it is an animated WebP; save one frame of it", Err: ErrFormat}
 	}
 	config, err := f.config(bytes.NewReader(data))
 	if err != nil {
-		return nil, &DecodeError{File: name, Why: fmt.Sprintf("%s header: %v", f.name, err), Err: kindOf(err)}
+		return nil, nil, &DecodeError{File: name, Why: fmt.Sprintf("%s header: %v", f.name, err), Err: kindOf(err)}
 	}
 	if err := limits.check(name, config.Width, config.Height); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	img, err := f.decode(data)
 	if err != nil {
-		return nil, &DecodeError{File: name, Why: fmt.Sprintf("%s data: %v", f.name, err), Err: kindOf(err)}
+		return nil, nil, &DecodeError{File: name, Why: fmt.Sprintf("%s data: %v", f.name, err), Err: kindOf(err)}
 	}
 	// A decoder may return another size than its header says (WebP canvases, for one).
 	if b := img.Bounds(); b.Dx() != config.Width || b.Dy() != config.Height {
 		if err := limits.check(name, b.Dx(), b.Dy()); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return opaque(img, f.name), nil
+	return img, f, nil
 }
 
 // kindOf tells a variety that a decoder does not know from damage.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"image"
 	"image/color"
@@ -12,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -227,5 +229,49 @@ func FuzzDecode(f *testing.F) {
 		if err == nil && (img.Rect.Empty() || img.Rect.Min != image.Point{} || len(img.Pix) < 4*img.Rect.Dx()*img.Rect.Dy()) {
 			t.Fatalf("image %v with %d bytes", img.Rect, len(img.Pix))
 		}
+		if plain, err := Decode("fuzz", data, Limits{Pixels: 1 << 16}); err == nil {
+			sameInMode(t, "fuzz", data, plain)
+		}
 	})
+}
+
+// sameInMode says that a mode changes nothing but when the picture becomes RGB.
+func sameInMode(t *testing.T, name string, data []byte, want *image.NRGBA) {
+	t.Helper()
+	img, err := DecodeModes(name, data, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := PillowRGB(img); got.Rect != want.Rect || !bytes.Equal(got.Pix, want.Pix) {
+		t.Errorf("%s: converted later, the picture (%T) differs", name, img)
+	}
+}
+
+// Which type each mode of Pillow has; tests/cli holds the scores of files in all of them.
+func TestDecodeModes(t *testing.T) {
+	var g decodeGolden
+	readJSON(t, "decode.json", &g)
+	want := map[string]string{
+		"png grey alpha": "*image.NRGBA", "png one bit": "*image.Paletted", "png palette transparent": "*image.Paletted", "png rgba 16": "*image.NRGBA",
+		"png grey 16": "*image.Gray16", "jpeg cmyk": "*image.CMYK", "jpeg grey": "*image.NRGBA", "gif": "*image.Paletted", "bmp 8": "*image.Paletted",
+		"bmp grey": "*image.NRGBA", "tiff one bit": "*image.Paletted", "tiff grey": "*image.NRGBA", "tiff grey 16": "*image.Gray16", "webp lossy alpha": "*image.NRGBA",
+	}
+	for _, r := range g.Rows {
+		plain, err := Decode(r.Name, r.File, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameInMode(t, r.Name, r.File, plain)
+		img, err := DecodeModes(r.Name, r.File, Limits{})
+		if kind, ok := want[r.Name]; err != nil || ok && fmt.Sprintf("%T", img) != kind {
+			t.Errorf("%s: %T, want %s (%v)", r.Name, img, kind, err)
+		}
+		delete(want, r.Name)
+		if m, ok := img.(*image.NRGBA); ok && m.Opaque() == slices.Contains([]string{"png rgba", "png grey alpha", "png rgba 16", "png grey alpha 16", "tiff rgba", "webp lossless alpha", "webp lossy alpha"}, r.Name) {
+			t.Errorf("%s: alpha is kept where it should not, or lost", r.Name)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("no files %v", want)
+	}
 }

@@ -58,7 +58,8 @@ type component struct {
 	seen       bool        // a scan held it
 }
 
-// decodeJPEG decodes a whole file into opaque RGB.
+// decodeJPEG decodes a whole file into opaque RGB (*image.NRGBA), or into inks
+// (*image.CMYK).
 func decodeJPEG(data []byte) (image.Image, error) {
 	d := &jpegDecoder{data: data, adobe: -1}
 	if err := d.parse(false); err != nil {

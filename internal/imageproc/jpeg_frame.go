@@ -68,9 +68,9 @@ func (c *component) transform() {
 	c.coef = nil
 }
 
-// picture converts the planes to RGB by the rules of libjpeg and Pillow for what
-// the components mean.
-func (d *jpegDecoder) picture() *image.NRGBA {
+// picture converts the planes to RGB, or to *image.CMYK, by the rules of libjpeg
+// and Pillow for what the components mean.
+func (d *jpegDecoder) picture() image.Image {
 	out := image.NewNRGBA(image.Rect(0, 0, d.width, d.height))
 	rows := make([][]byte, len(d.components))
 	for i := range rows {
@@ -85,6 +85,9 @@ func (d *jpegDecoder) picture() *image.NRGBA {
 		for x := range d.width {
 			convert(line[4*x:4*x+4], rows, x)
 		}
+	}
+	if len(d.components) == 4 {
+		return &image.CMYK{Pix: out.Pix, Stride: out.Stride, Rect: out.Rect}
 	}
 	return out
 }
@@ -101,11 +104,11 @@ func (d *jpegDecoder) converter() func(dst []byte, rows [][]byte, x int) {
 	case len(d.components) == 4 && d.adobe == 2: // YCCK
 		return func(dst []byte, rows [][]byte, x int) {
 			jfifPixel(dst, int(rows[0][x]), int(rows[1][x])-128, int(rows[2][x])-128)
-			inkPixel(dst, dst[0], dst[1], dst[2], 255-rows[3][x])
+			dst[3] = 255 - rows[3][x]
 		}
 	case len(d.components) == 4:
 		return func(dst []byte, rows [][]byte, x int) {
-			inkPixel(dst, 255-rows[0][x], 255-rows[1][x], 255-rows[2][x], 255-rows[3][x])
+			dst[0], dst[1], dst[2], dst[3] = 255-rows[0][x], 255-rows[1][x], 255-rows[2][x], 255-rows[3][x]
 		}
 	case d.isRGB():
 		return func(dst []byte, rows [][]byte, x int) {

@@ -15,8 +15,8 @@ type Torchvision struct{ Side int }
 // Size is the square that the network takes.
 func (t Torchvision) Size() (w, h int) { return t.Side, t.Side }
 
-// Prepare fills dst with 3×Side×Side values, normalised as CLIP's. *image.Paletted, *image.NRGBA with alpha, *image.Gray16
-// and opaque pictures are resized each as Pillow's modes P, RGBA, I;16 and RGB are.
+// Prepare fills dst with 3×Side×Side values, normalised as CLIP's. *image.Paletted, *image.NRGBA with alpha, *image.Gray16,
+// *image.CMYK and opaque pictures are resized each as Pillow's modes P, RGBA, I;16, CMYK and RGB are; DecodeModes gives them.
 func (t Torchvision) Prepare(dst []float32, src image.Image) error {
 	if len(dst) != 3*t.Side*t.Side {
 		return fmt.Errorf("imageproc: destination holds %d values, want %d", len(dst), 3*t.Side*t.Side)
@@ -60,6 +60,9 @@ func resizeMode(src image.Image, w, h int) *image.NRGBA {
 		return nearest(Opaque(m), w, h)
 	case *image.Gray16:
 		return resizeDeep(m, w, h)
+	case *image.CMYK:
+		inks := Resize(&image.NRGBA{Pix: m.Pix, Stride: m.Stride, Rect: m.Rect}, w, h, Bicubic)
+		return Opaque(&image.CMYK{Pix: inks.Pix, Stride: inks.Stride, Rect: inks.Rect})
 	case *image.NRGBA:
 		if !m.Opaque() {
 			return resizeAlpha(m, w, h)
