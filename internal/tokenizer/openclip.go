@@ -1,21 +1,20 @@
 package tokenizer
 
 import (
-	"html"
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
 )
 
 // CleanOpenCLIP prepares a prompt as open_clip does before its byte pairs: quotation marks made straight, ligatures and full
-// width characters made plain (ftfy's defaults), then HTML entities resolved twice. ftfy's repair of text that was decoded
-// with the wrong character set is not done.
+// width characters made plain, control characters dropped (ftfy's defaults), HTML entities resolved twice, and the final
+// sigma of Greek words written as such. ftfy's repair of text that was decoded with the wrong character set is not done.
 func CleanOpenCLIP(text string) string {
 	text = plainWidth(plainQuotes.Replace(strings.ToValidUTF8(text, "\uFFFD")))
 	for before := ""; text != before && !strings.Contains(text, "<"); { // ftfy leaves entities beside tags alone
-		before, text = text, html.UnescapeString(text)
+		before, text = text, unescapeHTML(text)
 	}
-	return strings.TrimSpace(html.UnescapeString(html.UnescapeString(text)))
+	return strings.TrimSpace(finalSigma(unescapeHTML(unescapeHTML(withoutControls(text)))))
 }
 
 var plainQuotes = strings.NewReplacer(
