@@ -80,7 +80,7 @@ func (r *Record) Pairs() iter.Seq[Pair] {
 		}
 		for i := range r.Rank {
 			for j := i + 1; j < len(r.Rank); j++ {
-				label := compareRanks(r.Rank[i], r.Rank[j])
+				label := CompareRanks(r.Rank[i], r.Rank[j])
 				if !yield(Pair{A: i, B: j, Label: label, Soft: label}) {
 					return
 				}
@@ -89,8 +89,8 @@ func (r *Record) Pairs() iter.Seq[Pair] {
 	}
 }
 
-// compareRanks is the label of a picture of rank a beside one of rank b.
-func compareRanks(a, b float64) float64 {
+// CompareRanks is the label, as Record.Label, of a picture of rank a beside one of rank b.
+func CompareRanks(a, b float64) float64 {
 	switch {
 	case a < b:
 		return 1

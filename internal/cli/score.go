@@ -13,6 +13,7 @@ import (
 
 	"winnow/datasets"
 	"winnow/internal/atomicfile"
+	"winnow/internal/evaluation"
 	"winnow/internal/scoring"
 	"winnow/rewards"
 )
@@ -238,7 +239,7 @@ func (r *scoreRun) record(enc *json.Encoder, rec *datasets.Record, results []sco
 // imageKey names a picture so that eval finds it again: pictures inside parquet rows may have no other name than their content.
 func imageKey(im *datasets.Image, sum [32]byte) string {
 	if im.Path == "" && im.UID == "" && im.URL == "" {
-		return "sha256:" + hex.EncodeToString(sum[:])
+		return evaluation.ContentName + hex.EncodeToString(sum[:])
 	}
 	return im.Name()
 }

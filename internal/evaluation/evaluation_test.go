@@ -34,14 +34,19 @@ func evaluate(t *testing.T, set string, format datasets.Format, scores string, t
 	}
 	defer r.Close()
 	var problems []error
-	e := NewSet(r.Info().Name, "test", func(err error) { problems = append(problems, err) })
+	e := NewSet(r.Info().Name)
+	c := e.AddScorer("test")
 	for rec, err := range r.All() {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.Add(&rec, s)
+		if i := e.Add(&rec); i >= 0 {
+			if err := c.Lookup(i, &rec, s); err != nil {
+				problems = append(problems, err)
+			}
+		}
 	}
-	return e.Result(threshold), problems
+	return c.Result(threshold), problems
 }
 
 func figure(t *testing.T, r Result, category, metric string) Figure {

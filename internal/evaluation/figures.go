@@ -82,18 +82,8 @@ func anyPairs(counts []metric.Count) bool {
 }
 
 // pairFigures are the figures of pairs.
-func (p *part) pairFigures(format datasets.Format, threshold float64) []Figure {
-	of := func(f func([]metric.Pair) metric.Count) []metric.Count {
-		out := make([]metric.Count, len(p.prompts))
-		for i, prompt := range p.prompts {
-			pairs := make([]metric.Pair, 0, len(p.clusters[prompt]))
-			for _, k := range p.clusters[prompt] {
-				pairs = append(pairs, p.pairs[k])
-			}
-			out[i] = f(pairs)
-		}
-		return out
-	}
+func (p *part) pairFigures(threshold float64) []Figure {
+	of := func(f func([]metric.Pair) metric.Count) []metric.Count { return perCluster(&p.pairPrompts, p.pairs, f) }
 	out := []Figure{pooled("pickapic.no_ties", of(metric.NoTies))}
 	if !math.IsNaN(threshold) {
 		f := pooled("pickapic.tie_threshold", of(func(pairs []metric.Pair) metric.Count { return metric.TieThreshold(pairs, threshold) }))
@@ -102,4 +92,48 @@ func (p *part) pairFigures(format datasets.Format, threshold float64) []Figure {
 		out = append(out, f)
 	}
 	return out
+}
+
+// perCluster applies f to the comparisons of every prompt.
+func perCluster[C, R any](c *clusters, all []C, f func([]C) R) []R {
+	lists := c.lists()
+	out := make([]R, len(lists))
+	for i, list := range lists {
+		mine := make([]C, len(list))
+		for k, at := range list {
+			mine[k] = all[at]
+		}
+		out[i] = f(mine)
+	}
+	return out
+}
+
+// judgeFigures are the five of judge.both_orders.
+func (p *part) judgeFigures() []Figure {
+	of := func(f func(metric.BothOrders) metric.Count) []metric.Count {
+		return perCluster(&p.verdictPrompts, p.verdicts, func(v []metric.Verdict) metric.Count { return f(metric.Judge(v)) })
+	}
+	out := []Figure{
+		pooled("judge.consistent", of(func(b metric.BothOrders) metric.Count { return b.Consistent })),
+		pooled("judge.mean", of(func(b metric.BothOrders) metric.Count { return b.Mean })),
+		p.judgeMean("judge.soft", func(b metric.BothOrders) float64 { return b.Soft }),
+		p.judgeMean("judge.position_bias", func(b metric.BothOrders) float64 { return b.PositionBias }),
+		pooled("judge.abstained", of(func(b metric.BothOrders) metric.Count { return b.Abstained })),
+	}
+	out[1].Unit, out[4].Unit = "answers", "answers"
+	return out
+}
+
+// judgeMean is a mean over the pairs that were answered in both orders.
+func (p *part) judgeMean(name string, of func(metric.BothOrders) float64) Figure {
+	sums := perCluster(&p.verdictPrompts, p.verdicts, func(v []metric.Verdict) metric.Count {
+		b := metric.Judge(v)
+		if b.Consistent.Total == 0 {
+			return metric.Count{}
+		}
+		return metric.Count{Right: of(b) * b.Consistent.Total, Total: b.Consistent.Total}
+	})
+	f := pooled(name, sums)
+	f.WilsonLow, f.WilsonHigh = 0, 0 // it is no share of right answers
+	return f
 }

@@ -3,6 +3,7 @@ package evaluation
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"winnow/datasets"
 )
@@ -20,10 +22,15 @@ const maxScoreLine = 1 << 20
 
 // Scores are numbers for pictures, made by any scorer: higher is better.
 type Scores struct {
-	Name    string // file that they come from
-	byImage map[string]float64
-	used    map[string]bool
+	Name string // file that they come from
+	// ByContent says that pictures are named by their checksum, so that their bytes are needed to find their scores.
+	ByContent bool
+	byImage   map[string]float64
+	used      map[string]bool
 }
+
+// ContentName starts the name of a picture that has no other name than the SHA-256 of its encoded bytes, in hexadecimal.
+const ContentName = "sha256:"
 
 // ScoreError is a line of a score file that cannot be used.
 type ScoreError struct {
@@ -89,6 +96,7 @@ func (s *Scores) add(data []byte) string {
 		return fmt.Sprintf("gives %q the score %g, a line before gave it %g", l.Image, *l.Score, have)
 	}
 	s.byImage[key] = *l.Score
+	s.ByContent = s.ByContent || strings.HasPrefix(l.Image, ContentName)
 	return ""
 }
 
@@ -97,10 +105,14 @@ func scoreKey(image, prompt string) string {
 	return path.Clean(filepath.ToSlash(image)) + "\x00" + prompt
 }
 
-// Of finds the score of a picture: by the path that the set's file writes, the path on disk, or the picture's name in the
-// set; with the prompt first, then without.
+// Of finds the score of a picture: by the path that the set's file writes, the path on disk, the picture's name in the
+// set, or its content where it has no name; with the prompt first, then without.
 func (s *Scores) Of(im *datasets.Image, prompt string) (float64, bool) {
-	for _, name := range []string{im.Path, im.File(), im.UID, im.Name()} {
+	names := []string{im.Path, im.File(), im.UID, im.Name()}
+	if s.ByContent && len(im.Data) > 0 {
+		names = append(names, fmt.Sprintf("%s%x", ContentName, sha256.Sum256(im.Data)))
+	}
+	for _, name := range names {
 		if name == "" {
 			continue
 		}

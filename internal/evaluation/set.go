@@ -1,0 +1,265 @@
+package evaluation
+
+import (
+	"fmt"
+	"math"
+
+	"winnow/datasets"
+	"winnow/rewards/metric"
+)
+
+// Set is a preference set and what scorers say of its pictures. Records are numbered in the order that they are added in.
+type Set struct {
+	Format  datasets.Format
+	entries []entry
+	scorers []*Scorer
+}
+
+// entry is what figures need of a record.
+type entry struct {
+	prompt, category string
+	pair             bool
+	row              int
+	label            float64   // of a pair
+	rank             []float64 // of a group
+	votes            []datasets.Vote
+	pictures         int
+}
+
+// NewSet starts an evaluation.
+func NewSet(format datasets.Format) *Set { return &Set{Format: format} }
+
+// Add enters a record and returns its number, or -1 for records that compare nothing.
+func (s *Set) Add(rec *datasets.Record) int {
+	if len(rec.Images) < 2 {
+		return -1
+	}
+	s.entries = append(s.entries, entry{
+		prompt: rec.Prompt, category: rec.Category, pair: rec.Kind == datasets.KindPair, row: rec.Row,
+		label: rec.Label, rank: rec.Rank, votes: rec.Votes, pictures: len(rec.Images),
+	})
+	return len(s.entries) - 1
+}
+
+// Len is the number of records.
+func (s *Set) Len() int { return len(s.entries) }
+
+// Scorer is the answers of one scorer.
+type Scorer struct {
+	Name     string
+	set      *Set
+	values   map[int][]float64
+	verdicts map[int][]Verdict
+}
+
+// Verdict is a judge's answer about the pictures First and Second of a record, asked in both orders.
+type Verdict struct {
+	First, Second int
+	// ShownFirst is the probability that First is better when it is shown first, ShownSecond when it is shown second; NaN: no answer.
+	ShownFirst, ShownSecond float64
+}
+
+// AddScorer enters a scorer.
+func (s *Set) AddScorer(name string) *Scorer {
+	c := &Scorer{Name: name, set: s, values: map[int][]float64{}, verdicts: map[int][]Verdict{}}
+	s.scorers = append(s.scorers, c)
+	return c
+}
+
+// Scorers are all scorers, in the order that they were added in.
+func (s *Set) Scorers() []*Scorer { return s.scorers }
+
+// Score enters the scores of all pictures of a record, higher is better. A record with a NaN among them has no scores.
+func (c *Scorer) Score(record int, values []float64) {
+	for _, v := range values {
+		if math.IsNaN(v) {
+			return
+		}
+	}
+	c.values[record] = values
+}
+
+// Judge enters a judge's verdicts about a record, besides its scores.
+func (c *Scorer) Judge(record int, verdicts []Verdict) { c.verdicts[record] = verdicts }
+
+// MissingError is a picture without a score.
+type MissingError struct {
+	Scorer, Image string
+	Row           int
+}
+
+// Error names the picture and its row.
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s: no score for picture %q of row %d", e.Scorer, e.Image, e.Row)
+}
+
+// Lookup enters the scores that a file has for a record; the error is a *MissingError.
+func (c *Scorer) Lookup(record int, rec *datasets.Record, scores *Scores) error {
+	values := make([]float64, len(rec.Images))
+	for i := range rec.Images {
+		v, ok := scores.Of(&rec.Images[i], rec.Prompt)
+		if !ok {
+			return &MissingError{scores.Name, rec.Images[i].Name(), rec.Row}
+		}
+		values[i] = v
+	}
+	c.Score(record, values)
+	return nil
+}
+
+// Result is what is found for one scorer.
+type Result struct {
+	Scorer  string `json:"scorer"`
+	Records int    `json:"records"`
+	Scored  int    `json:"scored"` // records of which every picture has a score
+	Missing int    `json:"missing"`
+	Parts   []Part `json:"parts"`
+	// Calibration is nil where there are too few decided pairs.
+	Calibration *Calibration `json:"calibration,omitempty"`
+}
+
+// Part is the figures of a whole set or of one category.
+type Part struct {
+	Category string   `json:"category"` // "" for the whole
+	Figures  []Figure `json:"figures"`
+}
+
+// Result computes every figure that belongs to the set. threshold is the tie threshold of Pick-a-Pic, NaN without one.
+func (c *Scorer) Result(threshold float64) Result {
+	r := Result{Scorer: c.Name, Records: len(c.set.entries), Scored: len(c.values)}
+	r.Missing = r.Records - r.Scored
+	for _, p := range c.parts() {
+		part := Part{Category: p.category}
+		if len(p.groups) > 0 {
+			part.Figures = append(part.Figures, groupFigures(c.set.Format, p.groups)...)
+		}
+		if len(p.pairs) > 0 {
+			part.Figures = append(part.Figures, p.pairFigures(threshold)...)
+		}
+		if len(p.verdicts) > 0 {
+			part.Figures = append(part.Figures, p.judgeFigures()...)
+		}
+		if len(part.Figures) > 0 {
+			r.Parts = append(r.Parts, part)
+		}
+	}
+	r.Calibration = c.calibrate()
+	return r
+}
+
+// Pairs returns the pairs of the whole set, to choose a tie threshold on.
+func (c *Scorer) Pairs() []metric.Pair { return c.parts()[0].pairs }
+
+// part is the comparisons of the whole set or of one category. Pairs of one prompt form a cluster.
+type part struct {
+	category       string
+	groups         []metric.Group
+	pairs          []metric.Pair
+	pairPrompts    clusters
+	verdicts       []metric.Verdict
+	verdictPrompts clusters
+}
+
+// clusters numbers the comparisons of each prompt.
+type clusters struct {
+	order   []string
+	members map[string][]int
+}
+
+func (c *clusters) add(prompt string, comparison int) {
+	if c.members == nil {
+		c.members = map[string][]int{}
+	}
+	if _, ok := c.members[prompt]; !ok {
+		c.order = append(c.order, prompt)
+	}
+	c.members[prompt] = append(c.members[prompt], comparison)
+}
+
+// lists are the comparisons by prompt.
+func (c *clusters) lists() [][]int {
+	out := make([][]int, len(c.order))
+	for i, prompt := range c.order {
+		out[i] = c.members[prompt]
+	}
+	return out
+}
+
+// parts sorts the scored records by category; the first part is the whole set.
+func (c *Scorer) parts() []*part {
+	all := []*part{{}}
+	byName := map[string]*part{}
+	for i := range c.set.entries {
+		values, ok := c.values[i]
+		if !ok {
+			continue
+		}
+		e := &c.set.entries[i]
+		all[0].add(e, values, c.verdicts[i])
+		if e.category == "" {
+			continue
+		}
+		p, ok := byName[e.category]
+		if !ok {
+			p = &part{category: e.category}
+			byName[e.category] = p
+			all = append(all, p)
+		}
+		p.add(e, values, c.verdicts[i])
+	}
+	return all
+}
+
+func (p *part) add(e *entry, values []float64, verdicts []Verdict) {
+	for _, v := range verdicts {
+		if label := e.prefers(v.First, v.Second); label == 0 || label == 1 {
+			p.verdictPrompts.add(e.prompt, len(p.verdicts))
+			p.verdicts = append(p.verdicts, metric.Verdict{Label: label, ShownFirst: v.ShownFirst, ShownSecond: v.ShownSecond})
+		}
+	}
+	if e.pair {
+		if !math.IsNaN(e.label) {
+			p.pairPrompts.add(e.prompt, len(p.pairs))
+			p.pairs = append(p.pairs, metric.Pair{Label: e.label, First: values[0], Second: values[1]})
+		}
+		return
+	}
+	if g := e.ranked(values); g.Check() == nil && len(g.Rank) > 1 {
+		p.groups = append(p.groups, g)
+	}
+}
+
+// prefers is the human label of picture i beside picture k: 1, 0, 0.5 for a tie, NaN where it is not known.
+func (e *entry) prefers(i, k int) float64 {
+	switch {
+	case e.pair && i == 0:
+		return e.label
+	case e.pair:
+		return 1 - e.label
+	case e.rank == nil:
+		return math.NaN()
+	}
+	return datasets.CompareRanks(e.rank[i], e.rank[k])
+}
+
+// ranked is a record as a group; pictures that nobody ranked are left out.
+func (e *entry) ranked(values []float64) metric.Group {
+	var g metric.Group
+	for i, r := range e.rank {
+		if !math.IsNaN(r) {
+			g.Rank, g.Score = append(g.Rank, r), append(g.Score, values[i])
+		}
+	}
+	if len(g.Rank) < len(e.rank) {
+		return g
+	}
+	for _, v := range e.votes {
+		if len(v.Rank) == len(values) {
+			g.Votes = append(g.Votes, v.Rank)
+		}
+	}
+	return g
+}
+
+// Scored is the number of records with scores.
+func (c *Scorer) Scored() int { return len(c.values) }
