@@ -194,7 +194,7 @@ func decodeAll(jobs []*job) {
 		}
 		wait.Go(func() {
 			turns <- struct{}{}
-			j.image, j.err = imageproc.Decode(j.item.Name, j.data, imageproc.Limits{})
+			j.image, j.err = imageproc.DecodeModes(j.item.Name, j.data, imageproc.Limits{})
 			<-turns
 		})
 	}
