@@ -6,6 +6,6 @@ package rewards
 const ImageReward = "imagereward-v1.0"
 
 var imageReward = spec{
-	name: ImageReward, folder: ImageReward, kind: kindPair, wordy: true,
+	name: ImageReward, folder: ImageReward, kind: kindPair, pieces: wordPieces,
 	formula: "(head(BLIP(image, text)) - 0.16717362830052426) / 1.0333394966054072",
 }

@@ -91,7 +91,7 @@ const (
 // taken as well. The folder of "mini" must be "". The other rewards have the
 // folders that assets/export/export_onnx.py writes: the same files (the
 // aesthetic predictor without text, ImageReward as a model.onnx giving reward,
-// with BERT's vocab.txt) and reward.json, which states name, formula,
+// with BERT's vocab.txt; SigLIP with spiece.model or tokenizer.json) and reward.json, which states name, formula,
 // preprocessing and numbers such as the logit scale.
 func Open(ctx context.Context, name, dir string, opt *Options) (*Model, error) {
 	if err := ctx.Err(); err != nil {
@@ -185,14 +185,17 @@ func openTokenizer(f model.Folder, s spec) (textTokenizer, error) {
 		}
 		fsys, name = sub, f.Path("tokenizer")
 	}
-	if s.wordy {
-		t, err := tokenizer.OpenBERT(fsys, name)
-		if err != nil {
-			return nil, err
-		}
-		return t, nil
+	switch s.pieces {
+	case wordPieces:
+		return opened(tokenizer.OpenBERT(fsys, name))
+	case siglipPieces:
+		return opened(tokenizer.OpenUnigram(fsys, name, &tokenizer.UnigramOptions{SigLIP: true}))
 	}
-	t, err := tokenizer.Open(fsys, name)
+	return opened(tokenizer.Open(fsys, name))
+}
+
+// opened keeps a nil pointer from becoming an interface that is not nil.
+func opened[T textTokenizer](t T, err error) (textTokenizer, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -91,6 +91,8 @@ var publishedCases = map[string]struct {
 	CLIPScoreB32NoPrefix: {CLIPScoreB32, 2.5 * 2e-5},
 	Aesthetic:            {Aesthetic, 5e-4},
 	ImageReward:          {ImageReward, 1e-3},
+	SigLIP:               {SigLIP, 117.4 * 2e-5},
+	SigLIPProbability:    {SigLIP, 117.4 / 4 * 2e-5},
 }
 
 func openTiny(t testing.TB, name, folder string, opt *Options) *Model {
@@ -174,6 +176,9 @@ func TestOpen_foldersSayWhatTheyHold(t *testing.T) {
 		{HPSv21, HPSv21, "reward.json", `{"name":"hpsv2.1","preprocess":"stretch","image_size":28}`, `preprocess is "stretch"`},
 		{PickScore, PickScore, "reward.json", `{"name":"pickscore-v1","logit_scale":-1}`, "logit_scale is -1"},
 		{Aesthetic, Aesthetic, "reward.json", `{"name":"aesthetic-v2"}`, "head.weight is missing"},
+		{SigLIP, SigLIP, "reward.json", `{"name":"siglip","logit_scale":117}`, "logit_bias is missing"},
+		{SigLIPProbability, SigLIP, "reward.json", `{"name":"siglip","logit_bias":-13}`, "logit_scale is 0"},
+		{SigLIP, SigLIP, "spiece.model", "", "holds neither spiece.model nor a tokenizer.json"},
 		{ImageReward, ImageReward, "model.onnx", "", "holds no model.onnx"},
 		{ImageReward, ImageReward, "vocab.txt", "", "vocab.txt"},
 		{Aesthetic, Aesthetic, "vision_model.onnx", "", "holds neither"},
@@ -234,5 +239,35 @@ func TestPositiveCosine(t *testing.T) {
 		if s, d := positiveCosine(cos, config{}); s != want[0] || d != want[1] {
 			t.Errorf("%v: %v, %v", cos, s, d)
 		}
+	}
+}
+
+func TestSiglip_probabilityOfTheLogit(t *testing.T) {
+	c := config{LogitScale: 100, LogitBias: -20}
+	for cos, want := range map[float64][2]float64{0.2: {0.5, 25}, 1: {1, 0}, -1: {0, 0}, 0.21: {0.7310585786300049, 19.661193324148185}} {
+		if s, d := siglipProbability(cos, c); math.Abs(s-want[0]) > 1e-12 || math.Abs(d-want[1]) > 1e-10 {
+			t.Errorf("%v: %v, %v, want %v", cos, s, d, want)
+		}
+		if s, d := siglipLogit(cos, c); s != 100*cos-20 || d != 100 {
+			t.Errorf("%v: %v, %v", cos, s, d)
+		}
+	}
+	if s, d := siglipProbability(-1, config{LogitScale: 1e6}); s != 0 || d != 0 {
+		t.Errorf("far out: %v, %v", s, d)
+	}
+}
+
+// Case and punctuation make no difference, as in training, and take no room.
+func TestSiglip_readsCanonicalText(t *testing.T) {
+	g := readPublished(t)
+	m := openTiny(t, SigLIP, SigLIP, nil)
+	a, errA := m.Score(t.Context(), "a photo of a cat", []image.Image{g.picture(t, 5)})
+	b, errB := m.Score(t.Context(), "A photo... of a CAT"+strings.Repeat("!", 100), []image.Image{g.picture(t, 5)})
+	if errA != nil || errB != nil || a[0] != b[0] || m.Info().MaxTokens != 20 || m.Info().Version != SigLIP {
+		t.Errorf("%v %v, %v %v, %+v", a, errA, b, errB, m.Info())
+	}
+	var pe *PromptTooLongError
+	if err := m.CheckPrompt(strings.Repeat("cat ", 20)); !errors.As(err, &pe) || pe.Tokens <= 20 || !strings.HasSuffix(pe.Dropped, "cat") {
+		t.Errorf("%v", err)
 	}
 }

@@ -20,6 +20,15 @@ const (
 	kindPair             // model.onnx reads text and picture together
 )
 
+// pieces is the kind of tokenizer in the folder.
+type pieces int
+
+const (
+	bytePairs    pieces = iota // CLIP's
+	wordPieces                 // BERT's
+	siglipPieces               // SentencePiece's of canonical text
+)
+
 // spec is one published reward: everything that is not in its folder.
 type spec struct {
 	name     string
@@ -27,15 +36,16 @@ type spec struct {
 	kind     kind
 	formula  string // "": the networks tell
 	prefix   string // stands before every prompt
-	wordy    bool   // WordPiece instead of byte pairs
+	pieces   pieces // how the prompt is cut up
 	legacy   bool   // letterbox without antialiasing
+	biased   bool   // reward.json must state logit_scale and logit_bias
 	clean    func(string) string
 	ofCosine func(cosine float64, c config) (score, slope float64) // dual: the score and its derivative
 }
 
 // specs lists every reward that Open knows.
 func specs() []spec {
-	return slices.Concat([]spec{clipReward}, hpsv2Rewards, []spec{pickScore}, clipScores, []spec{aesthetic, imageReward, {name: Mini, ofCosine: scaledCosine}})
+	return slices.Concat([]spec{clipReward}, hpsv2Rewards, []spec{pickScore}, clipScores, siglipRewards, []spec{aesthetic, imageReward, {name: Mini, ofCosine: scaledCosine}})
 }
 
 // Names lists the rewards that Open knows.
@@ -60,6 +70,7 @@ func findSpec(name string) (spec, error) {
 type config struct {
 	Name       string  `json:"name"`
 	LogitScale float64 `json:"logit_scale"` // already exp'ed
+	LogitBias  float64 `json:"logit_bias"`
 	MaxTokens  int     `json:"max_tokens"`
 	Preprocess string  `json:"preprocess"` // processor (preprocessor_config.json), letterbox, torchvision
 	ImageSize  int     `json:"image_size"`
@@ -76,6 +87,9 @@ const configName = "reward.json"
 
 func readConfig(f model.Folder, s spec) (config, error) {
 	c := config{LogitScale: splitScale, Preprocess: "processor"}
+	if s.biased {
+		c.LogitScale, c.LogitBias = 0, math.NaN()
+	}
 	found, err := f.ReadJSON(configName, &c)
 	fail := func(why string, args ...any) (config, error) {
 		return c, &ArgumentError{f.Path(configName) + ": " + fmt.Sprintf(why, args...)}
@@ -91,6 +105,9 @@ func readConfig(f model.Folder, s spec) (config, error) {
 	}
 	if c.LogitScale <= 0 || math.IsInf(c.LogitScale, 0) {
 		return fail("logit_scale is %v; it is a factor above 0, exp of the checkpoint's number", c.LogitScale)
+	}
+	if math.IsNaN(c.LogitBias) {
+		return fail("logit_bias is missing; export the model again")
 	}
 	if s.kind == kindHead && (c.Head == nil || len(c.Head.Weight) == 0) {
 		return fail("head.weight is missing; export the model again with its head")

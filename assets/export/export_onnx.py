@@ -69,7 +69,8 @@ def write_reward(out, **fields):
 
 def save_processor(out, side, mean=CLIP_MEAN, std=CLIP_STD, squash=False):
     """preprocessor_config.json: resize the shorter side and crop, or squash to a square."""
-    config = dict(image_processor_type="CLIPImageProcessor", do_resize=True, do_rescale=True, do_normalize=True, resample=3,
+    kind = "SiglipImageProcessor" if squash else "CLIPImageProcessor"
+    config = dict(image_processor_type=kind, do_resize=True, do_rescale=True, do_normalize=True, resample=3,
                   rescale_factor=1 / 255, image_mean=list(mean), image_std=list(std), do_center_crop=not squash)
     config["size"] = {"height": side, "width": side} if squash else {"shortest_edge": side}
     if not squash:
@@ -148,15 +149,14 @@ def export_hpsv2(out, model, tokenizer, version):
     export_dual(out, model, lambda m, ids: m.encode_text(ids), lambda m, px: m.encode_image(px), model.context_length, side)
 
 
-def export_siglip(out, model, tokenizer=None):
-    """A transformers SiglipModel with its tokenizer; the score is the probability sigmoid(scale·cos + bias)."""
+def export_siglip(out, model, tokenizer):
+    """A transformers SiglipModel with its SiglipTokenizer; the score is the logit, whose sigmoid is a probability."""
     v, t = model.config.vision_config, model.config.text_config
-    write_reward(out, name="siglip", kind="dual", formula="sigmoid(exp(logit_scale)·cos(text, image) + logit_bias)",
+    write_reward(out, name="siglip", kind="dual", formula="exp(logit_scale)·cos(text, image) + logit_bias",
                  logit_scale=float(model.logit_scale.exp()), logit_bias=float(model.logit_bias), max_tokens=t.max_position_embeddings,
                  preprocess="processor", image_size=v.image_size)
     save_processor(out, v.image_size, [0.5] * 3, [0.5] * 3, squash=True)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(out)
+    tokenizer.save_pretrained(out)
     export_dual(out, model, lambda m, ids: m.text_model(input_ids=ids).pooler_output,
                 lambda m, px: m.vision_model(pixel_values=px).pooler_output, t.max_position_embeddings, v.image_size)
 
@@ -328,9 +328,12 @@ def run_hpsv2(a):
 
 
 def run_siglip(a):
-    from transformers import AutoTokenizer, SiglipModel
+    from transformers import AutoTokenizer, SiglipModel, SiglipTokenizer
 
-    export_siglip(a.out, SiglipModel.from_pretrained(a.source, attn_implementation="eager", dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(a.source))
+    tokenizer = AutoTokenizer.from_pretrained(a.source)
+    if not isinstance(tokenizer, SiglipTokenizer):
+        raise SystemExit(f"{a.source} has a {type(tokenizer).__name__}; only SigLIP of the first version, with spiece.model, can be used")
+    export_siglip(a.out, SiglipModel.from_pretrained(a.source, attn_implementation="eager", dtype=torch.float32).eval(), tokenizer)
 
 
 def run_aesthetic(a):

@@ -73,6 +73,9 @@ Rewards     "mini" (embedded), or "clip" with the folder of any CLIP-type dual
             vision_model.onnx; tokenizer files; preprocessor_config.json.
             Score of model.onnx: the checkpoint's logit scale × cosine. Split
             graphs do not carry the scale; their score is 100 × cosine.
+            "siglip" and "siglip-probability": the folder that export_onnx.py
+            writes, with spiece.model or tokenizer.json (Unigram); the score is
+            the logit scale × cosine + bias, or the logistic function of that.
 Images      PNG, JPEG, GIF (first frame), WebP, BMP, TIFF; found by content, not
             by name. At most 256 MiB, 65,535 pixels a side and 64 Mi pixels, checked
             before decoding. Rewards get them as their originals got them from

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math"
 	"path"
+	"strings"
 )
 
 // Processor turns a picture into the float32 array a vision tower takes: resize,
@@ -79,8 +80,9 @@ func (e *ConfigError) Error() string {
 // Unwrap returns the cause.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// config is the file; a missing field means CLIP's default.
+// config is the file; a missing field means CLIP's default, or SigLIP's where Type says so.
 type config struct {
+	Type        string    `json:"image_processor_type"`
 	DoResize    *bool     `json:"do_resize"`
 	DoCrop      *bool     `json:"do_center_crop"`
 	DoRescale   *bool     `json:"do_rescale"`
@@ -183,6 +185,12 @@ func (c config) build(file string) (*Processor, error) {
 	fail := func(field, why string, args ...any) (*Processor, error) {
 		return nil, &ConfigError{File: file, Field: field, Why: fmt.Sprintf(why, args...)}
 	}
+	switch {
+	case strings.HasPrefix(c.Type, "Siglip2"):
+		return fail("image_processor_type", "%q cuts pictures of any shape into patches, which is not supported; take a model of fixed resolution", c.Type)
+	case strings.HasPrefix(c.Type, "Siglip"):
+		c = c.siglip()
+	}
 	p := &Processor{resize: isOn(c.DoResize)}
 	if c.DoPad != nil && *c.DoPad {
 		return fail("do_pad", "padding is not supported; CLIP-type models crop")
@@ -214,6 +222,23 @@ func (c config) build(file string) (*Processor, error) {
 		return fail("resample", "filter %d is unknown; Pillow numbers them 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box and 5 Hamming", p.filter)
 	}
 	return p, p.setTable(file, c)
+}
+
+// siglip fills in what SiglipImageProcessor does where the file is silent: squash to a square, no crop, values -1 to 1.
+func (c config) siglip() config {
+	if c.DoCrop == nil {
+		c.DoCrop = new(bool)
+	}
+	if !c.Size.Set {
+		c.Size = sideSpec{Set: true, Width: defaultSide, Height: defaultSide}
+	}
+	if c.Mean == nil {
+		c.Mean = []float64{0.5, 0.5, 0.5}
+	}
+	if c.Std == nil {
+		c.Std = []float64{0.5, 0.5, 0.5}
+	}
+	return c
 }
 
 func sane(side int) bool { return side > 0 && side <= maxSide }

@@ -107,14 +107,15 @@ func TestOpenProcessor(t *testing.T) {
 		`{"size":"x"}`:  "is not the JSON expected",
 		`{"size":-4}`:   "size: must be 1 to",
 		`{"size":9999}`: "size: must be 1 to",
-		`{"size":{"longest_edge":5,"shortest_edge":5}}`: "longest_edge is not supported",
-		`{"crop_size":{"height":3}}`:                    "crop_size: 0×3",
-		`{"do_center_crop":false}`:                      "do_center_crop: without a crop",
-		`{"do_pad":true}`:                               "do_pad: padding",
-		`{"resample":6}`:                                "resample: filter 6",
-		`{"image_mean":[1,2]}`:                          "image_mean, image_std: hold 2 and 3",
-		`{"image_std":[0,1,1]}`:                         "image_std: value",
-		strings.Repeat(" ", maxConfig+1):                "larger than",
+		`{"size":{"longest_edge":5,"shortest_edge":5}}`:    "longest_edge is not supported",
+		`{"crop_size":{"height":3}}`:                       "crop_size: 0×3",
+		`{"do_center_crop":false}`:                         "do_center_crop: without a crop",
+		`{"image_processor_type":"Siglip2ImageProcessor"}`: "image_processor_type: ",
+		`{"do_pad":true}`:                                  "do_pad: padding",
+		`{"resample":6}`:                                   "resample: filter 6",
+		`{"image_mean":[1,2]}`:                             "image_mean, image_std: hold 2 and 3",
+		`{"image_std":[0,1,1]}`:                            "image_std: value",
+		strings.Repeat(" ", maxConfig+1):                   "larger than",
 	} {
 		_, err := open("preprocessor_config.json", text)
 		var ce *ConfigError
@@ -127,6 +128,28 @@ func TestOpenProcessor(t *testing.T) {
 	}
 	if _, err := open("processor_config.json", "{}"); err == nil || !strings.Contains(err.Error(), "image_processor: is missing") {
 		t.Errorf("no part: %v", err)
+	}
+}
+
+// The published files of SigLIP leave the crop out; CLIP's default would cut 224 pixels from the middle.
+func TestOpenProcessor_siglip(t *testing.T) {
+	for text, side := range map[string]int{
+		`{"image_processor_type":"SiglipImageProcessor","size":{"height":384,"width":384},"image_mean":[0.5,0.5,0.5],"image_std":[0.5,0.5,0.5],"resample":3}`: 384,
+		`{"image_processor_type":"SiglipImageProcessorFast"}`: 224,
+	} {
+		p, err := parse("M", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		img := image.NewNRGBA(image.Rect(0, 0, 40, 4))
+		img.SetNRGBA(0, 0, color.NRGBA{255, 255, 255, 255})
+		dst := make([]float32, 3*side*side)
+		if err := p.Process(dst, img); err != nil {
+			t.Fatal(err)
+		}
+		if w, h := p.Size(); w != side || h != side || dst[0] != 1 || dst[len(dst)-1] != -1 {
+			t.Errorf("%s: %d×%d, first %v, last %v", text, w, h, dst[0], dst[len(dst)-1])
+		}
 	}
 }
 

@@ -168,15 +168,10 @@ func canonical(text string, keepCase bool) string {
 	return b.String()
 }
 
-// lower is Unicode's full lower case: writeLower, and Σ at the end of a word becomes ς.
+// lower is Unicode's full lower case.
 func lower(text string) string {
 	var b strings.Builder
-	runes := []rune(text)
-	for i, r := range runes {
-		if r == 'Σ' && endsWord(runes, i) {
-			b.WriteRune('ς')
-			continue
-		}
+	for _, r := range finalSigma(text) {
 		writeLower(&b, r)
 	}
 	return b.String()

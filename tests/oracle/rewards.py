@@ -1,11 +1,12 @@
 """Tiny random-weight rewards of the published architectures, and their scores, for rewards.
 
-    python tests/oracle/rewards.py
+    python tests/oracle/rewards.py [FOLDER…]
 
 needs open_clip_torch, ftfy and timm besides requirements.txt. It writes tests/tiny/rewards/NAME with
 assets/export/export_onnx.py and tests/golden/rewards/scores.json: scores of 200 computed pictures of five PIL modes,
 each by the published code path (transformers; open_clip with the transform of HPSv2; torchvision on PIL images for the
-others), from PNG file and prompt to score. Run tests/oracle/tokenizer.py and bert_tokenizer.py first.
+others), from PNG file and prompt to score. With folders named, only those are made anew. SigLIP's tokenizer is trained
+here. Run tests/oracle/tokenizer.py and bert_tokenizer.py first.
 """
 
 import gzip
@@ -13,6 +14,7 @@ import importlib.util
 import io
 import json
 import os
+import sys
 import tempfile
 
 import numpy as np
@@ -26,8 +28,11 @@ import transformers
 from open_clip.model import CLIP as OpenCLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
-from transformers import BertTokenizer, CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers import BertTokenizer, CLIPConfig, CLIPModel, CLIPTokenizer, SiglipConfig, SiglipModel, SiglipTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+import unigram_tokenizer
 
 SEED = 29
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -139,6 +144,27 @@ def open_clip_tokenizer(tmp):
     return SimpleTokenizer(path, context_length=LENGTH)
 
 
+def tiny_siglip(vocab):
+    shape = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
+    config = SiglipConfig(text_config=dict(**shape, vocab_size=vocab, max_position_embeddings=LENGTH, projection_size=16),
+                          vision_config=dict(**shape, image_size=SIDE, patch_size=14))
+    model = enliven(SiglipModel._from_config(config, attn_implementation="eager"))
+    with torch.no_grad():
+        model.logit_scale.fill_(4.7651)
+        model.logit_bias.fill_(-12.93)
+    return model
+
+
+def siglip_tokenizer(tmp):
+    """Width and ligatures made plain, as nmt_nfkc does among much else; its whole table would not fit the folder."""
+    rules = [(c, c - 0xFEE0) for c in range(0xFF01, 0xFF5F)] + [(0x3000, 0x20), (0xA0, 0x20), (0x09, 0x20), (0x0A, 0x20)]
+    lines = [f"{a:X}\t{b:X}\n" for a, b in rules] + ["FB01\t66 69\n", "65 301\tE9\n", "200B\t\n"]
+    with open(f"{tmp}/rules.tsv", "w") as f:
+        f.writelines(sorted(lines))
+    model = unigram_tokenizer.train(normalization_rule_name="", normalization_rule_tsv=f"{tmp}/rules.tsv", vocab_size=400)
+    return SiglipTokenizer.from_pretrained(unigram_tokenizer.folder(tmp, "siglip", model, tokenizer_class="SiglipTokenizer", model_max_length=LENGTH))
+
+
 def random_head(n):
     torch.manual_seed(SEED + 1)
     head, widths = {}, [n, 24, 16, 8, 4, 1]
@@ -228,15 +254,30 @@ def score_imagereward(out, files):
     return {"imagereward-v1.0": torch.stack(scores)}
 
 
+def score_siglip(out, files):
+    with tempfile.TemporaryDirectory() as tmp:
+        tokenizer = siglip_tokenizer(tmp)
+        model = tiny_siglip(len(tokenizer))
+        exporter.export_siglip(out, model, tokenizer)
+    ids = tokenizer(PROMPTS, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")["input_ids"]
+    # Alpha is dropped, as with PickScore.
+    pixels = SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE})([f.convert("RGB") for f in files], return_tensors="pt")["pixel_values"]
+    logits = model(input_ids=ids, pixel_values=pixels).logits_per_image
+    logits = torch.stack([logits[k, k % len(PROMPTS)] for k in range(len(files))])
+    return {"siglip": logits, "siglip-probability": torch.sigmoid(logits.double())}
+
+
 def main():
     files = [from_file(picture(*p)) for p in pictures()]
-    out, scores = f"{TESTS}/tiny/rewards", {}
+    makers = {"hpsv2.1": score_hpsv2, "pickscore-v1": score_pickscore, "clipscore-vit-b-32": score_clipscore, "aesthetic-v2": score_aesthetic,
+              "imagereward-v1.0": score_imagereward, "siglip": score_siglip}
+    scores = {}
+    if sys.argv[1:]:
+        with open(f"{TESTS}/golden/rewards/scores.json", encoding="utf-8") as f:
+            scores = {name: torch.tensor(s, dtype=torch.float64) for name, s in json.load(f)["scores"].items()}
     with torch.no_grad():
-        scores |= score_hpsv2(f"{out}/hpsv2.1", files)
-        scores |= score_pickscore(f"{out}/pickscore-v1", files)
-        scores |= score_clipscore(f"{out}/clipscore-vit-b-32", files)
-        scores |= score_aesthetic(f"{out}/aesthetic-v2", files)
-        scores |= score_imagereward(f"{out}/imagereward-v1.0", files)
+        for name in sys.argv[1:] or makers:
+            scores |= makers[name](f"{TESTS}/tiny/rewards/{name}", files)
     for name, s in scores.items():
         print(f"{name}: mean {s.mean():.4f} std {s.std():.4f} range {s.min():.4f} {s.max():.4f}")
     os.makedirs(f"{TESTS}/golden/rewards", exist_ok=True)

@@ -55,6 +55,7 @@ def train(**options):
             m.ParseFromString(f.read())
     m.trainer_spec.ClearField("input")  # paths of this machine
     m.trainer_spec.ClearField("model_prefix")
+    m.normalizer_spec.ClearField("normalization_rule_tsv")
     return m
 
 
