@@ -6,7 +6,8 @@ import (
 )
 
 // Group is one prompt with several pictures: human ranks (lower is better, equal ranks are ties) and predicted scores
-// (higher is better). Votes holds the ranks of single annotators, where a data set has them.
+// (higher is better). Votes holds the ranks of single annotators, where a data set has them; NaN is a picture that one did
+// not rank.
 type Group struct {
 	Rank, Score []float64
 	Votes       [][]float64
@@ -36,11 +37,12 @@ type Count struct{ Right, Total float64 }
 // Share is Right/Total, NaN for an empty total.
 func (c Count) Share() float64 { return c.Right / c.Total }
 
-// add counts the pairs of one ranking whose ranks differ. Equal scores are wrong.
+// add counts the pairs of one ranking whose ranks differ. Equal scores are wrong. Pictures that were not ranked, NaN, are in
+// no pair.
 func (c *Count) add(rank, score []float64) {
 	for i := range rank {
 		for j := i + 1; j < len(rank); j++ {
-			if rank[i] == rank[j] {
+			if rank[i] == rank[j] || math.IsNaN(rank[i]) || math.IsNaN(rank[j]) {
 				continue
 			}
 			c.Total++

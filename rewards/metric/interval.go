@@ -20,7 +20,15 @@ func Wilson(c Count, level float64) Interval {
 	p, n := c.Share(), c.Total
 	middle := (p + z*z/(2*n)) / (1 + z*z/n)
 	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
-	return Interval{p, middle - half, middle + half}
+	w := Interval{p, middle - half, middle + half}
+	switch { // these ends are exact; rounding would put them to either side
+	case n == 0: // NaN
+	case c.Right == 0:
+		w.Low = 0
+	case c.Right == n:
+		w.High = 1
+	}
+	return w
 }
 
 // Bootstrap is the percentile interval of a statistic over n clusters (prompts), which are drawn with replacement:

@@ -43,6 +43,11 @@ func TestRawVotes(t *testing.T) {
 	if c := RawVotes([]Group{g}); c != (Count{1, 2}) {
 		t.Errorf("raw votes %v, want 1 of 2", c)
 	}
+	// An annotator who left pictures out says nothing of them, wherever they stand.
+	g = Group{Rank: []float64{1, 2, 3}, Score: []float64{.3, .2, .1}, Votes: [][]float64{{1, math.NaN(), 2}, {math.NaN(), math.NaN(), 1}, {2, 1, math.NaN()}}}
+	if c := RawVotes([]Group{g}); c != (Count{1, 2}) {
+		t.Errorf("raw votes with gaps %v, want 1 of 2", c)
+	}
 }
 
 // logit gives a pair whose first picture has probability p.
@@ -150,6 +155,18 @@ type golden struct {
 	Temperature struct {
 		Margin, Label []float64
 		Tau           float64
+	}
+}
+
+// TestWilsonStaysInside looks at shares of 0 and 1, whose outer end is known without rounding.
+func TestWilsonStaysInside(t *testing.T) {
+	for n := 1.0; n < 500; n++ {
+		if none, all := Wilson(Count{0, n}, 0.95), Wilson(Count{n, n}, 0.95); none.Low != 0 || all.High != 1 {
+			t.Errorf("0 of %g from %g on, %g of %g up to %g", n, none.Low, n, n, all.High)
+		}
+	}
+	if w := Wilson(Count{}, 0.95); !math.IsNaN(w.Low) || !math.IsNaN(w.High) {
+		t.Errorf("of nothing: %+v", w)
 	}
 }
 
