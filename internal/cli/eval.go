@@ -57,6 +57,7 @@ of the HPSv2 benchmark: see "winnow eval benchmark".`,
 		},
 	}
 	o.flags(c.Flags())
+	c.AddCommand(a.winRateCommand())
 	return c
 }
 

@@ -16,6 +16,7 @@ const (
 	ExitFailed      = 1
 	ExitUsage       = 2   // a flag, an argument or a setting that cannot work
 	ExitPartial     = 3   // some items failed and are listed; the rest is complete
+	ExitBelow       = 5   // the work is done, and a figure is below the minimum that a flag sets
 	ExitInterrupted = 130 // stopped by a signal; no file is half written
 )
 
@@ -39,6 +40,11 @@ func (e *partialError) Error() string {
 	return fmt.Sprintf("%d of %d images could not be used; the others are ranked", e.failed, e.total)
 }
 
+// belowError says that a figure misses the minimum asked for; the result has been shown.
+type belowError struct{ why string }
+
+func (e *belowError) Error() string { return e.why }
+
 // explain gives the exit code and the message of an error.
 func explain(ctx context.Context, err error) (int, string) {
 	var (
@@ -50,6 +56,7 @@ func explain(ctx context.Context, err error) (int, string) {
 		partial *partialError
 		rows    *partialRows
 		dataArg *datasets.ArgumentError
+		below   *belowError
 	)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
@@ -64,6 +71,8 @@ func explain(ctx context.Context, err error) (int, string) {
 		return ExitUsage, err.Error()
 	case errors.As(err, &partial):
 		return ExitPartial, partial.Error()
+	case errors.As(err, &below):
+		return ExitBelow, below.Error()
 	case errors.As(err, &rows):
 		return ExitPartial, rows.Error()
 	}

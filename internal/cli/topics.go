@@ -26,6 +26,7 @@ Exit codes
     1  failed
     2  wrong usage: a flag, an argument, or a setting that cannot work
     3  partial result: some items failed and are listed, the rest is complete
+    5  done, and a figure is below the minimum that a flag sets (--min-win-rate)
   130  interrupted (Ctrl-C); files that exist are whole
 
 Every flag may stand in a YAML file given by --config; a flag on the command

@@ -17,8 +17,7 @@ func average(name string, groups []metric.Group, of func([]metric.Group) float64
 	for i := range groups {
 		single[i] = of(groups[i : i+1])
 	}
-	iv := metric.Bootstrap(len(groups), resamples, seed, level, metric.MeanOf(single))
-	return Figure{Metric: name, Value: Number(iv.Value), Low: Number(iv.Low), High: Number(iv.High), Of: len(groups), Unit: "prompts"}
+	return meanFigure(name, single)
 }
 
 // pooled is a figure that is a share over all comparisons.
