@@ -57,7 +57,7 @@ of the HPSv2 benchmark: see "winnow eval benchmark".`,
 		},
 	}
 	o.flags(c.Flags())
-	c.AddCommand(a.winRateCommand())
+	c.AddCommand(a.winRateCommand(), a.evalBenchmarkCommand())
 	return c
 }
 

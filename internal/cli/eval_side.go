@@ -76,15 +76,21 @@ func (r *winRateRun) openSide(ctx context.Context, value, letter string) (side, 
 		s.files, err = r.generateSide(ctx, o, filepath.Join(r.o.output, letter))
 		return s, err
 	}
-	found, layout, unused, err := evaluation.MatchPictures(value, r.prompts)
+	return r.existing(value)
+}
+
+// existing finds the pictures of a folder.
+func (r *pictureRun) existing(folder string) (side, error) {
+	s := side{name: folder}
+	found, layout, unused, err := evaluation.MatchPictures(folder, r.prompts)
 	if err != nil {
 		return s, err
 	}
 	if !r.app.quiet {
-		r.app.warn("%s: pictures are matched with prompts by %s", value, layout)
+		r.app.warn("%s: pictures are matched with prompts by %s", folder, layout)
 	}
 	if len(unused) > 0 {
-		r.app.warn("%s: %d pictures belong to no prompt, %s for one", value, len(unused), unused[0])
+		r.app.warn("%s: %d pictures belong to no prompt, %s for one", folder, len(unused), unused[0])
 	}
 	s.files = found
 	return s, nil

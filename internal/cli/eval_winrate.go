@@ -5,31 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"winnow/datasets"
 	"winnow/internal/evaluation"
-	"winnow/internal/imageproc"
-	"winnow/internal/miniworld"
-	"winnow/internal/scoring"
-	"winnow/rewards"
 )
 
 // winRateOptions is the command line of eval win-rate.
 type winRateOptions struct {
-	a, b, prompts        string
-	rewards              []string
-	checker              bool
-	minimum, guidance    float64
-	seed                 uint64
-	count, steps, batch  int
-	scheduler            string
-	output, html, config string
-	rewardOptions
+	a, b                string
+	minimum, guidance   float64
+	seed                uint64
+	count, steps, batch int
+	scheduler           string
+	output, config      string
+	pictureOptions
 }
 
 func (a *app) winRateCommand() *cobra.Command {
@@ -58,7 +49,7 @@ and --output/b; a run that stopped goes on there.
 					return err
 				}
 			}
-			if len(args) > 0 || o.a == "" || o.b == "" || o.prompts == "" {
+			if len(args) > 0 || o.a == "" || o.b == "" || o.promptFile == "" {
 				return &usageError{command: c.CommandPath(), err: errors.New("name --a, --b and --prompts")}
 			}
 			return a.winRate(c.Context(), o)
@@ -68,11 +59,7 @@ and --output/b; a run that stopped goes on there.
 	f.SortFlags = false
 	f.StringVar(&o.a, "a", "", "the model in question: mini, a model folder, a YAML file of generate's flags, or a folder of pictures")
 	f.StringVar(&o.b, "b", "", "the model that it is compared with")
-	f.StringVar(&o.prompts, "prompts", "", "prompts (.txt, .jsonl, .json, .csv, .tsv), or a folder of lists, one a category")
-	f.StringArrayVar(&o.rewards, "reward", nil, "reward, or NAME=WEIGHT,NAME=WEIGHT for a sum, as one scorer; may be repeated (default: mini, unless --checker): "+rewardHelp())
-	o.rewardOptions.flags(f)
-	f.StringVar(&o.cache, "cache", "", "SQLite file that keeps the scores of rewards (default: none)")
-	f.BoolVar(&o.checker, "checker", false, "compare by the exact checker of the mini world too: the share of a prompt's assertions that hold")
+	o.pictureOptions.flags(f)
 	f.Float64Var(&o.minimum, "min-win-rate", 0, "exit with code 5 when a scorer gives A a smaller win rate")
 	f.IntVar(&o.count, "num-images", 1, "pictures per prompt and model that is run")
 	f.Uint64Var(&o.seed, "seed", 0, "picture i of a prompt starts from seed+i in both models")
@@ -81,53 +68,57 @@ and --output/b; a run that stopped goes on there.
 	f.StringVar(&o.scheduler, "scheduler", "", "scheduler (default: the model's)")
 	f.IntVar(&o.batch, "batch-size", 0, "pictures per network call (default: by size)")
 	f.StringVarP(&o.output, "output", "o", "win-rate", "folder for pictures that are made")
-	f.StringVar(&o.html, "html", "", "also write a report: one self-contained HTML file")
 	f.StringVar(&o.config, "config", "", "YAML file with any of these flags")
 	return c
 }
 
 // winRateRun is a run of eval win-rate.
 type winRateRun struct {
-	app     *app
-	o       *winRateOptions
-	prompts []datasets.Prompt
-	a, b    side
-	store   *scoring.Store
-	names   []string // of the scorers
-	tables  [][]evaluation.Contest
-	start   time.Time
+	pictureRun
+	o      *winRateOptions
+	a, b   side
+	names  []string // of the scorers
+	tables [][]evaluation.Contest
 }
 
 func (a *app) winRate(ctx context.Context, o *winRateOptions) (err error) {
-	r := &winRateRun{app: a, o: o, start: time.Now()}
-	if len(o.rewards) == 0 && !o.checker {
-		o.rewards = []string{rewards.Mini}
-	}
-	if err := r.check(); err != nil {
+	r := &winRateRun{pictureRun: pictureRun{app: a, pictureOptions: &o.pictureOptions}, o: o}
+	if err := r.checkFlags(); err != nil {
 		return err
 	}
-	if r.prompts, err = readPromptSet(o.prompts); err != nil {
+	if err := r.open(ctx); err != nil {
 		return err
 	}
-	if r.store, err = o.store(ctx, ""); err != nil {
-		return err
-	}
-	if r.store != nil {
-		defer func() { err = errors.Join(err, r.store.Close()) }()
-	}
+	defer func() { err = errors.Join(err, r.close()) }()
 	if r.a, err = r.openSide(ctx, o.a, "a"); err != nil {
 		return err
 	}
 	if r.b, err = r.openSide(ctx, o.b, "b"); err != nil {
 		return err
 	}
-	if err := r.scoreAll(ctx); err != nil {
+	err = r.each(ctx, func(name string, score scoreItems) error {
+		a, err := r.scoreFiles(ctx, name, r.a, score)
+		if err != nil {
+			return err
+		}
+		b, err := r.scoreFiles(ctx, name, r.b, score)
+		if err != nil {
+			return err
+		}
+		table := make([]evaluation.Contest, len(r.prompts))
+		for i, p := range r.prompts {
+			table[i] = evaluation.Contest{Prompt: p.Text, Category: p.Category, A: a[i], B: b[i]}
+		}
+		r.names, r.tables = append(r.names, name), append(r.tables, table)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return r.finish()
 }
 
-func (r *winRateRun) check() error {
+func (r *winRateRun) checkFlags() error {
 	o := r.o
 	switch {
 	case o.count < 1:
@@ -135,123 +126,7 @@ func (r *winRateRun) check() error {
 	case !(o.minimum >= 0 && o.minimum <= 1):
 		return usagef("--min-win-rate is %v; want a share from 0 to 1", o.minimum)
 	}
-	return errors.Join(o.executorOptions.check(), writable(o.html))
-}
-
-// scoreAll lets every scorer see the pictures of both sides.
-func (r *winRateRun) scoreAll(ctx context.Context) error {
-	for _, choice := range r.o.rewards {
-		if err := r.byReward(ctx, choice); err != nil {
-			return err
-		}
-	}
-	if len(r.o.models) > 0 {
-		return usagef("--reward-model %s belongs to no reward; name one reward for each folder", r.o.models[0])
-	}
-	if r.o.checker {
-		return r.byChecker(ctx)
-	}
 	return nil
-}
-
-func (r *winRateRun) byReward(ctx context.Context, choice string) (err error) {
-	choices := strings.Split(choice, ",")
-	o := r.o.rewardOptions
-	o.models, r.o.models = takeFolders(choices, r.o.models)
-	mix, err := o.open(ctx, choices)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, mix.Close()) }()
-	by, err := scoring.New(ctx, mix, o.executor, r.store)
-	if err != nil {
-		return err
-	}
-	return r.contests(ctx, mix.Info().Name, func(items []scoring.Item) ([]float64, error) {
-		results, err := by.Score(ctx, items)
-		if err != nil {
-			return nil, err
-		}
-		values := make([]float64, len(results))
-		for i, res := range results {
-			if values[i] = res.Score; res.Err != nil {
-				r.app.warn("%s: %v", items[i].Name, res.Err)
-			}
-		}
-		return values, nil
-	})
-}
-
-// checkerName is the scorer of --checker.
-const checkerName = "checker"
-
-// byChecker takes the share of a prompt's assertions that hold in the picture.
-func (r *winRateRun) byChecker(ctx context.Context) error {
-	for _, p := range r.prompts {
-		if _, err := miniworld.ParseCaption(p.Text); err != nil {
-			return usagef("--checker: %s, line %d: %q is no caption of the mini world: %w", r.o.prompts, p.Line, p.Text, err)
-		}
-	}
-	return r.contests(ctx, checkerName, func(items []scoring.Item) ([]float64, error) {
-		values := make([]float64, len(items))
-		for i, item := range items {
-			values[i] = math.NaN()
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			if v, err := checkItem(item); err != nil {
-				r.app.warn("%s: %v", item.Name, err)
-			} else {
-				values[i] = v
-			}
-		}
-		return values, nil
-	})
-}
-
-func checkItem(item scoring.Item) (float64, error) {
-	spec, err := miniworld.ParseCaption(item.Prompt)
-	if err != nil {
-		return 0, err
-	}
-	data, err := item.Load()
-	if err != nil {
-		return 0, err
-	}
-	img, err := imageproc.Decode(item.Name, data, imageproc.Limits{})
-	if err != nil {
-		return 0, err
-	}
-	result, err := miniworld.Check(img, spec)
-	return result.Frac, err
-}
-
-// contests scores both sides, a few prompts at a time, and enters the scorer.
-func (r *winRateRun) contests(ctx context.Context, name string, score func([]scoring.Item) ([]float64, error)) error {
-	task := r.app.progress().Start(name+" scores pictures", len(r.prompts))
-	defer task.Stop()
-	table := make([]evaluation.Contest, len(r.prompts))
-	for first := 0; first < len(r.prompts); first += scoring.ChunkSize {
-		last := min(first+scoring.ChunkSize, len(r.prompts))
-		var items []scoring.Item
-		for i := first; i < last; i++ {
-			for _, file := range append(append([]string{}, r.a.files[i]...), r.b.files[i]...) {
-				items = append(items, scoring.Item{Name: file, Prompt: r.prompts[i].Text, Load: func() ([]byte, error) { return readImageFile(file) }})
-			}
-		}
-		values, err := score(items)
-		if err != nil {
-			return err
-		}
-		for i := first; i < last; i++ {
-			a, b := len(r.a.files[i]), len(r.b.files[i])
-			table[i] = evaluation.Contest{Prompt: r.prompts[i].Text, Category: r.prompts[i].Category, A: values[:a], B: values[a : a+b]}
-			values = values[a+b:]
-		}
-		task.Set(last)
-	}
-	r.names, r.tables = append(r.names, name), append(r.tables, table)
-	return ctx.Err()
 }
 
 // winRateLine is one scorer's result, as --json prints it.
@@ -276,7 +151,13 @@ func (r *winRateRun) finish() error {
 			below = append(below, fmt.Sprintf("%s gives %.4f", name, v))
 		}
 	}
-	r.reportMissing()
+	r.listMissing(func(i int) string {
+		a, b := len(r.a.files[i]), len(r.b.files[i])
+		if a == b && a > 0 {
+			return ""
+		}
+		return fmt.Sprintf("%d pictures of A and %d of B; the prompt is left out", a, b)
+	})
 	if err := r.show(results); err != nil {
 		return err
 	}
@@ -287,24 +168,6 @@ func (r *winRateRun) finish() error {
 		return &partialRows{missing, len(r.prompts)}
 	}
 	return nil
-}
-
-// reportMissing lists prompts of which a side has no picture, or the sides have different numbers.
-func (r *winRateRun) reportMissing() {
-	const listed = 10
-	n := 0
-	for i, p := range r.prompts {
-		a, b := len(r.a.files[i]), len(r.b.files[i])
-		if a == b && a > 0 {
-			continue
-		}
-		if n++; n <= listed {
-			r.app.warn("%s, line %d: %d pictures of A and %d of B; the prompt is left out", r.o.prompts, p.Line, a, b)
-		}
-	}
-	if n > listed {
-		r.app.warn("%s: %d more prompts are left out", r.o.prompts, n-listed)
-	}
 }
 
 func (r *winRateRun) show(results []evaluation.WinRate) error {
