@@ -32,10 +32,10 @@ func Votes(first, second, ties int, prior float64) float64 {
 
 // Swapped is a comparison of A and B asked in both orders.
 type Swapped struct {
-	Mean         float64 // ½·(P(A better | A first) + 1 − P(B better | B first))
-	LogitMean    float64 // the same on the log-odds scale, which removes an additive position bias exactly
-	Bias         float64 // that bias, in log-odds for the position shown first
-	Inconsistent float64 // absolute difference of the two orders' probabilities of A
+	Mean         float64 `json:"mean"`         // ½·(P(A better | A first) + 1 − P(B better | B first))
+	LogitMean    float64 `json:"logit_mean"`   // the same on the log-odds scale, which removes an additive position bias exactly
+	Bias         float64 `json:"bias"`         // that bias, in log-odds for the position shown first
+	Inconsistent float64 `json:"inconsistent"` // absolute difference of the two orders' probabilities of A
 }
 
 // Swap combines P(A better | A shown first) and P(B better | B shown first).

@@ -37,11 +37,11 @@ var layer = map[string]int{
 	"winnow/internal/ort":         4,
 	"winnow/internal/ort/orttest": 5,
 	"winnow/internal/ldm":         5,
+	"winnow/vlmjudge":             5,
 
 	"winnow/diffusion": 6,
 	"winnow/datasets":  6,
 	"winnow/dpo":       6,
-	"winnow/vlmjudge":  6,
 	"winnow/rewards":   6,
 
 	"winnow/internal/minibench":  7,

@@ -1,0 +1,40 @@
+package vlmjudge
+
+// Protocol is how a number comes from a judge.
+type Protocol string
+
+// The protocols. Numbers of different protocols must not be compared.
+const (
+	ProtocolLogprobs Protocol = "logprobs" // probabilities of the labels at the first token
+	ProtocolVotes    Protocol = "votes"    // sampled answers are counted
+	ProtocolGreedy   Protocol = "greedy"   // one most probable answer is counted
+)
+
+// jeffreys is the prior of counted answers.
+const jeffreys = .5
+
+// Answer is a judge's answer to one question with two labels: Yes and No, or the numbers of two pictures.
+type Answer struct {
+	P         float64  `json:"p"`    // of the first label, within [0, 1], by Formula; ½ if it abstained
+	Raw       float64  `json:"raw"`  // of the first label among everything that the judge might have said
+	Mass      float64  `json:"mass"` // of both labels: their probability, or their share of the answers
+	Abstained bool     `json:"abstained,omitempty"`
+	Truncated bool     `json:"truncated,omitempty"` // a label was too improbable to be listed; P uses an upper bound of it
+	Protocol  Protocol `json:"protocol"`
+	Formula   string   `json:"formula"`
+	Replies   []string `json:"replies"` // as written; untrusted
+	Tokens    Tokens   `json:"tokens"`
+}
+
+// Tokens is what an answer has cost, as far as the server counts.
+type Tokens struct {
+	Requests   int `json:"requests"`
+	Prompt     int `json:"prompt"`
+	Completion int `json:"completion"`
+}
+
+func (t *Tokens) add(r *chatReply) {
+	t.Requests++
+	t.Prompt += r.Usage.Prompt
+	t.Completion += r.Usage.Completion
+}

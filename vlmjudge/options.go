@@ -1,0 +1,153 @@
+package vlmjudge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Options says which judge to ask, and how. Only URL has no default.
+type Options struct {
+	URL         string        // of the API, with or without /v1 behind the host, as in http://localhost:8000
+	Model       string        // the server's name of the model; "": left to servers that have one model only
+	Key         string        // sent as bearer token, to this address only; "": none
+	Timeout     time.Duration // of one attempt; 0: 2 minutes
+	Retries     int           // attempts after the first, for faults that may pass; 0: 5, negative: none
+	Concurrency int           // requests at once; 0: 8
+	PixelBudget int           // pictures with more pixels are made smaller; 0: 1280·28², at least 56²
+	Votes       int           // answers to sample where there are no label probabilities; 0: 5, 1: one greedy answer
+	// AnswerTokens bounds a written answer, where there are no label probabilities. 0: 16, enough for judges that
+	// answer at once; judges that reason first need thousands.
+	AnswerTokens int
+	Seed         int64 // of sampled answers, where the server honours it
+
+	wait time.Duration // unit of the pauses between attempts; 0: half a second. Tests shorten it.
+}
+
+const defaultBudget = 1280 * 28 * 28
+
+func (o Options) filled() Options {
+	fill(&o.Timeout, 2*time.Minute)
+	fill(&o.Concurrency, 8)
+	fill(&o.PixelBudget, defaultBudget)
+	fill(&o.Votes, 5)
+	fill(&o.AnswerTokens, 16)
+	fill(&o.Retries, 5)
+	fill(&o.wait, time.Second/2)
+	return o
+}
+
+func fill[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Concurrency < 0, o.Votes < 0, o.AnswerTokens < 0, o.Timeout < 0:
+		return errors.New("vlmjudge: concurrency, votes, answer tokens and timeout must not be negative; 0 takes the default")
+	case o.PixelBudget < 56*56:
+		return fmt.Errorf("vlmjudge: a pixel budget of %d is below 56·56; judges see nothing in such pictures", o.PixelBudget)
+	}
+	return nil
+}
+
+// Info says what a judge's numbers depend on.
+type Info struct {
+	URL           string     `json:"url"`
+	Model         string     `json:"model,omitempty"`        // that was asked for
+	ServedModel   string     `json:"served_model,omitempty"` // that the server says it has used
+	Templates     []Template `json:"templates"`
+	PixelBudget   int        `json:"pixel_budget"`
+	Protocol      Protocol   `json:"protocol"`
+	Votes         int        `json:"votes,omitempty"`          // of one answer; 0 with label probabilities
+	Unsupported   []string   `json:"unsupported,omitempty"`    // request fields that the server does not take
+	Pictures      string     `json:"pictures"`                 // "seen", or "unchecked" where the server counts no tokens
+	PictureTokens int        `json:"picture_tokens,omitempty"` // that a picture of 56×56 costs
+}
+
+// Judge asks a vision-language model. It is safe for concurrent use.
+type Judge struct {
+	options Options
+	client  *client
+	base    string // without a slash at the end
+
+	textOnly bool // set by Open: the first token tells nothing
+	info     Info
+	optional optional
+}
+
+// Open connects to a judge and asks it one question about a grey square: a wrong address, key or model, and a server
+// that drops pictures, are found here. The answer also settles the protocol, so that later answers are alike.
+func Open(ctx context.Context, o Options) (*Judge, error) {
+	o = o.filled()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	base, err := apiBase(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	j := &Judge{options: o, base: base, client: newClient(o.Key, o.Timeout, o.Retries, o.Concurrency, o.wait)}
+	j.info = Info{URL: base, Model: o.Model, PixelBudget: o.PixelBudget, Templates: []Template{pairTemplate.public(), yesTemplate.public()}}
+	if err := j.probe(ctx); err != nil {
+		j.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// Info describes the judge; it marshals to JSON.
+func (j *Judge) Info() Info {
+	info := j.info
+	info.Unsupported = j.optional.list()
+	return info
+}
+
+// Close gives idle connections back. It never fails.
+func (j *Judge) Close() error {
+	j.client.http.CloseIdleConnections()
+	return nil
+}
+
+// checkURL refuses what cannot be the address of a server, or would show a key in errors and records.
+func checkURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSpace(raw))
+	var why string
+	switch {
+	case strings.TrimSpace(raw) == "":
+		why = "the address is empty"
+	case err != nil:
+		return nil, fmt.Errorf("vlmjudge: the address cannot be read: %w", errors.Unwrap(err)) // the outer one repeats the text
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return nil, errors.New("vlmjudge: the address holds more than host and path; a password or key belongs into the key")
+	case u.Scheme != "http" && u.Scheme != "https":
+		why = "the address does not start with http:// or https://"
+	case u.Hostname() == "":
+		why = "the address names no host"
+	default:
+		return u, nil
+	}
+	return nil, fmt.Errorf("vlmjudge: %s; give it as in http://localhost:8000", why)
+}
+
+var versioned = regexp.MustCompile(`/v[0-9]+[a-z]*(/|$)`)
+
+// apiBase ends in the version: /v1 is added where no part of the path looks like one.
+func apiBase(raw string) (string, error) {
+	u, err := checkURL(raw)
+	if err != nil {
+		return "", err
+	}
+	path := strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/chat/completions")
+	if !versioned.MatchString(path) {
+		path += "/v1"
+	}
+	return u.Scheme + "://" + u.Host + path, nil
+}
