@@ -54,32 +54,27 @@ func openUnigramJSON(fsys fs.FS, source string, o UnigramOptions) (*Unigram, err
 		Normalizer *jsonStep      `json:"normalizer"`
 		Pre        *jsonStep      `json:"pre_tokenizer"`
 		Model      *struct {
-			Type         string        `json:"type"`
-			Unk          *int          `json:"unk_id"`
-			ByteFallback bool          `json:"byte_fallback"`
-			Vocab        []scoredPiece `json:"vocab"`
+			Type         string          `json:"type"`
+			Unk          *int            `json:"unk_id"`
+			ByteFallback bool            `json:"byte_fallback"`
+			Vocab        json.RawMessage `json:"vocab"` // other types of models have it in another form
 		} `json:"model"`
-	}
-	// The vocabulary of other model types has another form: look at the type first.
-	var kind struct {
-		Model *struct {
-			Type string `json:"type"`
-		} `json:"model"`
-	}
-	if err := readOptional(fsys, source, "tokenizer.json", &kind); err != nil {
-		return nil, err
-	}
-	switch {
-	case kind.Model == nil:
-		return nil, &FileError{File: source, Msg: "holds neither spiece.model nor a tokenizer.json with a model", Err: fs.ErrNotExist}
-	case kind.Model.Type != "Unigram":
-		return nil, &FileError{File: name, Msg: fmt.Sprintf("holds a %s model; this tokenizer reads Unigram", clip(kind.Model.Type))}
 	}
 	if err := readOptional(fsys, source, "tokenizer.json", &file); err != nil {
 		return nil, err
 	}
+	switch {
+	case file.Model == nil:
+		return nil, &FileError{File: source, Msg: "holds neither spiece.model nor a tokenizer.json with a model", Err: fs.ErrNotExist}
+	case file.Model.Type != "Unigram":
+		return nil, &FileError{File: name, Msg: fmt.Sprintf("holds a %s model; this tokenizer reads Unigram", clip(file.Model.Type))}
+	}
+	var vocab []scoredPiece
+	if err := json.Unmarshal(orEmpty(file.Model.Vocab), &vocab); err != nil {
+		return nil, &FileError{File: name, Msg: "model.vocab is not a list of pairs of text and score", Err: err}
+	}
 	m := &unigramModel{unk: -1, dummy: true, collapse: true, escape: true, byteFallback: file.Model.ByteFallback}
-	if err := m.setPieces(name, file.Model.Vocab, file.Model.Unk, file.Added); err != nil {
+	if err := m.setPieces(name, vocab, file.Model.Unk, file.Added); err != nil {
 		return nil, err
 	}
 	if err := m.normalizers(name, file.Normalizer, &o); err != nil {
@@ -89,6 +84,13 @@ func openUnigramJSON(fsys fs.FS, source string, o UnigramOptions) (*Unigram, err
 		return nil, &FileError{File: name, Msg: "pre_tokenizer: want Metaspace, alone or behind WhitespaceSplit"}
 	}
 	return buildUnigram(name, m, o)
+}
+
+func orEmpty(list json.RawMessage) json.RawMessage {
+	if len(list) == 0 {
+		return json.RawMessage("[]")
+	}
+	return list
 }
 
 // addedSpecial is a token of added_tokens.

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"unicode/utf8"
@@ -40,6 +41,9 @@ type unigramModel struct {
 
 // parseSentencePiece reads a ModelProto of the sentencepiece library (sentencepiece_model.proto).
 func parseSentencePiece(name string, data []byte) (*unigramModel, error) {
+	if bytes.HasPrefix(data, []byte("version https://git-lfs")) {
+		return nil, &FileError{File: name, Msg: "is a pointer of Git LFS instead of the model; run git lfs pull, or download the file itself"}
+	}
 	m := &unigramModel{unk: -1, dummy: true, collapse: true, escape: true}
 	err := eachField(name, data, func(num protowire.Number, value []byte, _ uint64) error {
 		switch num {

@@ -258,6 +258,7 @@ func TestOpenUnigram_namesTheFault(t *testing.T) {
 		{"holds no pieces", nil},
 		{"cut off or no SentencePiece model", []byte("\x0a\xff")},
 		{"cut off or no SentencePiece model", []byte("{}")},
+		{"pointer of Git LFS", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:00\n")},
 		{"lacks the unknown piece", end},
 		{"pieces 0 and 2 are both the unknown piece", slices.Concat(unk, end, protoPiece("u", 0, 2))},
 		{`piece 2 ("</s>") is there twice`, slices.Concat(unk, end, end)},
@@ -285,12 +286,13 @@ func TestOpenUnigram_namesTheFaultInJSON(t *testing.T) {
 	model := `"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["</s>",0],["a",-1]]}`
 	metaspace := `,"pre_tokenizer":{"type":"Metaspace"}`
 	for text, want := range map[string]string{
-		`{`:                            "is not the JSON expected",
-		`{}`:                           "holds neither spiece.model nor a tokenizer.json",
-		`{"model":{"type":"BPE"}}`:     "holds a BPE model",
-		`{` + model + `}`:              "pre_tokenizer: want Metaspace",
-		`{"model":{"type":"Unigram"}}`: "holds no pieces",
-		`{` + model + metaspace + `,"normalizer":{"type":"NFD"}}`:                                                 `normalizer "NFD" is not known`,
+		`{`:  "is not the JSON expected",
+		`{}`: "holds neither spiece.model nor a tokenizer.json",
+		`{"model":{"type":"Unigram","vocab":{}}}`:                 "model.vocab is not a list",
+		`{"model":{"type":"BPE","vocab":{}}}`:                     "holds a BPE model",
+		`{` + model + `}`:                                         "pre_tokenizer: want Metaspace",
+		`{"model":{"type":"Unigram"}}`:                            "holds no pieces",
+		`{` + model + metaspace + `,"normalizer":{"type":"NFD"}}`: `normalizer "NFD" is not known`,
 		`{` + model + metaspace + `,"normalizer":{"type":"Replace","pattern":{"String":"a"}}}`:                    "only white space",
 		`{` + model + metaspace + `,"normalizer":{"type":"Precompiled","precompiled_charsmap":"?"}}`:              "is not base64",
 		`{` + model + metaspace + `,"normalizer":{"type":"Precompiled","precompiled_charsmap":"AAAA"}}`:           "too few for its head",
