@@ -20,7 +20,18 @@ import (
 //go:embed report.html
 var pageSource string
 
-var page = template.Must(template.New("report").Funcs(template.FuncMap{"score": FormatScore}).Parse(pageSource))
+// baseCSS is the style that all pages share.
+//
+//go:embed base.css
+var baseCSS string
+
+var page = withBase(template.Must(template.New("report").Funcs(template.FuncMap{"score": FormatScore}).Parse(pageSource)))
+
+// withBase gives a page the shared style under the name "base".
+func withBase(t *template.Template) *template.Template {
+	template.Must(t.New("base").Parse(baseCSS))
+	return t
+}
 
 const (
 	// thumbSide is the longest side of a thumbnail in pixels.
