@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	"math"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -31,11 +30,13 @@ type member struct {
 	reward    Reward
 	weight    float64
 	transform string
-	reference Reference // where transform is not TransformNone
+	reference Reference
+	known     bool // there is a reference
 }
 
 // OpenMix opens rewards given as NAME or NAME=WEIGHT. Folders belong, in order, to the rewards that need one. Where transform
-// is not "", each reward's scores are brought to one scale by reference.json in its folder, see Reference.
+// is not "", each reward's scores are brought to one scale by reference.json in its folder, see Reference; the embedded reward
+// has one inside.
 func OpenMix(ctx context.Context, choices, folders []string, transform string, opt *Options) (_ *Mix, err error) {
 	m := &Mix{}
 	defer func() {
@@ -57,10 +58,8 @@ func OpenMix(ctx context.Context, choices, folders []string, transform string, o
 			return nil, err
 		}
 		m.members = append(m.members, member{reward: model, weight: weight, transform: transform})
-		if transform != TransformNone {
-			if m.members[len(m.members)-1].reference, err = referenceOf(model, dir, transform); err != nil {
-				return nil, err
-			}
+		if err := m.members[len(m.members)-1].readReference(name, dir); err != nil {
+			return nil, err
 		}
 	}
 	if len(m.members) == 0 {
@@ -91,6 +90,7 @@ func (m *Mix) describe() {
 		if n := info.MaxTokens; n > 0 && (m.info.MaxTokens == 0 || n < m.info.MaxTokens) {
 			m.info.MaxTokens = n
 		}
+		m.info.AcrossPrompts = m.info.AcrossPrompts && info.AcrossPrompts
 	}
 	formula := strings.Join(parts, " + ")
 	m.info.Name, m.info.Formula, m.info.Model, m.info.Version, m.info.Prepare = formula, formula, strings.Join(folders, ", "), "", ""
@@ -106,21 +106,6 @@ func parseChoice(choice string) (name string, weight float64, err error) {
 		return "", 0, &ArgumentError{fmt.Sprintf("%q: the weight is not a number other than 0; write NAME=WEIGHT, for example %s=0.5", choice, name)}
 	}
 	return name, weight, nil
-}
-
-func referenceOf(m *Model, dir, transform string) (r Reference, err error) {
-	if dir == "" {
-		return r, &ArgumentError{fmt.Sprintf("the reward %q has no folder with a reference.json to transform its scores by", m.info.Name)}
-	}
-	path := filepath.Join(dir, "reference.json")
-	if r, err = ReadReference(path); err != nil {
-		return r, err
-	}
-	if r.Reward != m.info.Name {
-		return r, &ArgumentError{fmt.Sprintf("%s describes scores of %q, not of %q; measure it again", path, r.Reward, m.info.Name)}
-	}
-	_, err = r.Apply(transform, r.Mean)
-	return r, err
 }
 
 // Info describes the reward, or the sum.
@@ -152,25 +137,22 @@ func (m *Mix) Score(ctx context.Context, prompt string, images []image.Image) ([
 
 // ScoreSamples is Score for pictures that each have a prompt of their own.
 func (m *Mix) ScoreSamples(ctx context.Context, samples []Sample) ([]float64, error) {
-	raw := make([][]float64, len(m.members))
-	for i, part := range m.members {
-		var err error
-		if raw[i], err = part.reward.ScoreSamples(ctx, samples); err != nil {
-			return nil, err
-		}
+	raw, err := m.Members(ctx, samples)
+	if err != nil {
+		return nil, err
 	}
 	return m.Combine(raw)
 }
 
 // Combine is the sum for scores that each of Rewards gave, raw[reward][sample], after their transforms and weights.
 func (m *Mix) Combine(raw [][]float64) ([]float64, error) {
+	scaled, err := m.scaled(raw)
+	if err != nil {
+		return nil, err
+	}
 	total := make([]float64, len(raw[0]))
 	for i, part := range m.members {
-		scaled, err := part.reference.applyAll(part.transform, raw[i])
-		if err != nil {
-			return nil, err
-		}
-		for k, s := range scaled {
+		for k, s := range scaled[i] {
 			total[k] += part.weight * s
 		}
 	}

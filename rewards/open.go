@@ -46,6 +46,8 @@ type Info struct {
 	MaxTokens int    `json:"max_tokens"`           // of a prompt, start and end included; 0: the prompt is not read
 	Width     int    `json:"image_width"`          // pixels that the reward sees
 	Height    int    `json:"image_height"`
+	// AcrossPrompts says that scores of pictures of different prompts may be compared; else they rank pictures of one prompt.
+	AcrossPrompts bool `json:"comparable_across_prompts,omitempty"`
 }
 
 // Model is a reward network with its tokenizer and image preparation. It is
@@ -166,6 +168,7 @@ func (m *Model) complete(f model.Folder) (err error) {
 		m.info.Prepare = "torchvision"
 	}
 	m.info.Width, m.info.Height = m.proc.Size()
+	m.info.AcrossPrompts = m.tok == nil
 	if m.tok != nil {
 		m.info.MaxTokens, err = tokenLimit(f, m)
 	}

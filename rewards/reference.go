@@ -160,31 +160,48 @@ type Disagreement struct {
 
 // Ensemble is the weighted mean of rewards, and where they disagree by more than limit.
 func Ensemble(ctx context.Context, prompt string, images []image.Image, limit float64, terms ...Term) ([]float64, Disagreement, error) {
-	var d Disagreement
-	mean, squares, weight := make([]float64, len(images)), make([]float64, len(images)), 0.0
+	var scores [][]float64
+	var weights []float64
 	for _, t := range terms {
-		if !(t.Weight > 0) {
-			return nil, d, &ArgumentError{fmt.Sprintf("the weight %v of an ensemble's member is not above 0", t.Weight)}
-		}
-		scores, err := Sum(Term{t.Scorer, 1}).Score(ctx, prompt, images)
+		some, err := Sum(Term{t.Scorer, 1}).Score(ctx, prompt, images)
 		if err != nil {
-			return nil, d, err
+			return nil, Disagreement{}, err
 		}
-		weight += t.Weight
-		for i, s := range scores { // the running form does not cancel
-			delta := s - mean[i]
-			mean[i] += delta * t.Weight / weight
-			squares[i] += t.Weight * delta * (s - mean[i])
-		}
+		scores, weights = append(scores, some), append(weights, t.Weight)
 	}
-	if weight == 0 {
-		return nil, d, &ArgumentError{"an ensemble of no rewards"}
+	mean, spread, err := meanAndSpread(scores, weights)
+	if err != nil {
+		return nil, Disagreement{}, err
 	}
-	for i, q := range squares {
-		d.Spread = append(d.Spread, math.Sqrt(max(q, 0)/weight))
-		if d.Spread[i] > limit {
+	d := Disagreement{Spread: spread}
+	for i, s := range spread {
+		if s > limit {
 			d.Alarm = append(d.Alarm, i)
 		}
 	}
 	return mean, d, nil
+}
+
+// meanAndSpread are weighted mean and standard deviation over scores[member][picture].
+func meanAndSpread(scores [][]float64, weights []float64) (mean, spread []float64, err error) {
+	if len(scores) == 0 {
+		return nil, nil, &ArgumentError{"an ensemble of no rewards"}
+	}
+	mean, spread = make([]float64, len(scores[0])), make([]float64, len(scores[0]))
+	total := 0.0
+	for k, w := range weights {
+		if !(w > 0) {
+			return nil, nil, &ArgumentError{fmt.Sprintf("the weight %v of an ensemble's member is not above 0", w)}
+		}
+		total += w
+		for i, s := range scores[k] { // the running form does not cancel
+			delta := s - mean[i]
+			mean[i] += delta * w / total
+			spread[i] += w * delta * (s - mean[i])
+		}
+	}
+	for i, q := range spread {
+		spread[i] = math.Sqrt(max(q, 0) / total)
+	}
+	return mean, spread, nil
 }

@@ -72,12 +72,15 @@ func (a *app) warn(format string, args ...any) {
 func (a *app) progress() *progress.Printer { return progress.New(a.stderr, a.quiet) }
 
 // show writes a result in the form asked for.
-func (a *app) show(r *report.Result) error {
+func (a *app) show(r *report.Result, csv bool) error {
 	for _, f := range r.Failed {
 		fmt.Fprintf(a.stderr, "winnow: %s\n", f.Cause)
 	}
 	if a.json {
 		return r.WriteJSON(a.stdout)
+	}
+	if csv {
+		return r.WriteCSV(a.stdout)
 	}
 	return r.WriteTable(a.stdout)
 }

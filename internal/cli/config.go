@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -55,7 +56,7 @@ func setFromConfig(c *cobra.Command, key string, value any) error {
 	list, isList := value.([]any)
 	if !isList {
 		list = []any{value}
-	} else if flag.Value.Type() != "stringArray" {
+	} else if !slices.Contains([]string{"stringArray", "stringSlice"}, flag.Value.Type()) {
 		return fmt.Errorf("%s takes one value, not a list", key)
 	}
 	for _, v := range list {

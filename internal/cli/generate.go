@@ -11,7 +11,6 @@ import (
 	"winnow/datasets"
 	"winnow/diffusion"
 	"winnow/internal/ort"
-	"winnow/rewards"
 )
 
 // generateOptions is the command line of generate.
@@ -28,7 +27,9 @@ type generateOptions struct {
 	latents, saveLatents   string
 	embeds                 string
 	truncate, rank, noRank bool
-	reward, rewardModel    string
+	reward, rewardModel    []string
+	transform              string
+	alarm                  float64
 	config, saveConfig     string
 	executorOptions
 	changed func(flag string) bool
@@ -91,8 +92,10 @@ func (o *generateOptions) flags(c *cobra.Command) {
 	f.BoolVar(&o.truncate, "truncate", false, "drop the end of a prompt that is too long instead of failing")
 	f.BoolVar(&o.rank, "rank", false, "rank the pictures of each prompt (default with the embedded model)")
 	f.BoolVar(&o.noRank, "no-rank", false, "do not rank; print paths only")
-	f.StringVar(&o.reward, "reward", "", "rank by this reward: "+strings.Join(rewards.Names(), ", "))
-	f.StringVar(&o.rewardModel, "reward-model", "", "folder of the reward's model")
+	f.StringSliceVar(&o.reward, "reward", nil, "rank by this reward, or by a sum NAME=WEIGHT,NAME=WEIGHT: "+rewardHelp())
+	f.StringArrayVar(&o.rewardModel, "reward-model", nil, "folder of the reward's model; once per reward that needs one, in order")
+	f.StringVar(&o.transform, "transform", "", "bring scores to one scale by reference.json in each folder: z, cdf or minmax")
+	f.Float64Var(&o.alarm, "alarm", 0, "mark pictures on which the transformed scores of the rewards have a standard deviation above this")
 	f.StringVar(&o.latents, "latents", "", "safetensors file with the initial noise")
 	f.StringVar(&o.saveLatents, "save-latents", "", "write the final latents to this safetensors file")
 	f.StringVar(&o.embeds, "prompt-embeds", "", "safetensors file that replaces the text encoder")
@@ -149,13 +152,13 @@ func (o *generateOptions) complete(args []string) error {
 	if o.rank && o.noRank {
 		return usagef("--rank and --no-rank exclude each other")
 	}
-	if o.noRank && o.reward != "" {
+	if o.noRank && len(o.reward) > 0 {
 		return usagef("--no-rank and --reward exclude each other")
 	}
-	if o.rewardModel != "" && o.reward == "" {
-		return usagef("--reward-model %s needs --reward, for example --reward clip", o.rewardModel)
+	if len(o.rewardModel) > 0 && len(o.reward) == 0 {
+		return usagef("--reward-model %s needs --reward, for example --reward clip", o.rewardModel[0])
 	}
-	return nil
+	return checkAlarm(o.changed("alarm"), o.alarm, o.transform, len(o.reward))
 }
 
 // pictures is the number of pictures of the whole run.
@@ -209,9 +212,11 @@ func (o *generateOptions) settings(d diffusion.Defaults) yaml.MapSlice {
 	add("truncate", true, o.truncate)
 	add("latents", o.latents, o.latents != "")
 	add("prompt-embeds", o.embeds, o.embeds != "")
-	add("reward", o.reward, o.reward != "")
-	add("reward-model", o.rewardModel, o.rewardModel != "")
-	add("no-rank", true, o.reward == "")
+	add("reward", o.reward, len(o.reward) > 0)
+	add("reward-model", o.rewardModel, len(o.rewardModel) > 0)
+	add("transform", o.transform, o.transform != "")
+	add("alarm", o.alarm, o.alarm != 0)
+	add("no-rank", true, len(o.reward) == 0)
 	add("executor", o.executor, o.executor != ort.Embedded)
 	add("ort-lib", o.ortLibrary, o.ortLibrary != "")
 	add("output", o.output, true)

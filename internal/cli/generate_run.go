@@ -19,7 +19,7 @@ type generation struct {
 	*generateOptions
 	app    *app
 	pipe   *diffusion.Pipeline
-	reward *rewards.Model // nil: not ranked
+	reward *rewards.Mix // nil: not ranked
 	out    output
 	req    diffusion.Request
 	taken  map[string]bool
@@ -119,7 +119,7 @@ func (g *generation) readTensors(d diffusion.Defaults) error {
 	g.req.Embeds = e
 	if len(g.prompts) == 0 { // they only name the pictures
 		g.prompts = make([]string, rows)
-		g.noRank = g.noRank || g.reward == nil && g.generateOptions.reward == ""
+		g.noRank = g.noRank || g.reward == nil && len(g.generateOptions.reward) == 0
 	}
 	return nil
 }
@@ -130,16 +130,15 @@ func (g *generation) openReward(ctx context.Context, fitting string) error {
 	switch {
 	case o.noRank:
 		return nil
-	case o.reward == "" && fitting == "" && !o.rank:
+	case len(o.reward) == 0 && fitting == "" && !o.rank:
 		return nil
-	case o.reward == "" && fitting == "":
+	case len(o.reward) == 0 && fitting == "":
 		return usagef("--rank: no reward is known for this model; name one, as in --reward clip --reward-model DIR")
-	case o.reward == "":
-		o.reward = fitting
+	case len(o.reward) == 0:
+		o.reward = []string{fitting}
 	}
-	m, err := rewards.Open(ctx, o.reward, o.rewardModel, &rewards.Options{
-		Threads: o.threads, Truncate: o.truncate, Executor: o.executor, ORTLibrary: o.ortLibrary,
-	})
+	by := rewardOptions{models: o.rewardModel, transform: o.transform, truncate: o.truncate, threads: o.threads, executorOptions: o.executorOptions}
+	m, err := by.open(ctx, o.reward)
 	if err != nil {
 		return err
 	}
@@ -211,7 +210,7 @@ func (g *generation) keep(ctx context.Context, images []diffusion.Image, rank bo
 		}
 		if rank && g.reward != nil {
 			var err error
-			if group, err = rankGroup(ctx, g.reward, group); err != nil {
+			if group, err = g.ranked(ctx, group); err != nil {
 				return err
 			}
 		}
@@ -232,35 +231,25 @@ func (g *generation) thumbnail(img image.Image) image.Image {
 	return imaging.Fit(img, thumbSide, thumbSide, imaging.Box)
 }
 
-// rankGroup orders a group by a reward, best first.
-func rankGroup(ctx context.Context, s rewards.Scorer, group report.Group) (report.Group, error) {
-	var pictures []image.Image
+// ranked orders a group by the reward, best first.
+func (g *generation) ranked(ctx context.Context, group report.Group) (report.Group, error) {
+	var samples []rewards.Sample
 	for _, im := range group.Images {
-		pictures = append(pictures, im.Picture)
+		samples = append(samples, rewards.Sample{Prompt: group.Prompt, Image: im.Picture})
 	}
-	ranked, err := rewards.Rank(ctx, s, group.Prompt, pictures)
+	raw, err := g.reward.Members(ctx, samples)
 	if err != nil {
-		return group, err
+		return group, nameFile(err, group.Images)
 	}
-	return ordered(group, ranked), nil
-}
-
-// ordered puts a group's pictures in the order of a ranking.
-func ordered(group report.Group, ranked []rewards.Ranked) report.Group {
-	out := report.Group{Prompt: group.Prompt}
-	for _, r := range ranked {
-		im := group.Images[r.Index]
-		im.Rank, im.Score = r.Rank, r.Score
-		out.Images = append(out.Images, im)
-	}
-	return out
+	return rankGroup(g.reward, group, raw, g.alarm)
 }
 
 // finish writes the files besides the pictures and shows the result.
 func (g *generation) finish() error {
 	if g.reward != nil {
 		info := g.reward.Info()
-		g.result.Reward = &info
+		g.result.Reward, g.result.Members, g.result.Alarm = &info, membersOf(g.reward), g.alarm
+		g.app.warnAlarms(&g.result)
 	}
 	if g.saveLatents != "" {
 		d := g.pipe.Defaults()
@@ -273,5 +262,5 @@ func (g *generation) finish() error {
 			return err
 		}
 	}
-	return g.app.show(&g.result)
+	return g.app.show(&g.result, false)
 }

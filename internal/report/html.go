@@ -49,6 +49,15 @@ type cell struct {
 	Small   bool
 	Percent int // length of the score bar: 100 for the best of the group, 0 for the worst
 	Details string
+	Own     []ownScore // of the terms of a sum
+	Above   string     // percentile of the one reward
+	Alarm   bool
+}
+
+// ownScore is what one reward of a sum gives.
+type ownScore struct {
+	Name, Score string
+	Above       string // percentile; "": unknown
 }
 
 type groupView struct {
@@ -62,6 +71,7 @@ type pageView struct {
 	Title          string
 	Groups         []groupView
 	Images, Failed int
+	Alarms         int
 	Failures       []Failure
 }
 
@@ -70,10 +80,11 @@ type pageView struct {
 func (r *Result) WriteHTML(w io.Writer) error {
 	v := pageView{Result: r, Title: "winnow " + r.Command, Failures: r.Failed}
 	v.Images, v.Failed = r.Counts()
+	v.Alarms = len(r.Alarmed())
 	for _, g := range r.Groups {
-		view := groupView{Prompt: g.Prompt, Ranked: len(g.Images) > 0 && g.Images[0].Rank > 0}
+		view := groupView{Prompt: g.title(), Ranked: len(g.Images) > 0 && g.Images[0].Rank > 0}
 		for _, im := range g.Images {
-			c, err := newCell(g, im)
+			c, err := r.newCell(g, im)
 			if err != nil {
 				return err
 			}
@@ -84,8 +95,28 @@ func (r *Result) WriteHTML(w io.Writer) error {
 	return page.Execute(w, v)
 }
 
-func newCell(g Group, im Image) (cell, error) {
-	c := cell{Image: im, Small: max(im.Width, im.Height) <= smallSide, Percent: percent(g, im)}
+// title heads a group.
+func (g Group) title() string {
+	if g.Prompt != "" || len(g.Images) == 0 || g.Images[0].Prompt == "" {
+		return g.Prompt
+	}
+	prompts := map[string]bool{}
+	for _, im := range g.Images {
+		prompts[im.Prompt] = true
+	}
+	return fmt.Sprintf("Pictures of %d prompts, each scored with its own", len(prompts))
+}
+
+func (r *Result) newCell(g Group, im Image) (cell, error) {
+	c := cell{Image: im, Small: max(im.Width, im.Height) <= smallSide, Percent: percent(g, im), Alarm: r.alarmed(im)}
+	if len(r.Members) == 1 {
+		c.Above = r.percentileText(im, 0)
+	}
+	for m := range im.Scores {
+		if r.composite() {
+			c.Own = append(c.Own, ownScore{r.Members[m].Name, FormatScore(im.Scores[m]), r.percentileText(im, m)})
+		}
+	}
 	if im.Picture != nil {
 		uri, err := dataURI(im.Picture, c.Small)
 		if err != nil {

@@ -1,11 +1,10 @@
 package report
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // WriteTable writes the result for people: per prompt a table of rank, score,
@@ -30,38 +29,98 @@ func (r *Result) WriteTable(w io.Writer) error {
 			}
 			b.WriteString(oneLine(g.Prompt) + "\n")
 		}
-		writeRows(&b, g)
+		r.writeRows(&b, g)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// writeRows writes one aligned table; numbers stand right, files left.
-func writeRows(b *strings.Builder, g Group) {
-	rows := [][]string{{"rank", "score", "seed", "file"}}
-	seeds := false
-	for _, im := range g.Images {
-		seed := ""
-		if im.Seed != nil {
-			seed, seeds = strconv.FormatUint(*im.Seed, 10), true
-		}
-		rows = append(rows, []string{strconv.Itoa(im.Rank), FormatScore(im.Score), seed, im.File})
-	}
-	width := make([]int, 3)
-	for _, row := range rows {
-		for c := range width {
-			width[c] = max(width[c], len(row[c]))
-		}
-	}
-	for _, row := range rows {
-		for c, w := range width {
-			if c == 2 && !seeds {
-				continue
+// writeRows writes one aligned table; numbers stand right, texts left.
+func (r *Result) writeRows(b *strings.Builder, g Group) {
+	columns := r.columns(g)
+	for row := -1; row < len(g.Images); row++ {
+		for c, col := range columns {
+			text, last := col.name, c == len(columns)-1
+			if row >= 0 {
+				text = col.values[row]
 			}
-			fmt.Fprintf(b, "%*s  ", w, row[c])
+			pad := strings.Repeat(" ", col.width-utf8.RuneCountInString(text))
+			switch {
+			case last:
+				b.WriteString(text + "\n")
+			case col.left:
+				b.WriteString(text + pad + "  ")
+			default:
+				b.WriteString(pad + text + "  ")
+			}
 		}
-		b.WriteString(row[3] + "\n")
 	}
+}
+
+// column is one column of a table.
+type column struct {
+	name   string
+	left   bool
+	values []string
+	width  int
+}
+
+// columns are those that have something to say about a group.
+func (r *Result) columns(g Group) []column {
+	var list []column
+	add := func(name string, left bool, value func(Image) string) {
+		col, filled := column{name: name, left: left, width: utf8.RuneCountInString(name)}, false
+		for _, im := range g.Images {
+			v := value(im)
+			filled = filled || v != ""
+			col.values, col.width = append(col.values, v), max(col.width, utf8.RuneCountInString(v))
+		}
+		if filled {
+			list = append(list, col)
+		}
+	}
+	add("rank", false, func(im Image) string { return strconv.Itoa(im.Rank) })
+	add("score", false, func(im Image) string { return FormatScore(im.Score) })
+	if len(r.Members) == 1 {
+		add("percentile", false, func(im Image) string { return r.percentileText(im, 0) })
+	}
+	if r.composite() {
+		for m, member := range r.Members {
+			add(member.Name, false, func(im Image) string {
+				if m >= len(im.Scores) {
+					return ""
+				}
+				return FormatScore(im.Scores[m])
+			})
+		}
+	}
+	if r.Alarm > 0 {
+		add("spread", false, func(im Image) string {
+			mark := "  "
+			if r.alarmed(im) {
+				mark = " !"
+			}
+			return FormatScore(im.Spread) + mark
+		})
+	}
+	add("seed", false, func(im Image) string {
+		if im.Seed == nil {
+			return ""
+		}
+		return strconv.FormatUint(*im.Seed, 10)
+	})
+	add("file", true, func(im Image) string { return im.File })
+	add("prompt", true, func(im Image) string { return oneLine(im.Prompt) })
+	return list
+}
+
+// percentileText shows whole percents; "" where there is no reference.
+func (r *Result) percentileText(im Image, member int) string {
+	p, known := r.percentile(im, member)
+	if !known {
+		return ""
+	}
+	return strconv.FormatFloat(p, 'f', 0, 64)
 }
 
 // FormatScore shows a score with four decimals, the same in every form for people.
@@ -69,75 +128,3 @@ func FormatScore(s float64) string { return strconv.FormatFloat(s, 'f', 4, 64) }
 
 // oneLine keeps a prompt with line breaks from breaking a table.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-// The JSON lines. Every object carries "type"; fields are only ever added.
-type (
-	imageLine struct {
-		Type   string   `json:"type"` // "image"
-		Prompt string   `json:"prompt"`
-		File   string   `json:"file"`
-		Rank   int      `json:"rank,omitempty"`
-		Score  *float64 `json:"score,omitempty"`
-		Reward string   `json:"reward,omitempty"`
-		Width  int      `json:"width"`
-		Height int      `json:"height"`
-		SHA256 string   `json:"sha256"`
-		Seed   *uint64  `json:"seed,omitempty"`
-		Params any      `json:"params,omitempty"`
-	}
-	summaryLine struct {
-		Type    string  `json:"type"` // "summary"
-		Command string  `json:"command"`
-		Images  int     `json:"images"`
-		Failed  int     `json:"failed"`
-		Seconds float64 `json:"seconds"`
-		Reward  any     `json:"reward,omitempty"`
-		Version string  `json:"version"`
-	}
-	// ErrorLine is the form of every failure under --json.
-	ErrorLine struct {
-		Type    string `json:"type"` // "error"
-		Code    int    `json:"code"` // exit code that this error alone would give
-		File    string `json:"file,omitempty"`
-		Message string `json:"message"`
-	}
-)
-
-// WriteJSON writes one object per line: every picture, every failure, then a
-// summary.
-func (r *Result) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	for _, g := range r.Groups {
-		for _, im := range g.Images {
-			if err := enc.Encode(r.line(g.Prompt, im)); err != nil {
-				return err
-			}
-		}
-	}
-	for _, f := range r.Failed {
-		if err := enc.Encode(ErrorLine{Type: "error", Code: 1, File: f.File, Message: f.Cause}); err != nil {
-			return err
-		}
-	}
-	images, failed := r.Counts()
-	s := summaryLine{Type: "summary", Command: r.Command, Images: images, Failed: failed, Seconds: r.Seconds, Version: r.Version}
-	if r.Reward != nil {
-		s.Reward = r.Reward
-	}
-	return enc.Encode(s)
-}
-
-func (r *Result) line(prompt string, im Image) imageLine {
-	l := imageLine{
-		Type: "image", Prompt: prompt, File: im.File, Width: im.Width, Height: im.Height,
-		SHA256: im.SHA256, Seed: im.Seed, Params: im.Params,
-	}
-	if im.Rank > 0 {
-		l.Rank, l.Score = im.Rank, &im.Score
-		if r.Reward != nil {
-			l.Reward = r.Reward.Name
-		}
-	}
-	return l
-}
