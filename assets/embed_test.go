@@ -19,7 +19,7 @@ func TestEmbeddedFiles(t *testing.T) {
 		{"pipeline", Mini(), append(tokenizer, "model_index.json", "scheduler/scheduler_config.json",
 			"text_encoder/model.onnx", "text_encoder/config.json", "unet/model.onnx", "unet/config.json",
 			"vae_decoder/model.onnx", "vae_decoder/config.json", "vae_encoder/model.onnx", "vae_encoder/config.json")},
-		{"reward", MiniReward(), append(tokenizer, "model.onnx", "reward.json", "preprocessor_config.json")},
+		{"reward", MiniReward(), append(tokenizer, "model.onnx", "reward.json", "reference.json", "preprocessor_config.json")},
 	} {
 		for _, path := range c.want {
 			if info, err := fs.Stat(c.tree, path); err != nil || info.Size() == 0 {

@@ -18,7 +18,7 @@ line is written per tenth of the work, at most one a second; --quiet leaves out
 both.
 
 With --json every object has a "type": "image", "network", "run", "version",
-"doctor", "data", "format", "failed", "summary", or "error" (with "code", "message" and, where one is meant,
+"doctor", "data", "format", "failed", "reference", "summary", or "error" (with "code", "message" and, where one is meant,
 "file"). Fields are added over time and never change their meaning.
 
 Exit codes
@@ -74,6 +74,8 @@ Rewards     "mini" (embedded), or "clip" with the folder of any CLIP-type dual
             vision_model.onnx; tokenizer files; preprocessor_config.json.
             Score of model.onnx: the checkpoint's logit scale × cosine. Split
             graphs do not carry the scale; their score is 100 × cosine.
+            reference.json in the folder is the distribution of the reward's scores
+            on some set ("winnow reference"): percentiles and --transform use it.
             "siglip" and "siglip-probability": the folder that export_onnx.py
             writes, with spiece.model or tokenizer.json (Unigram); the score is
             the logit scale × cosine + bias, or the logistic function of that.

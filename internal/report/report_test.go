@@ -137,3 +137,81 @@ func TestPercent_equalScores(t *testing.T) {
 		t.Errorf("%d", p)
 	}
 }
+
+// summed is a result of two rewards, with an alarm and a prompt per picture.
+func summed(t *testing.T) *Result {
+	t.Helper()
+	reference, err := rewards.NewReference("b", "a set", []float64{0, 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Result{
+		Command: "rank", Version: "v1", Alarm: 0.5, Reward: &rewards.Info{Name: "1·z(a) + 1·z(b)", Formula: "1·z(a) + 1·z(b)"},
+		Members: []Member{{Name: "a", Info: rewards.Info{Name: "a"}}, {Name: "b", Info: rewards.Info{Name: "b"}, Reference: &reference}},
+		Groups: []Group{{Images: []Image{
+			{File: "é.png", Rank: 1, Score: 1.5, Scores: []float64{0.25, 9}, Spread: 0.75, Prompt: "a \"red\", circle", Width: 8, Height: 9, SHA256: "aa"},
+			{File: "b.png", Rank: 2, Score: -1.5, Scores: []float64{-3, 2.5}, Spread: 0.5, Prompt: "two\nlines", Width: 8, Height: 9, SHA256: "bb"},
+		}}},
+	}
+}
+
+func TestResult_sumInEveryForm(t *testing.T) {
+	var table, csv, page, lines bytes.Buffer
+	r := summed(t)
+	if err := errors.Join(r.WriteTable(&table), r.WriteCSV(&csv), r.WriteHTML(&page), r.WriteJSON(&lines)); err != nil {
+		t.Fatal(err)
+	}
+	wantTable := `rank    score        a       b    spread  file   prompt
+   1   1.5000   0.2500  9.0000  0.7500 !  é.png  a "red", circle
+   2  -1.5000  -3.0000  2.5000  0.5000    b.png  two lines
+`
+	if table.String() != wantTable {
+		t.Errorf("got\n%s\nwant\n%s", table.String(), wantTable)
+	}
+	wantCSV := "prompt,file,rank,score,a,b,percentile b,spread,alarm,seed,width,height,sha256\r\n" +
+		"\"a \"\"red\"\", circle\",é.png,1,1.5,0.25,9,90.00,0.75,true,,8,9,aa\r\n" +
+		"\"two\r\nlines\",b.png,2,-1.5,-3,2.5,25.00,0.5,false,,8,9,bb\r\n"
+	if csv.String() != wantCSV {
+		t.Errorf("got\n%q\nwant\n%q", csv.String(), wantCSV)
+	}
+	for _, want := range []string{
+		"1 picture: the rewards disagree", "(standard deviation above 0.5)", "spread 0.7500", "<td>b</td><td>9.0000</td><td>above 90 %</td>",
+		"share of 2 reference scores below (a set)", "Pictures of 2 prompts", "a &#34;red&#34;, circle",
+	} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	first, rest, _ := strings.Cut(lines.String(), "\n")
+	for _, want := range []string{`"prompt":"a \"red\", circle"`, `"scores":{"a":0.25,"b":9}`, `"percentiles":{"b":90}`, `"spread":0.75`, `"alarm":true`} {
+		if !strings.Contains(first, want) {
+			t.Errorf("%s lacks %s", first, want)
+		}
+	}
+	if !strings.Contains(rest, `"references":{"b":{"set":"a set","count":2}},"alarm":{"limit":0.5,"images":1}`) {
+		t.Errorf("summary of %s", rest)
+	}
+}
+
+// One reward by itself shows a percentile and no list of scores.
+func TestResult_percentileOfOneReward(t *testing.T) {
+	r := summed(t)
+	r.Members, r.Alarm, r.Reward.Name = r.Members[1:], 0, "b"
+	for i := range r.Groups[0].Images {
+		r.Groups[0].Images[i].Scores = r.Groups[0].Images[i].Scores[1:]
+	}
+	var table, csv, page, lines bytes.Buffer
+	if err := errors.Join(r.WriteTable(&table), r.WriteCSV(&csv), r.WriteHTML(&page), r.WriteJSON(&lines)); err != nil {
+		t.Fatal(err)
+	}
+	for form, want := range map[string]string{
+		table.String(): "   1   1.5000          90  é.png", csv.String(): "score,percentile,seed", page.String(): "above 90 % of the reference", lines.String(): `"percentile":90,`,
+	} {
+		if !strings.Contains(form, want) {
+			t.Errorf("%s lacks %q", form, want)
+		}
+	}
+	if strings.Contains(lines.String(), `"scores"`) || strings.Contains(lines.String(), `"alarm"`) {
+		t.Errorf("%s", lines.String())
+	}
+}
