@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"winnow/assets"
 	"winnow/diffusion"
@@ -35,7 +36,7 @@ func (a *app) benchCommand() *cobra.Command {
 		Args:  subcommandOnly,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.benchMiniCommand())
+	c.AddCommand(a.benchMiniCommand(), a.benchRewardCommand())
 	return c
 }
 
@@ -54,19 +55,22 @@ defaults it repeats the figures of assets/mini/EVAL.md.`,
 		Args: a.noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.benchMini(c.Context(), o) },
 	}
-	f := c.Flags()
+	o.flags(c.Flags(), []float64{1, 3, 5, 7.5}, 11)
+	return c
+}
+
+func (o *benchOptions) flags(f *pflag.FlagSet, guidance []float64, seed uint64) {
 	f.SortFlags = false
 	f.StringVarP(&o.model, "model", "m", diffusion.Mini, "model folder in diffusers' ONNX layout, or \"mini\" (embedded)")
 	f.StringVar(&o.set, "prompts", "heldout", "prompt set: heldout (500, for figures) or validation (300, for choosing settings)")
-	f.Float64SliceVar(&o.guidance, "guidance-scale", []float64{1, 3, 5, 7.5}, "guidance scales to measure")
+	f.Float64SliceVar(&o.guidance, "guidance-scale", guidance, "guidance scales to measure")
 	f.StringVar(&o.scheduler, "scheduler", "", "scheduler (default: the model's)")
 	f.IntVar(&o.steps, "steps", 25, "sampling steps")
-	f.Uint64Var(&o.seed, "seed", 11, "of the initial noise of all pictures")
+	f.Uint64Var(&o.seed, "seed", seed, "of the initial noise of all pictures")
 	f.IntVar(&o.limit, "limit", 0, "use the first prompts of the set only (default: all)")
 	f.IntVar(&o.batch, "batch-size", 16, "pictures per network call")
 	f.IntVar(&o.threads, "threads", 0, "CPU threads (default: all)")
 	o.executorOptions.flags(f)
-	return c
 }
 
 func (a *app) benchMini(ctx context.Context, o *benchOptions) error {

@@ -55,35 +55,60 @@ type Kind struct {
 // Run draws one picture per prompt and scores it. Noise, sampler and checker are those of assets/mini/train/evaluate.py,
 // so its figures must come out again.
 func Run(ctx context.Context, p *diffusion.Pipeline, prompts []miniworld.Prompt, opt Options) (Report, error) {
-	d := p.Defaults()
-	if opt.Steps == 0 {
-		opt.Steps = 25
-	}
-	if opt.Guidance == 0 {
-		opt.Guidance = d.GuidanceScale
-	}
-	if opt.Batch == 0 {
-		opt.Batch = 16
-	}
-	size := d.Channels * (d.Height / d.Factor) * (d.Width / d.Factor)
-	noise := make([]float32, len(prompts)*size)
-	rng.New(opt.Seed).Normal(noise)
 	results := make([]miniworld.Result, 0, len(prompts))
-	for first := 0; first < len(prompts); first += opt.Batch {
-		n := min(opt.Batch, len(prompts)-first)
-		got, err := draw(ctx, p, prompts[first:first+n], noise[first*size:(first+n)*size], opt)
-		if err != nil {
-			return Report{}, err
-		}
-		results = append(results, got...)
-		if opt.OnPicture != nil {
-			opt.OnPicture(len(results), len(prompts))
-		}
+	opt.fill(p)
+	err := Draw(ctx, p, prompts, opt, func(_ int, _ diffusion.Image, r miniworld.Result) error {
+		results = append(results, r)
+		return nil
+	})
+	if err != nil {
+		return Report{}, err
 	}
 	return summarise(prompts, results, opt), nil
 }
 
-func draw(ctx context.Context, p *diffusion.Pipeline, prompts []miniworld.Prompt, noise []float32, opt Options) ([]miniworld.Result, error) {
+func (o *Options) fill(p *diffusion.Pipeline) {
+	if o.Steps == 0 {
+		o.Steps = 25
+	}
+	if o.Guidance == 0 {
+		o.Guidance = p.Defaults().GuidanceScale
+	}
+	if o.Batch == 0 {
+		o.Batch = 16
+	}
+}
+
+// Draw draws one picture per prompt and hands it with the checker's verdict to use, in order.
+func Draw(ctx context.Context, p *diffusion.Pipeline, prompts []miniworld.Prompt, opt Options, use func(prompt int, im diffusion.Image, r miniworld.Result) error) error {
+	opt.fill(p)
+	d := p.Defaults()
+	size := d.Channels * (d.Height / d.Factor) * (d.Width / d.Factor)
+	noise := make([]float32, len(prompts)*size)
+	rng.New(opt.Seed).Normal(noise)
+	for first := 0; first < len(prompts); first += opt.Batch {
+		part := prompts[first:min(first+opt.Batch, len(prompts))]
+		images, err := draw(ctx, p, part, noise[first*size:(first+len(part))*size], opt)
+		if err != nil {
+			return err
+		}
+		for i, im := range images {
+			r, err := miniworld.Check(im, part[i].Spec)
+			if err != nil {
+				return fmt.Errorf("prompt %q: %w", part[i].Text, err)
+			}
+			if err := use(first+i, im, r); err != nil {
+				return err
+			}
+		}
+		if opt.OnPicture != nil {
+			opt.OnPicture(first+len(part), len(prompts))
+		}
+	}
+	return nil
+}
+
+func draw(ctx context.Context, p *diffusion.Pipeline, prompts []miniworld.Prompt, noise []float32, opt Options) ([]diffusion.Image, error) {
 	req := diffusion.Request{
 		Steps: opt.Steps, GuidanceScale: opt.Guidance, Scheduler: opt.Scheduler, Seed: opt.Seed,
 		Latents: noise, BatchSize: len(prompts),
@@ -91,17 +116,7 @@ func draw(ctx context.Context, p *diffusion.Pipeline, prompts []miniworld.Prompt
 	for _, q := range prompts {
 		req.Prompts = append(req.Prompts, q.Text)
 	}
-	images, err := p.Generate(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]miniworld.Result, len(images))
-	for i, im := range images {
-		if out[i], err = miniworld.Check(im, prompts[i].Spec); err != nil {
-			return nil, fmt.Errorf("prompt %q: %w", prompts[i].Text, err)
-		}
-	}
-	return out, nil
+	return p.Generate(ctx, req)
 }
 
 func summarise(prompts []miniworld.Prompt, results []miniworld.Result, opt Options) Report {
