@@ -26,7 +26,7 @@ type pictureOptions struct {
 
 func (o *pictureOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.promptFile, "prompts", "", "prompts (.txt, .jsonl, .json, .csv, .tsv), or a folder of .json lists, one a category")
-	f.StringArrayVar(&o.rewards, "reward", nil, "reward, or NAME=WEIGHT,NAME=WEIGHT for a sum, as one scorer; may be repeated (default: mini, unless --checker): "+rewardHelp())
+	f.StringArrayVar(&o.rewards, "reward", nil, "reward, or NAME=WEIGHT,NAME=WEIGHT for a sum, as one scorer; may be repeated (default: mini, where nothing else scores): "+rewardHelp())
 	o.rewardOptions.flags(f)
 	f.StringVar(&o.cache, "cache", "", "SQLite file that keeps the scores of rewards (default: none)")
 	f.BoolVar(&o.checker, "checker", false, "the exact checker of the mini world as a scorer: the share of a prompt's assertions that hold")
@@ -39,10 +39,11 @@ type pictureRun struct {
 	app     *app
 	prompts []datasets.Prompt
 	cache   *scoring.Store
+	judged  bool // there is a judge, so no other scorer is needed
 }
 
 func (r *pictureRun) open(ctx context.Context) (err error) {
-	if len(r.rewards) == 0 && !r.checker {
+	if len(r.rewards) == 0 && !r.checker && !r.judged {
 		r.rewards = []string{rewards.Mini}
 	}
 	if err := errors.Join(r.executorOptions.check(), writable(r.html)); err != nil {

@@ -13,6 +13,7 @@ import (
 	"winnow/internal/scoring"
 	"winnow/rewards"
 	"winnow/rewards/metric"
+	"winnow/vlmjudge"
 )
 
 // evalRun is a run of eval.
@@ -23,7 +24,8 @@ type evalRun struct {
 	validation *evalInput // nil without --validation
 	store      *scoring.Store
 	infos      map[string]rewards.Info // of the rewards, by the scorer's name
-	failed     int                     // rows and scores that could not be used
+	judgeInfo  vlmjudge.Info
+	failed     int // rows and scores that could not be used
 	start      time.Time
 }
 
@@ -56,6 +58,11 @@ func (a *app) eval(ctx context.Context, o *evalOptions) (err error) {
 	}
 	if len(o.models) > 0 {
 		return usagef("--reward-model %s belongs to no reward; name one reward for each folder", o.models[0])
+	}
+	if o.judge.url != "" {
+		if err := r.judge(ctx); err != nil {
+			return err
+		}
 	}
 	return r.finish()
 }
@@ -226,6 +233,9 @@ func (r *evalRun) finish() error {
 		line := evalLine{Type: "eval", Set: string(set.Format), Result: c.Result(threshold), Baselines: evaluation.Baselines(set.Format)}
 		if info, ok := r.infos[c.Name]; ok {
 			line.Reward = &info
+		}
+		if r.o.judge.url != "" && c.Name == r.o.judge.name() {
+			line.Judge = &r.judgeInfo
 		}
 		if err := r.app.showEval(line); err != nil {
 			return err

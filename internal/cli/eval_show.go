@@ -9,6 +9,7 @@ import (
 
 	"winnow/internal/evaluation"
 	"winnow/rewards"
+	"winnow/vlmjudge"
 )
 
 // evalLine is one scorer's result, as --json prints it.
@@ -17,6 +18,7 @@ type evalLine struct {
 	Set  string `json:"set"`
 	evaluation.Result
 	Reward    *rewards.Info         `json:"reward,omitempty"`
+	Judge     *vlmjudge.Info        `json:"judge,omitempty"`
 	Baselines []evaluation.Baseline `json:"baselines,omitempty"`
 }
 
