@@ -117,8 +117,8 @@ func (w *calibration) check(t *testing.T, line printed) {
 		}
 		return
 	}
-	close := func(a, b float64) bool { return math.Abs(a-b) <= fitted*max(1, math.Abs(b)) }
-	if !close(got.Temperature, w.Temperature) || !close(got.ECE, w.ECE) || !close(got.LogLoss, w.LogLoss) || got.Pairs != w.Pairs {
+	near := func(a, b float64) bool { return math.Abs(a-b) <= fitted*max(1, math.Abs(b)) }
+	if !near(got.Temperature, w.Temperature) || !near(got.ECE, w.ECE) || !near(got.LogLoss, w.LogLoss) || got.Pairs != w.Pairs {
 		t.Errorf("%s: calibration %+v, want %+v", line.Scorer, got, w)
 	}
 	sum := 0
