@@ -131,34 +131,43 @@ func tickLabel(v, step float64, decimals int) string {
 }
 
 // logTicks places ticks on a logarithmic axis: at the values themselves when they
-// are few (numbers of steps: 1, 2, 4, 8, …), else at 1, 2 and 5 times powers of ten.
+// are few (numbers of steps: 1, 2, 4, 8, …), else at 1, 2 and 5 times powers of ten. n is positive.
 func logTicks(s span, values []float64, n int) plot.ConstantTicks {
 	at := slices.Clone(values)
 	slices.Sort(at)
 	at = slices.Compact(at)
-	if len(at) == 0 || len(at) > n+2 {
-		at = decades(s, n)
+	if ticks := apart(s, at, n); len(at) <= n+2 && 2*len(ticks) > len(at) {
+		return ticks
 	}
+	return apart(s, decades(s, n), n)
+}
+
+// tickRoom is the width of an axis in pixels for each tick that is asked of logTicks.
+const tickRoom = 55
+
+// apart makes ticks of the values whose labels do not touch the one before.
+func apart(s span, at []float64, n int) plot.ConstantTicks {
 	var ticks plot.ConstantTicks
 	length := math.Log(s.high / s.low)
-	last := math.Inf(-1)
+	last, before := math.Inf(-1), 0
 	for _, v := range at {
 		if v < s.low || v > s.high {
 			continue
 		}
-		where := math.Log(v/s.low) / length
-		if where-last < 0.5/float64(max(n, 1)) { // its label would touch the one before
+		where := math.Log(v/s.low) / length * tickRoom * float64(n)
+		label := strconv.FormatFloat(v, 'g', 4, 64)
+		if where-last < 3.5*float64(before+len(label))+8 { // half of both labels, at 7 pixels a digit
 			continue
 		}
-		last = where
-		ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 4, 64)})
+		last, before = where, len(label)
+		ticks = append(ticks, plot.Tick{Value: v, Label: label})
 	}
 	return ticks
 }
 
 func decades(s span, n int) []float64 {
 	low, high := int(math.Floor(math.Log10(s.low))), int(math.Ceil(math.Log10(s.high)))
-	step := max(1, (high-low)/max(n, 1))
+	step := max(1, (high-low+n-1)/n)
 	dense := math.Log10(s.high/s.low)*3 <= float64(n)
 	var at []float64
 	for e := low; e <= high; e += step {

@@ -108,41 +108,10 @@ func height(width int, square bool) int {
 	return 330
 }
 
-// glyphs tell series apart without colour.
-var glyphs = []draw.GlyphDrawer{
-	draw.CircleGlyph{}, draw.BoxGlyph{}, draw.PyramidGlyph{}, diamond{}, draw.RingGlyph{}, draw.CrossGlyph{}, draw.TriangleGlyph{}, draw.PlusGlyph{},
-}
-
-func glyph(n int) draw.GlyphStyle {
-	return draw.GlyphStyle{Color: series.colour(n), Radius: 3.4, Shape: glyphs[n%len(glyphs)]}
-}
-
-// dashes tell lines apart without colour.
+// dashes tell lines apart without colour. When the colours are used up, dashes and glyphs shift by one, so that
+// no two of 32 lines look the same.
 func dashes(n int) []vg.Length {
-	return [][]vg.Length{nil, {7, 3}, {2, 2.5}, {9, 3, 2, 3}}[n%4]
-}
-
-// diamond is a glyph, filled or hollow.
-type diamond struct{ hollow bool }
-
-// DrawGlyph implements draw.GlyphDrawer.
-func (d diamond) DrawGlyph(c *draw.Canvas, sty draw.GlyphStyle, pt vg.Point) {
-	r := sty.Radius * 1.25
-	var p vg.Path
-	p.Move(vg.Point{X: pt.X, Y: pt.Y + r})
-	p.Line(vg.Point{X: pt.X + r, Y: pt.Y})
-	p.Line(vg.Point{X: pt.X, Y: pt.Y - r})
-	p.Line(vg.Point{X: pt.X - r, Y: pt.Y})
-	p.Close()
-	if !d.hollow {
-		c.SetColor(sty.Color)
-		c.Fill(p)
-		return
-	}
-	c.SetColor(card.colour(0))
-	c.Fill(p)
-	c.SetLineStyle(line(sty.Color, 1.5))
-	c.Stroke(p)
+	return [][]vg.Length{nil, {7, 3}, {2, 2.5}, {9, 3, 2, 3}}[(n+n/seriesColours)%4]
 }
 
 // legend draws the keys of n series.

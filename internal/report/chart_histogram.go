@@ -20,11 +20,12 @@ type Histogram struct {
 
 func (ch Histogram) svg() (template.HTML, error) {
 	f := figure{Title: ch.Title, X: ch.Unit, Y: "share of values, %", Kind: "Histogram"}
-	x, dropped := noSpan, 0
+	x, all, dropped := noSpan, 0, 0
 	var names []string
 	for _, s := range ch.Series {
 		x.add(s.Values...)
 		names = append(names, s.Name)
+		all += len(s.Values)
 		for _, v := range s.Values {
 			if !finite(v) {
 				dropped++
@@ -41,7 +42,7 @@ func (ch Histogram) svg() (template.HTML, error) {
 		y.add(s...)
 	}
 	if dropped > 0 {
-		f.Note = fmt.Sprintf("%d values that are not finite are left out.", dropped)
+		f.Note = fmt.Sprintf("Left out: %d of %d values (not finite).", dropped, all)
 	}
 	f.Table = ch.table()
 	err := f.drawn(func(w int) (drawing, error) { return drawSteps(w, x, span{0, y.high * 1.05}, shares) }, halfWide, halfNarrow)

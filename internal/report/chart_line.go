@@ -17,8 +17,8 @@ type LineChart struct {
 	LogX        bool // logarithmic x; points with x <= 0 are left out. Not with Diagonal
 }
 
-// Line is one curve. Low and High bound it where given: as whiskers when Points is set, as a band otherwise. A
-// value that is not finite leaves a gap.
+// Line is one curve. Low and High bound it where given: as whiskers when Points is set, as a band
+// otherwise and where points are many. A value that is not finite leaves a gap.
 type Line struct {
 	Name            string
 	X, Y, Low, High []float64
@@ -125,7 +125,7 @@ func (ch LineChart) draw(width int, x, y span) (drawing, error) {
 	setTicks(p, width)
 	if ch.LogX {
 		p.X.Scale = plot.LogScale{}
-		p.X.Tick.Marker = logTicks(x, ch.values(), width/55)
+		p.X.Tick.Marker = logTicks(x, ch.values(), width/tickRoom)
 	}
 	if ch.Diagonal {
 		p.Y.Tick.Marker = p.X.Tick.Marker
@@ -182,7 +182,7 @@ func (ch LineChart) bounds(c draw.Canvas, p *plot.Plot, n int, l Line) {
 		var pts []vg.Point
 		step := max(1, (run[1]-run[0])/curvePoints)
 		for i := run[0]; i < run[1]; i += step {
-			if l.Points {
+			if l.Points && !crowded(run) {
 				whisker(c, line(series.colour(n), 1.2), x(l.X[i]), y(l.Low[i]), x(l.X[i]), y(l.High[i]), 2.5)
 			}
 			pts = append(pts, vg.Point{X: x(l.X[i]), Y: y(l.High[i])})
@@ -190,7 +190,7 @@ func (ch LineChart) bounds(c draw.Canvas, p *plot.Plot, n int, l Line) {
 		for i := run[0] + (run[1]-1-run[0])/step*step; i >= run[0]; i -= step {
 			pts = append(pts, vg.Point{X: x(l.X[i]), Y: y(l.Low[i])})
 		}
-		if !l.Points {
+		if !l.Points || crowded(run) {
 			c.FillPolygon(softened.colour(n), pts)
 		}
 	}
@@ -203,16 +203,18 @@ func (ch LineChart) curve(c draw.Canvas, p *plot.Plot, n int, l Line) {
 		for i := run[0]; i < run[1]; i++ {
 			pts = append(pts, vg.Point{X: x(l.X[i]), Y: y(l.Y[i])})
 		}
-		crowded := len(pts) > curvePoints
 		pts = thin(pts)
 		c.StrokeLines(line(series.colour(n), 2, dashes(n)...), pts)
 		for _, pt := range pts {
-			if (l.Points && !crowded) || len(pts) == 1 {
+			if (l.Points && !crowded(run)) || len(pts) == 1 {
 				c.DrawGlyphNoClip(glyph(n), pt)
 			}
 		}
 	}
 }
+
+// crowded says that points lie too close for marks and whiskers.
+func crowded(run [2]int) bool { return run[1]-run[0] > 60 }
 
 // curvePoints is about the number of points that a curve can show.
 const curvePoints = 600

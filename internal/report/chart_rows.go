@@ -213,7 +213,7 @@ func (r rowChart) row(c draw.Canvas, x func(float64) vg.Length, row row, l rowLa
 	case barRow:
 		r.bar(c, x, row, l, y)
 	case markRow:
-		c.DrawGlyphNoClip(draw.GlyphStyle{Color: ink.colour(0), Radius: 4.6, Shape: diamond{hollow: true}}, vg.Point{X: x(row.value), Y: y})
+		c.DrawGlyphNoClip(draw.GlyphStyle{Color: ink.colour(0), Radius: 4.6, Shape: polygon{4, up, true}}, vg.Point{X: x(row.value), Y: y})
 	default:
 		if finite(row.low, row.high) {
 			whisker(c, line(series.colour(row.n), 2), x(row.low), y, x(row.high), y, 4)

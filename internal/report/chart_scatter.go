@@ -85,7 +85,7 @@ func scatterNote(drawn, finite, all int) string {
 		note = fmt.Sprintf("%d of %d points are drawn.", drawn, finite)
 	}
 	if finite < all {
-		note += fmt.Sprintf(" %d points that are not finite are left out.", all-finite)
+		note += fmt.Sprintf(" Left out: %d of %d points (not finite).", all-finite, all)
 	}
 	return note
 }

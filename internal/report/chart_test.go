@@ -89,7 +89,8 @@ func TestLogTicks(t *testing.T) {
 		{span{0.9, 70}, []float64{64, 1, 2, 4, 8, 16, 32, 1}, "1 2 4 8 16 32 64"},
 		{span{40, 1200}, slices.Repeat([]float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 2), "50 100 200 500 1000"},
 		{span{1e-6, 1e6}, make([]float64, 0), "1e-06 0.0001 0.01 1 100 1e+04 1e+06"},
-		{span{90, 1100}, []float64{100, 101, 102, 1000}, "100 1000"}, // labels would touch
+		{span{90, 1100}, []float64{100, 104, 400, 1000}, "100 400 1000"},          // labels would touch
+		{span{90, 1100}, []float64{100, 101, 102, 103, 1000}, "100 200 500 1000"}, // too few are left
 	} {
 		if got := labels(logTicks(c.s, c.values, 6)); got != c.want {
 			t.Errorf("%v: %q, want %q", c.s, got, c.want)
@@ -198,7 +199,7 @@ func TestHistogram_shares(t *testing.T) {
 		t.Errorf("%v, want %s", got, want)
 	}
 	html, err := h.svg()
-	if err != nil || !strings.Contains(string(html), "1 values that are not finite") {
+	if err != nil || !strings.Contains(string(html), "Left out: 1 of 6 values (not finite).") {
 		t.Errorf("%v: the value that is left out is not told", err)
 	}
 }
@@ -260,7 +261,7 @@ func TestScatterChart_many(t *testing.T) {
 	}
 	ch.Points[5].X = nan
 	html, err := ch.svg()
-	if err != nil || !strings.Contains(string(html), "2500 of 10000 points are drawn. 1 points that are not finite") {
+	if err != nil || !strings.Contains(string(html), "2500 of 10000 points are drawn. Left out: 1 of 10001 points (not finite).") {
 		t.Errorf("%v: the points that are left out are not told", err)
 	}
 }

@@ -251,3 +251,23 @@ func TestMatrix_view(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+func TestUnsignedZero(t *testing.T) {
+	for in, want := range map[string]string{"-0.00": "0.00", "-0.01": "-0.01", "-0 %": "0 %", "0.00": "0.00", "-": "-", "": ""} {
+		if got := unsignedZero(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// No two of the first 32 series look the same, whatever the eye makes of colours.
+func TestSeries_distinct(t *testing.T) {
+	seen := map[string]int{}
+	for n := range 4 * seriesColours {
+		key := fmt.Sprint(series.colour(n), dashes(n))
+		if other, ok := seen[key]; ok {
+			t.Errorf("lines %d and %d look the same", other, n)
+		}
+		seen[key] = n
+	}
+}

@@ -177,12 +177,20 @@ func (m *Matrix) view() *matrixView {
 				continue
 			}
 			x := m.Values[i][j]
-			cells[j].Text = fmt.Sprintf(format, x)
+			cells[j].Text = unsignedZero(fmt.Sprintf(format, x))
 			cells[j].Percent, cells[j].Below = tint(x, low, high)
 		}
 		v.Rows = append(v.Rows, cells)
 	}
 	return v
+}
+
+// unsignedZero takes the sign from what was rounded to zero.
+func unsignedZero(s string) string {
+	if strings.HasPrefix(s, "-") && strings.Contains(s, "0") && strings.Trim(s, "-0.,% ") == "" {
+		return s[1:]
+	}
+	return s
 }
 
 // tintPercent is the strongest tint; text stays readable on it.
