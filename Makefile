@@ -54,8 +54,9 @@ fuzz: ## every fuzz target, a counted number of inputs each
 bench:
 	go test -run '^$$' -bench . -count 5 ./internal/kernel/ ./tests/engine/
 
-bench-peers: ## full-size SD1.5 U-Net against ONNX Runtime, a LoRA training step against torch + PEFT; PYTHON needs tests/oracle/requirements.txt
+bench-peers: ## full-size SD1.5 U-Net and ViT-H/14 against ONNX Runtime, a LoRA training step against torch + PEFT; PYTHON needs tests/oracle/requirements.txt
 	PYTHON=$(PYTHON) tests/bench/peers/run.sh
+	PYTHON=$(PYTHON) tests/bench/peers/run.sh -reward
 	PYTHON=$(PYTHON) tests/bench/peers/run.sh -train
 	PYTHON=$(PYTHON) tests/bench/peers/run.sh -train -checkpoint
 

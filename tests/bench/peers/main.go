@@ -3,9 +3,10 @@
 //
 //	peers -model DIR/model.onnx [-python python3] [-threads 2] [-repeats 3] [-batch 2] [-size 64]
 //	peers -train [-rank 8] [-checkpoint] …    one step of LoRA training against torch and PEFT: forward and backward pass
+//	peers -reward DIR [-batch 8] …            the vision tower of a reward of HPSv2's type; besides, files to scores
 //
-// It prints load time, median and range of the time per call, the ratio, peak resident memory of each process, and the
-// largest difference of the outputs relative to the largest output.
+// It prints load time, median and range of the time per call, its CPU time (which other load on the machine disturbs less),
+// the ratios, peak resident memory of each process, and the largest difference of the outputs relative to the largest output.
 package main
 
 import (
@@ -37,7 +38,7 @@ type settings struct {
 	batch, size               int
 	train, checkpoint         bool
 	rank                      int
-	seed                      string
+	seed, reward              string
 }
 
 func main() {
@@ -53,12 +54,16 @@ func main() {
 	flag.BoolVar(&s.checkpoint, "checkpoint", false, "with -train: gradient checkpointing on our side")
 	flag.IntVar(&s.rank, "rank", 8, "with -train: rank of the LoRA")
 	flag.StringVar(&s.seed, "seed", "0", "with -train: seed that the network was exported with")
+	flag.StringVar(&s.reward, "reward", "", "folder of a reward: measure its vision tower and the way from files to scores")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	job := run
 	if s.train {
 		job = runTrain
+	}
+	if s.reward != "" {
+		job = runReward
 	}
 	if err := job(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
@@ -71,7 +76,8 @@ type side struct {
 	name string
 	load float64   // seconds
 	runs []float64 // seconds, sorted by report
-	peak int64     // bytes
+	cpu  []float64 // seconds of CPU time of each run, all threads
+	peak int64     // bytes; 0: not known
 }
 
 func run(ctx context.Context, s settings) error {
@@ -88,38 +94,42 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	var out map[string]tensor.Tensor
-	err = inTurn(s, &ours, theirs, func() (err error) {
+	err = inTurn(s, theirs.call, ours.timed(func() (err error) {
 		out, err = prog.Run(ctx, in)
 		return err
-	})
+	}))
 	if err != nil {
 		return err
 	}
-	return report(s, &ours, theirs, out["out_sample"])
+	return report(s, fmt.Sprintf("latents %dx%d", s.size, s.size), theirs, out["out_sample"], &ours)
 }
 
-// inTurn calls ours and the peer alternately, once unmeasured.
-func inTurn(s settings, ours *side, theirs *peer, call func() error) error {
+// timed is a call whose time is kept if it is measured.
+func (c *side) timed(call func() error) func(measured bool) error {
+	return func(measured bool) error {
+		begin, cpu := time.Now(), cpuTime()
+		err := call()
+		if measured {
+			c.runs, c.cpu = append(c.runs, time.Since(begin).Seconds()), append(c.cpu, cpuTime()-cpu)
+		}
+		return err
+	}
+}
+
+// inTurn goes through the calls again and again, the first round unmeasured.
+func inTurn(s settings, calls ...func(measured bool) error) error {
 	stopProfile, err := profileTo(s.cpuProfile)
 	if err != nil {
 		return err
 	}
 	defer stopProfile()
 	for i := range s.repeats + 1 {
-		begin := time.Now()
-		if err := call(); err != nil {
-			return err
-		}
-		if i > 0 {
-			ours.runs = append(ours.runs, time.Since(begin).Seconds())
-		}
-		if theirs != nil {
-			if err := theirs.call(i > 0); err != nil {
+		for _, call := range calls {
+			if err := call(i > 0); err != nil {
 				return err
 			}
 		}
 	}
-	ours.peak = peakMemory()
 	return nil
 }
 
@@ -172,25 +182,29 @@ func printStats(st graph.Stats) {
 
 func mib(n int) float64 { return float64(n) / (1 << 20) }
 
-// report prints the table.
-func report(s settings, ours *side, theirs *peer, out tensor.Tensor) error {
-	fmt.Printf("%s, %d threads, batch %d, latents %dx%d, float32, %d calls each, in turn\n",
-		processor(), s.threads, s.batch, s.size, s.size, s.repeats)
-	fmt.Printf("%-24s %8s %10s %18s %10s\n", "", "load s", "median s", "range s", "peak MiB")
-	rows := []*side{ours}
+// report prints the table, first of ours being what the peer is compared with.
+func report(s settings, what string, theirs *peer, out tensor.Tensor, ours ...*side) error {
+	ours[0].peak = peakMemory()
+	fmt.Printf("%s, %d threads, batch %d, %s, float32, %d calls each, in turn\n", processor(), s.threads, s.batch, what, s.repeats)
+	fmt.Printf("%-24s %8s %10s %18s %10s %10s\n", "", "load s", "median s", "range s", "CPU s", "peak MiB")
+	rows := ours
 	if theirs != nil {
 		worst, err := theirs.finish(out)
 		if err != nil {
 			return err
 		}
 		rows = append(rows, &theirs.side)
-		defer fmt.Printf("ratio of medians %.3f; largest difference %.2g of the largest output\n",
-			median(ours.runs)/median(theirs.runs), worst)
+		defer fmt.Printf("ratio of medians %.3f, of CPU time %.3f; largest difference %.2g of the largest output\n",
+			median(ours[0].runs)/median(theirs.runs), median(ours[0].cpu)/median(theirs.cpu), worst)
 	}
 	for _, r := range rows {
 		slices.Sort(r.runs)
-		fmt.Printf("%-24s %8.1f %10.3f %18s %10.0f\n", r.name, r.load, median(r.runs),
-			fmt.Sprintf("%.3f to %.3f", r.runs[0], r.runs[len(r.runs)-1]), mib(int(r.peak)))
+		peak := ""
+		if r.peak > 0 {
+			peak = fmt.Sprintf("%.0f", mib(int(r.peak)))
+		}
+		fmt.Printf("%-24s %8.1f %10.3f %18s %10.3f %10s\n", r.name, r.load, median(r.runs),
+			fmt.Sprintf("%.3f to %.3f", r.runs[0], r.runs[len(r.runs)-1]), median(r.cpu), peak)
 	}
 	return nil
 }
@@ -215,6 +229,23 @@ func peakMemory() int64 {
 		}
 	}
 	return 0
+}
+
+// cpuTime is the time that all threads of this process have run so far, in seconds (Linux; 0 elsewhere).
+func cpuTime() float64 {
+	const ticks = 100 // a second; the same on every Linux that Go runs on
+	data, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(data), ") ") // the name before may hold spaces
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / ticks
 }
 
 // processor names the CPU as the system does.

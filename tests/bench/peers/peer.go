@@ -72,16 +72,26 @@ func (p *peer) answer(word string) ([]string, error) {
 	return words[1:], nil
 }
 
-// call lets the worker run once and keeps the time if measured.
+// call lets the worker, if there is one, run once and keeps the time if measured.
 func (p *peer) call(measured bool) error {
+	if p == nil {
+		return nil
+	}
 	fmt.Fprintln(p.to, "run")
 	words, err := p.answer("ran")
 	if err != nil {
 		return err
 	}
+	if len(words) != 2 {
+		return fmt.Errorf("the worker answered %q, want two times", words)
+	}
 	t, err := strconv.ParseFloat(words[0], 64)
+	if err != nil {
+		return err
+	}
+	cpu, err := strconv.ParseFloat(words[1], 64)
 	if measured {
-		p.runs = append(p.runs, t)
+		p.runs, p.cpu = append(p.runs, t), append(p.cpu, cpu)
 	}
 	return err
 }

@@ -45,7 +45,7 @@ func runTrain(ctx context.Context, s settings) error {
 		return err
 	}
 	var grads map[string]tensor.Tensor
-	err = inTurn(s, &ours, theirs, func() error {
+	err = inTurn(s, theirs.call, ours.timed(func() error {
 		if _, err := prog.Forward(ctx, in); err != nil {
 			return err
 		}
@@ -53,11 +53,11 @@ func runTrain(ctx context.Context, s settings) error {
 		grads, err = prog.Backward(ctx, map[string]tensor.Tensor{"out_sample": cot})
 		fmt.Printf("backward %.2f s\n", time.Since(forward).Seconds())
 		return err
-	})
+	}))
 	if err != nil {
 		return err
 	}
-	return report(s, &ours, theirs, joined(grads, params))
+	return report(s, fmt.Sprintf("latents %dx%d", s.size, s.size), theirs, joined(grads, params), &ours)
 }
 
 // loadTrain injects the LoRA, draws its weights into in and compiles both passes.

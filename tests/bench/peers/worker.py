@@ -3,7 +3,7 @@
     python worker.py MODEL THREADS INPUT_FOLDER
 
 Reads NAME.<dtype>.<d0>x<d1>... files of raw little-endian numbers from INPUT_FOLDER, loads MODEL and prints "ready
-SECONDS NAME". Each line "run" is answered by "ran SECONDS"; "save" writes out.f32 beside the inputs; "end" prints
+SECONDS NAME". Each line "run" is answered by "ran SECONDS CPU_SECONDS"; "save" writes out.f32 beside the inputs; "end" prints
 "peak BYTES" and leaves.
 """
 
@@ -45,9 +45,9 @@ def main():
     for line in sys.stdin:
         match line.strip():
             case "run":
-                begin = time.perf_counter()
+                begin, cpu = time.perf_counter(), time.process_time()
                 result = session.run(None, feed)[0]
-                print("ran", time.perf_counter() - begin, flush=True)
+                print("ran", time.perf_counter() - begin, time.process_time() - cpu, flush=True)
             case "save":
                 result.astype(np.float32).tofile(folder / "out.f32")
                 print("saved", flush=True)

@@ -4,7 +4,7 @@
 
 The network is that of tests/oracle/sd15_unet.py with the same seed, with a LoRA adapter on the modules whose A and B lie in
 INPUT_FOLDER as MODULE.lora_A.weight.<dtype>.<d0>x<d1>.in (and lora_B). Prints "ready SECONDS NAME"; each line "run" is one
-forward and backward pass from the cotangent, answered by "ran SECONDS"; "save" writes the gradients of all A and B, sorted
+forward and backward pass from the cotangent, answered by "ran SECONDS CPU_SECONDS"; "save" writes the gradients of all A and B, sorted
 by name, to out.f32; "end" prints "peak BYTES" and leaves.
 """
 
@@ -61,10 +61,10 @@ def main():
         match line.strip():
             case "run":
                 unet.zero_grad(set_to_none=True)
-                begin = time.perf_counter()
+                begin, cpu = time.perf_counter(), time.process_time()
                 y = unet(feed["sample"], feed["timestep"], feed["encoder_hidden_states"], return_dict=False)[0]
                 y.backward(feed["cotangent"])
-                print("ran", time.perf_counter() - begin, flush=True)
+                print("ran", time.perf_counter() - begin, time.process_time() - cpu, flush=True)
                 del y
             case "save":
                 np.concatenate([params[n].grad.numpy().ravel() for n in sorted(params)]).tofile(folder / "out.f32")
