@@ -64,7 +64,7 @@ func (a *app) eval(ctx context.Context, o *evalOptions) (err error) {
 			return err
 		}
 	}
-	return r.finish()
+	return r.finish(ctx)
 }
 
 // inputs are the sets to read.
@@ -223,8 +223,9 @@ func (r *evalRun) scoreSet(ctx context.Context, in *evalInput, by *scoring.Score
 }
 
 // finish computes the figures and shows them.
-func (r *evalRun) finish() error {
+func (r *evalRun) finish(ctx context.Context) error {
 	set := r.main.set
+	var lines []evalLine
 	for k, c := range set.Scorers() {
 		threshold := math.NaN()
 		if r.validation != nil {
@@ -237,12 +238,18 @@ func (r *evalRun) finish() error {
 		if r.o.judge.url != "" && c.Name == r.o.judge.name() {
 			line.Judge = &r.judgeInfo
 		}
+		lines = append(lines, line)
 		if err := r.app.showEval(line); err != nil {
 			return err
 		}
 	}
 	if err := r.app.showComparisons(set); err != nil {
 		return err
+	}
+	if r.o.html != "" {
+		if err := r.report(ctx, lines); err != nil {
+			return err
+		}
 	}
 	if r.failed > 0 {
 		return &partialRows{r.failed, max(len(set.Scorers())*set.Len()+r.main.broken, r.failed+1)}
