@@ -127,7 +127,7 @@ func (r *evalRun) judgeSet(ctx context.Context, in *evalInput, j evaluation.Judg
 	if err := flush(); err != nil {
 		return err
 	}
-	r.failed += in.set.Len() - column.Scored()
+	r.failed += column.Missing()
 	return nil
 }
 

@@ -95,6 +95,9 @@ func (r *evalRun) files(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.validation != nil && !r.main.set.HasPairs() {
+		return usagef("--validation chooses the tie threshold of labelled pairs, and %s has none", r.o.input.file)
+	}
 	for k, scores := range files {
 		if r.main.set.Scorers()[k].Scored() == 0 {
 			return fmt.Errorf("%s: holds scores for no row of %s; are the paths those of the set?", scores.Name, r.o.input.file)
@@ -123,8 +126,11 @@ func (r *evalRun) read(ctx context.Context, in *evalInput, files []*evaluation.S
 			if i < 0 {
 				break
 			}
-			if err := in.set.Scorers()[k].Lookup(i, rec, scores); err != nil {
-				r.failed++
+			missing := in.set.Scorers()[k].Lookup(i, rec, scores)
+			if !in.set.Decided(i) {
+				continue
+			}
+			for _, err := range missing {
 				r.app.warn("%v", err)
 			}
 		}
@@ -132,6 +138,9 @@ func (r *evalRun) read(ctx context.Context, in *evalInput, files []*evaluation.S
 	})
 	in.broken = w.broken
 	r.failed += w.broken
+	for _, c := range in.set.Scorers() {
+		r.failed += c.Missing()
+	}
 	if err == nil && in.set.Len() == 0 {
 		err = fmt.Errorf("%s: holds no row with two pictures or more (format %s); nothing can be compared", in.in.file, reader.Info().Name)
 	}
@@ -215,7 +224,7 @@ func (r *evalRun) scoreSet(ctx context.Context, in *evalInput, by *scoring.Score
 	if err := batch.Flush(ctx); err != nil {
 		return err
 	}
-	r.failed += in.set.Len() - column.Scored()
+	r.failed += column.Missing()
 	if column.Scored() == 0 {
 		return fmt.Errorf("%s: no row of %s could be scored (%d pictures failed)", name, in.in.file, reported)
 	}
@@ -229,7 +238,11 @@ func (r *evalRun) finish(ctx context.Context) error {
 	for k, c := range set.Scorers() {
 		threshold := math.NaN()
 		if r.validation != nil {
-			threshold = metric.ChooseTieThreshold(r.validation.set.Scorers()[k].Pairs())
+			pairs := r.validation.set.Scorers()[k].Pairs()
+			if len(pairs) == 0 {
+				return fmt.Errorf("%s: holds no labelled pair with scores of %s to choose a threshold on", r.o.validation, c.Name)
+			}
+			threshold = metric.ChooseTieThreshold(pairs)
 		}
 		line := evalLine{Type: "eval", Set: string(set.Format), Result: c.Result(threshold), Baselines: evaluation.Baselines(set.Format)}
 		if info, ok := r.infos[c.Name]; ok {

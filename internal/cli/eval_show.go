@@ -77,8 +77,8 @@ func (a *app) table(fill func(w io.Writer)) error {
 func evalFigures(w io.Writer, figures []evaluation.Figure) {
 	for _, f := range figures {
 		note := f.Note
-		if f.WilsonHigh > 0 {
-			note = fmt.Sprintf("Wilson [%.4f, %.4f]", float64(f.WilsonLow), float64(f.WilsonHigh))
+		if f.WilsonLow != nil && f.Of > 0 {
+			note = fmt.Sprintf("Wilson [%.4f, %.4f]", float64(*f.WilsonLow), float64(*f.WilsonHigh))
 		}
 		fmt.Fprintf(w, "%s\t%.4f\t%s\t%d %s\t%s\n", f.Metric, float64(f.Value), interval(f.Low, f.High), f.Of, f.Unit, note)
 	}

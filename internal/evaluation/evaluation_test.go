@@ -41,9 +41,7 @@ func evaluate(t *testing.T, set string, format datasets.Format, scores string, t
 			t.Fatal(err)
 		}
 		if i := e.Add(&rec); i >= 0 {
-			if err := c.Lookup(i, &rec, s); err != nil {
-				problems = append(problems, err)
-			}
+			problems = append(problems, c.Lookup(i, &rec, s)...)
 		}
 	}
 	return c.Result(threshold), problems

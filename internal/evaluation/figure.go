@@ -17,12 +17,12 @@ type Figure struct {
 	Value  Number `json:"value"`
 	Low    Number `json:"low"` // 95 % bootstrap over prompts
 	High   Number `json:"high"`
-	// Wilson's interval takes pairs for independent; it is here for comparison with figures elsewhere.
-	WilsonLow  Number `json:"wilson_low,omitempty"`
-	WilsonHigh Number `json:"wilson_high,omitempty"`
-	Of         int    `json:"of"` // pairs, or prompts for averages
-	Unit       string `json:"unit"`
-	Note       string `json:"note,omitempty"`
+	// Wilson's interval takes pairs for independent; it is here for comparison with figures elsewhere. Nil for averages.
+	WilsonLow  *Number `json:"wilson_low,omitempty"`
+	WilsonHigh *Number `json:"wilson_high,omitempty"`
+	Of         int     `json:"of"` // pairs, or prompts for averages
+	Unit       string  `json:"unit"`
+	Note       string  `json:"note,omitempty"`
 }
 
 // Number is a float64 that JSON writes as null when it is NaN.

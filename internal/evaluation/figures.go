@@ -11,13 +11,21 @@ import (
 // seed makes every interval repeatable.
 const seed = 1
 
-// average is a figure that is a mean over prompts.
-func average(name string, groups []metric.Group, of func([]metric.Group) float64) Figure {
-	single := make([]float64, len(groups))
-	for i := range groups {
-		single[i] = of(groups[i : i+1])
-	}
-	return meanFigure(name, single)
+// average is a figure that is a mean over groups, of those that have a value. Groups of one prompt are drawn together.
+func (p *part) average(name string, of func([]metric.Group) float64) Figure {
+	n := 0
+	sums := perCluster(&p.groupPrompts, p.groups, func(groups []metric.Group) (sum metric.Count) {
+		for i := range groups {
+			if v := of(groups[i : i+1]); !math.IsNaN(v) {
+				sum.Right += v
+				sum.Total++
+				n++
+			}
+		}
+		return sum
+	})
+	iv := metric.Bootstrap(len(sums), resamples, seed, level, metric.SharesOf(sums))
+	return Figure{Metric: name, Value: Number(iv.Value), Low: Number(iv.Low), High: Number(iv.High), Of: n, Unit: "prompts"}
 }
 
 // pooled is a figure that is a share over all comparisons.
@@ -29,41 +37,37 @@ func pooled(name string, clusters []metric.Count) Figure {
 	}
 	iv := metric.Bootstrap(len(clusters), resamples, seed, level, metric.SharesOf(clusters))
 	w := metric.Wilson(total, level)
+	low, high := Number(w.Low), Number(w.High)
 	return Figure{
 		Metric: name, Value: Number(iv.Value), Low: Number(iv.Low), High: Number(iv.High),
-		WilsonLow: Number(w.Low), WilsonHigh: Number(w.High), Of: int(total.Total), Unit: "pairs",
+		WilsonLow: &low, WilsonHigh: &high, Of: int(total.Total), Unit: "pairs",
 	}
-}
-
-func countsOf(groups []metric.Group, of func([]metric.Group) metric.Count) []metric.Count {
-	out := make([]metric.Count, len(groups))
-	for i := range groups {
-		out[i] = of(groups[i : i+1])
-	}
-	return out
 }
 
 // groupFigures are the figures of ranked groups. The first ones are those that the set's own evaluation reports.
-func groupFigures(format datasets.Format, groups []metric.Group) []Figure {
+func (p *part) groupFigures(format datasets.Format) []Figure {
+	counts := func(of func([]metric.Group) metric.Count) []metric.Count {
+		return perCluster(&p.groupPrompts, p.groups, of)
+	}
 	micro := "imagereward.pair_micro"
 	var out []Figure
 	if format == "hpdv2" {
 		micro = "hpdv2.pair_micro_no_ties"
-		out = append(out, average("hpdv2.inversion", groups, metric.Inversion))
+		out = append(out, p.average("hpdv2.inversion", metric.Inversion))
 	}
-	out = append(out, pooled(micro, countsOf(groups, metric.PairMicro)))
+	out = append(out, pooled(micro, counts(metric.PairMicro)))
 	if micro == "imagereward.pair_micro" {
-		out = append(out, average("hpsv2.imagereward_macro", groups, metric.PairMacro))
+		out = append(out, p.average("hpsv2.imagereward_macro", metric.PairMacro))
 	}
-	if votes := countsOf(groups, metric.RawVotes); anyPairs(votes) {
+	if votes := counts(metric.RawVotes); anyPairs(votes) {
 		out = append(out, pooled("hpdv2.raw_votes", votes))
 	}
-	tie := metric.PairwiseTieOptimal(groups)
+	tie := metric.PairwiseTieOptimal(p.groups)
 	return append(out,
-		average("best_of_n", groups, metric.BestOfN),
-		average("top1_soft", groups, metric.Top1Soft),
-		average("kendall_tau_b", groups, metric.KendallTauB),
-		average("spearman", groups, metric.Spearman),
+		p.average("best_of_n", metric.BestOfN),
+		p.average("top1_soft", metric.Top1Soft),
+		p.average("kendall_tau_b", metric.KendallTauB),
+		p.average("spearman", metric.Spearman),
 		Figure{
 			Metric: "pairwise_acc_tie_opt", Value: Number(tie.Accuracy), Low: Number(math.NaN()), High: Number(math.NaN()),
 			Of: tie.Pairs, Unit: "pairs",
@@ -86,7 +90,7 @@ func (p *part) pairFigures(threshold float64) []Figure {
 	out := []Figure{pooled("pickapic.no_ties", of(metric.NoTies))}
 	if !math.IsNaN(threshold) {
 		f := pooled("pickapic.tie_threshold", of(func(pairs []metric.Pair) metric.Count { return metric.TieThreshold(pairs, threshold) }))
-		f.WilsonLow, f.WilsonHigh = 0, 0 // half points are no shares of right answers
+		f.WilsonLow, f.WilsonHigh = nil, nil // half points are no shares of right answers
 		f.Note = fmt.Sprintf("threshold %.1f; random probabilities would have %.4f", threshold, metric.RandomBaseline(p.pairs, threshold))
 		out = append(out, f)
 	}
@@ -133,6 +137,6 @@ func (p *part) judgeMean(name string, of func(metric.BothOrders) float64) Figure
 		return metric.Count{Right: of(b) * b.Consistent.Total, Total: b.Consistent.Total}
 	})
 	f := pooled(name, sums)
-	f.WilsonLow, f.WilsonHigh = 0, 0 // it is no share of right answers
+	f.WilsonLow, f.WilsonHigh = nil, nil // it is no share of right answers
 	return f
 }

@@ -3,6 +3,7 @@ package evaluation
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"winnow/datasets"
 	"winnow/rewards/metric"
@@ -93,18 +94,35 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("%s: no score for picture %q of row %d", e.Scorer, e.Image, e.Row)
 }
 
-// Lookup enters the scores that a file has for a record; the error is a *MissingError.
-func (c *Scorer) Lookup(record int, rec *datasets.Record, scores *Scores) error {
+// Lookup enters the scores that a file has for a record, and returns a *MissingError for every picture without one.
+func (c *Scorer) Lookup(record int, rec *datasets.Record, scores *Scores) (missing []error) {
 	values := make([]float64, len(rec.Images))
 	for i := range rec.Images {
 		v, ok := scores.Of(&rec.Images[i], rec.Prompt)
 		if !ok {
-			return &MissingError{scores.Name, rec.Images[i].Name(), rec.Row}
+			missing = append(missing, &MissingError{scores.Name, rec.Images[i].Name(), rec.Row})
 		}
 		values[i] = v
 	}
 	c.Score(record, values)
-	return nil
+	return missing
+}
+
+// Decided says whether people have compared the pictures of a record: without that, its scores are not needed.
+func (s *Set) Decided(record int) bool {
+	e := &s.entries[record]
+	return e.pair && !math.IsNaN(e.label) || !e.pair && e.rank != nil
+}
+
+// Missing is the number of decided records without scores.
+func (c *Scorer) Missing() int {
+	n := 0
+	for i := range c.set.entries {
+		if _, ok := c.values[i]; !ok && c.set.Decided(i) {
+			n++
+		}
+	}
+	return n
 }
 
 // Result is what is found for one scorer.
@@ -112,7 +130,7 @@ type Result struct {
 	Scorer  string `json:"scorer"`
 	Records int    `json:"records"`
 	Scored  int    `json:"scored"` // records of which every picture has a score
-	Missing int    `json:"missing"`
+	Missing int    `json:"missing"` // records that people have decided and that have no scores
 	Parts   []Part `json:"parts"`
 	// Calibration is nil where there are too few decided pairs.
 	Calibration *Calibration `json:"calibration,omitempty"`
@@ -126,12 +144,11 @@ type Part struct {
 
 // Result computes every figure that belongs to the set. threshold is the tie threshold of Pick-a-Pic, NaN without one.
 func (c *Scorer) Result(threshold float64) Result {
-	r := Result{Scorer: c.Name, Records: len(c.set.entries), Scored: len(c.values)}
-	r.Missing = r.Records - r.Scored
+	r := Result{Scorer: c.Name, Records: len(c.set.entries), Scored: len(c.values), Missing: c.Missing()}
 	for _, p := range c.parts() {
 		part := Part{Category: p.category}
 		if len(p.groups) > 0 {
-			part.Figures = append(part.Figures, groupFigures(c.set.Format, p.groups)...)
+			part.Figures = append(part.Figures, p.groupFigures(c.set.Format)...)
 		}
 		if len(p.pairs) > 0 {
 			part.Figures = append(part.Figures, p.pairFigures(threshold)...)
@@ -154,6 +171,7 @@ func (c *Scorer) Pairs() []metric.Pair { return c.parts()[0].pairs }
 type part struct {
 	category       string
 	groups         []metric.Group
+	groupPrompts   clusters
 	pairs          []metric.Pair
 	pairPrompts    clusters
 	verdicts       []metric.Verdict
@@ -225,6 +243,7 @@ func (p *part) add(e *entry, values []float64, verdicts []Verdict) {
 		return
 	}
 	if g := e.ranked(values); g.Check() == nil && len(g.Rank) > 1 {
+		p.groupPrompts.add(e.prompt, len(p.groups))
 		p.groups = append(p.groups, g)
 	}
 }
@@ -242,24 +261,32 @@ func (e *entry) prefers(i, k int) float64 {
 	return datasets.CompareRanks(e.rank[i], e.rank[k])
 }
 
-// ranked is a record as a group; pictures that nobody ranked are left out.
+// ranked is a record as a group; pictures that the set does not rank are left out, of the single annotations too.
 func (e *entry) ranked(values []float64) metric.Group {
 	var g metric.Group
+	var kept []int
 	for i, r := range e.rank {
 		if !math.IsNaN(r) {
-			g.Rank, g.Score = append(g.Rank, r), append(g.Score, values[i])
+			g.Rank, g.Score, kept = append(g.Rank, r), append(g.Score, values[i]), append(kept, i)
 		}
-	}
-	if len(g.Rank) < len(e.rank) {
-		return g
 	}
 	for _, v := range e.votes {
-		if len(v.Rank) == len(values) {
-			g.Votes = append(g.Votes, v.Rank)
+		if len(v.Rank) != len(values) {
+			continue
 		}
+		vote := make([]float64, len(kept))
+		for k, i := range kept {
+			vote[k] = v.Rank[i]
+		}
+		g.Votes = append(g.Votes, vote)
 	}
 	return g
 }
 
 // Scored is the number of records with scores.
 func (c *Scorer) Scored() int { return len(c.values) }
+
+// HasPairs says whether the set has pairs with labels.
+func (s *Set) HasPairs() bool {
+	return slices.ContainsFunc(s.entries, func(e entry) bool { return e.pair && !math.IsNaN(e.label) })
+}

@@ -224,10 +224,10 @@ func compare(t *testing.T, got printed, want result) {
 			}
 			for _, problem := range []string{
 				equal("value", f.Value, w.Value),
-				equal("Wilson's low end", orZero(f.WilsonLow, f.WilsonHigh), end(w.Wilson, 0)),
+				equal("Wilson's low end", f.WilsonLow, end(w.Wilson, 0)),
 				equal("Wilson's high end", f.WilsonHigh, end(w.Wilson, 1)),
-				w.within("low end", f.Low, w.Low),
-				w.within("high end", f.High, w.High),
+				within("low end", f.Low, w.Low),
+				within("high end", f.High, w.High),
 				w.count(f.Of, f.Unit),
 				w.note(f.Note),
 			} {
@@ -255,14 +255,6 @@ func end(interval *[2]float64, i int) *float64 {
 	return &interval[i]
 }
 
-// orZero reads a low end of 0, which the output leaves out beside a high one.
-func orZero(low, high *float64) *float64 {
-	if low == nil && high != nil {
-		low = new(float64)
-	}
-	return low
-}
-
 func text(v *float64) string {
 	if v == nil {
 		return "nothing"
@@ -285,17 +277,8 @@ func within(what string, got *float64, want *[2]float64) string {
 	return fmt.Sprintf("%s is %s, want it between %s and %s", what, text(got), text(end(want, 0)), text(end(want, 1)))
 }
 
-// within is the same for figures. Of ranked groups the oracle draws those of one prompt together, the command each by itself:
-// their ends differ.
-func (f *figure) within(what string, got *float64, want *[2]float64) string {
-	if !strings.HasPrefix(f.Metric, "pickapic.") && (got == nil) == (want == nil) {
-		return ""
-	}
-	return within(what, got, want)
-}
-
 func (f *figure) count(of int, unit string) string {
-	if unit == f.Unit && (of == f.Of || unit == "prompts" && of >= f.Of) { // groups without a value are counted in averages
+	if of == f.Of && unit == f.Unit {
 		return ""
 	}
 	return fmt.Sprintf("of %d %s, want %d %s", of, unit, f.Of, f.Unit)
