@@ -180,11 +180,8 @@ func (r *winRateRun) judgePrompt(ctx context.Context, j evaluation.Judge, i int,
 	for k := range min(len(files[0]), len(files[1])) {
 		var pair [2]image.Image
 		for s := range pair {
-			data, err := readImageFile(files[s][k])
-			if err != nil {
-				return err
-			}
-			if pair[s], err = imageproc.DecodeUpright(files[s][k], data, imageproc.Limits{}); err != nil {
+			var err error
+			if pair[s], err = decodeFile(files[s][k]); err != nil {
 				return err
 			}
 		}

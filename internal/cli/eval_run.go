@@ -199,10 +199,10 @@ func (r *evalRun) scoreSet(ctx context.Context, in *evalInput, by *scoring.Score
 		values := make([]float64, len(results))
 		for i, res := range results {
 			values[i] = res.Score
-			if res.Err != nil {
-				reported++
-				r.app.warn("%v", res.Err)
-			}
+		}
+		for _, err := range scoring.Problems(results) {
+			reported++
+			r.app.warn("%v", err)
 		}
 		column.Score(next, values)
 		next++
@@ -226,7 +226,7 @@ func (r *evalRun) scoreSet(ctx context.Context, in *evalInput, by *scoring.Score
 	}
 	r.failed += column.Missing()
 	if column.Scored() == 0 {
-		return fmt.Errorf("%s: no row of %s could be scored (%d pictures failed)", name, in.in.file, reported)
+		return fmt.Errorf("%s: no row of %s could be scored (%d problems are listed)", name, in.in.file, reported)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -77,6 +78,7 @@ and --output/b; a run that stopped goes on there.
 // winRateRun is a run of eval win-rate.
 type winRateRun struct {
 	pictureRun
+	start  time.Time
 	o      *winRateOptions
 	a, b   side
 	names  []string // of the scorers
@@ -84,7 +86,7 @@ type winRateRun struct {
 }
 
 func (a *app) winRate(ctx context.Context, o *winRateOptions) (err error) {
-	r := &winRateRun{pictureRun: pictureRun{app: a, pictureOptions: &o.pictureOptions, judged: o.judge.url != ""}, o: o}
+	r := &winRateRun{pictureRun: pictureRun{app: a, pictureOptions: &o.pictureOptions, judged: o.judge.url != ""}, start: time.Now(), o: o}
 	if err := r.checkFlags(); err != nil {
 		return err
 	}
@@ -120,7 +122,7 @@ func (a *app) winRate(ctx context.Context, o *winRateOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	return r.finish()
+	return r.finish(ctx)
 }
 
 func (r *winRateRun) checkFlags() error {
@@ -142,7 +144,7 @@ type winRateLine struct {
 	evaluation.WinRate
 }
 
-func (r *winRateRun) finish() error {
+func (r *winRateRun) finish(ctx context.Context) error {
 	var below []string
 	missing := 0
 	results := make([]evaluation.WinRate, len(r.names))
@@ -165,6 +167,11 @@ func (r *winRateRun) finish() error {
 	})
 	if err := r.show(results); err != nil {
 		return err
+	}
+	if r.html != "" {
+		if err := r.report(ctx, results); err != nil {
+			return err
+		}
 	}
 	if len(below) > 0 {
 		return &belowError{fmt.Sprintf("the win rate of %s over %s is below %g: %s", r.o.a, r.o.b, r.o.minimum, strings.Join(below, ", "))}

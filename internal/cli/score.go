@@ -210,10 +210,12 @@ func (r *scoreRun) write(ctx context.Context, total int) error {
 
 // record writes the lines of one row.
 func (r *scoreRun) record(enc *json.Encoder, rec *datasets.Record, results []scoring.Result) error {
+	for _, err := range scoring.Problems(results) {
+		r.app.warn("%v", err)
+	}
 	for i, res := range results {
 		if res.Err != nil {
 			r.sum.Failed++
-			r.app.warn("%v", res.Err)
 			continue
 		}
 		line := scoreLine{

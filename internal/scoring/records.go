@@ -2,9 +2,11 @@ package scoring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"winnow/datasets"
+	"winnow/rewards"
 )
 
 // PictureError is a picture that has no score; the other pictures of its row do.
@@ -15,12 +17,28 @@ type PictureError struct {
 	Err   error
 }
 
-// Error names file, row and picture.
+// Error names file, row and picture; where the row's prompt is to blame, file and row.
 func (e *PictureError) Error() string {
+	if long := (*rewards.PromptTooLongError)(nil); errors.As(e.Err, &long) {
+		return fmt.Sprintf("%s, row %d: %v", e.File, e.Row, e.Err)
+	}
 	return fmt.Sprintf("%s, row %d: picture %s: %v", e.File, e.Row, e.Image, e.Err)
 }
 
 func (e *PictureError) Unwrap() error { return e.Err }
+
+// Problems are the errors of a record's pictures, each message once.
+func Problems(results []Result) []error {
+	var out []error
+	seen := map[string]bool{}
+	for _, r := range results {
+		if r.Err != nil && !seen[r.Err.Error()] {
+			seen[r.Err.Error()] = true
+			out = append(out, r.Err)
+		}
+	}
+	return out
+}
 
 // Records scores the pictures of records that come one after the other.
 type Records struct {
