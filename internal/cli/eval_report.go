@@ -66,8 +66,11 @@ func (r *evalRun) report(ctx context.Context, lines []evalLine) error {
 
 func evalFacts(data string, rows int, start time.Time) []report.Fact {
 	return []report.Fact{
-		{Name: "data", Value: data}, {Name: "rows", Value: fmt.Sprint(rows)}, {Name: "winnow", Value: diffusion.Version()},
-		{Name: "made", Value: start.Format(time.DateTime)}, {Name: "seconds", Value: fmt.Sprintf("%.1f", time.Since(start).Seconds())},
+		{Name: "data", Value: data},
+		{Name: "rows", Value: fmt.Sprint(rows)},
+		{Name: "winnow", Value: diffusion.Version()},
+		{Name: "made", Value: start.Format(time.DateTime)},
+		{Name: "seconds", Value: fmt.Sprintf("%.1f", time.Since(start).Seconds())},
 	}
 }
 

@@ -129,7 +129,7 @@ func (c *Scorer) Missing() int {
 type Result struct {
 	Scorer  string `json:"scorer"`
 	Records int    `json:"records"`
-	Scored  int    `json:"scored"` // records of which every picture has a score
+	Scored  int    `json:"scored"`  // records of which every picture has a score
 	Missing int    `json:"missing"` // records that people have decided and that have no scores
 	Parts   []Part `json:"parts"`
 	// Calibration is nil where there are too few decided pairs.
