@@ -50,6 +50,25 @@ func removedControl(r rune) bool {
 	return r < 0x20 && !strings.ContainsRune("\t\n\f\r", r) || r == 0x7F
 }
 
+// windowsLetters reads U+0080 to U+009F as what a text that was once Windows' means by them: quotation marks, dashes, €.
+// HTML gives their entities the same meaning.
+func windowsLetters(text string) string {
+	if strings.IndexFunc(text, isC1) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if isC1(r) {
+			b.WriteString(numbered("&#" + strconv.Itoa(int(r))))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func isC1(r rune) bool { return r >= 0x80 && r <= 0x9F }
+
 // withoutControls does what ftfy does to characters that nobody sees.
 func withoutControls(text string) string {
 	return strings.Map(func(r rune) rune {

@@ -10,11 +10,15 @@ import (
 // width characters made plain, control characters dropped (ftfy's defaults), HTML entities resolved twice, and the final
 // sigma of Greek words written as such. ftfy's repair of text that was decoded with the wrong character set is not done.
 func CleanOpenCLIP(text string) string {
-	text = plainWidth(plainQuotes.Replace(strings.ToValidUTF8(text, "\uFFFD")))
-	for before := ""; text != before && !strings.Contains(text, "<"); { // ftfy leaves entities beside tags alone
-		before, text = text, unescapeHTML(text)
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	for before := ""; text != before; {
+		before = text
+		if !strings.Contains(text, "<") { // ftfy leaves entities beside tags alone
+			text = unescapeHTML(text)
+		}
+		text = withoutControls(plainWidth(plainQuotes.Replace(windowsLetters(text))))
 	}
-	return strings.TrimSpace(finalSigma(unescapeHTML(unescapeHTML(withoutControls(text)))))
+	return strings.TrimSpace(finalSigma(unescapeHTML(unescapeHTML(text))))
 }
 
 var plainQuotes = strings.NewReplacer(

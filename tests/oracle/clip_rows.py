@@ -37,7 +37,7 @@ TEXTS = [
     "a&#x1;b", "&#x80;5", "a&#0;b", "a&#xD800;b", "&notit; x", "1&#150;2", "a&#11;b", "&#xFDD0;x", "a&#4294967393;b", "&#1114112;", "&#38;lt;", "a&#x7f;b", "a&#13;b", "&#128512;", "&#;", "&#x;", "&#65x", "&#38;amp;#65;", "rock &amp;amp; roll",
     # Casing: the final sigma of one word and of many, capital sharp s, a title-case digraph, dotted and dotless i.
     "ΟΔΟΣ ΑΣ Σ ΣΑ", "ẞ STRASSE", "ǅ", "IıİI", "ΑΣ.", "ΑΣ.Β", "ΑΣ\u0301Β", "1Σ", "ΑΣ\u00adΣ", "ΑΣ'Β",
-    "<start_of_text> x", "a<|endoftext|>b", "tab\tnew\nline", "x\u200by", "a\x01b\x0bc", "a\x7fb", "\ufeffa\ufff9b\u206ac", "l‘x’ „y‟",
+    "<start_of_text> x", "a<|endoftext|>b", "tab\tnew\nline", "x\u200by", "a\x01b\x0bc", "it&#8217;s", "it&#8217;s <b>", "&ldquo;hi&rdquo; &quot;x&quot;", "so\x85 \x93hi\x94", "a\x7fb", "\ufeffa\ufff9b\u206ac", "l‘x’ „y‟",
 ]
 
 
