@@ -84,8 +84,10 @@ func (c *client) do(ctx context.Context, req *retryablehttp.Request) ([]byte, er
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case errors.Is(err, errReplyTooLong):
+		return nil, fmt.Errorf("vlmjudge: %s: %w", req.URL, err)
 	case err != nil:
-		return nil, fmt.Errorf("vlmjudge: no reply from %s after %d attempts: %w; check that the server runs", req.URL, max(x.tries, 1), unwrapURL(err))
+		return nil, fmt.Errorf("vlmjudge: no reply from %s (attempts: %d): %w; check that the server runs", req.URL, max(x.tries, 1), unwrapURL(err))
 	case resp.StatusCode != http.StatusOK:
 		return nil, newServerError(req.URL.String(), resp, x.body, c.key, max(x.tries, 1))
 	}

@@ -8,7 +8,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 
+	"winnow/rewards"
 	"winnow/vlmjudge"
+)
+
+// Both score pictures as package rewards expects it.
+var (
+	_ rewards.Scorer = (*vlmjudge.Judge)(nil)
+	_ rewards.Scorer = (*vlmjudge.Remote)(nil)
 )
 
 // A judge that thinks the picture shown first a bit better, whichever it is. Asking in both orders uncovers that.

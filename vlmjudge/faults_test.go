@@ -72,7 +72,7 @@ func TestRetries(t *testing.T) {
 		{"413", always, status(413, "text/html", "too big"), 1, "lower the pixel budget"},
 		{"418", always, status(418, "text/html", "teapot"), 1, "teapot"},
 		{"broken off", 2, breaks, 4, ""},
-		{"broken off for ever", always, breaks, 4, "after 4 attempts"},
+		{"broken off for ever", always, breaks, 4, "(attempts: 4)"},
 		{"moved", always, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "/v2/chat/completions")
 			w.WriteHeader(307)
@@ -175,7 +175,7 @@ func TestTimeout_oneMoreAttempt(t *testing.T) {
 	defer close(release)
 	o := quick(server.URL)
 	o.Timeout = 50 * time.Millisecond
-	if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "after 2 attempts") {
+	if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "(attempts: 2)") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -186,7 +186,7 @@ func TestNoServer(t *testing.T) {
 	o := quick(server.URL)
 	o.Retries = -1
 	_, err := Open(t.Context(), o)
-	if err == nil || !strings.Contains(err.Error(), "after 1 attempts") || !strings.Contains(err.Error(), "check that the server runs") {
+	if err == nil || !strings.Contains(err.Error(), "(attempts: 1)") || !strings.Contains(err.Error(), "check that the server runs") {
 		t.Errorf("error %v", err)
 	}
 }

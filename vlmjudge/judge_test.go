@@ -332,6 +332,7 @@ func TestArguments(t *testing.T) {
 		"empty picture": {func() error { _, err := j.Compare(t.Context(), "x", ok, filled(0, 5, color.Black)); return err }, "picture B is empty"},
 		"very long":     {func() error { _, err := j.Yes(t.Context(), "x", filled(2, 401, color.Black)); return err }, "crop it"},
 		"negative":      {func() error { _, err := Open(t.Context(), Options{URL: server.URL, Votes: -1}); return err }, "negative"},
+		"broken key":    {func() error { _, err := Open(t.Context(), Options{URL: server.URL, Key: "a\nb"}); return err }, "copied wrongly"},
 		"small budget":  {func() error { _, err := Open(t.Context(), Options{URL: server.URL, PixelBudget: 100}); return err }, "pixel budget"},
 	} {
 		if err := c.call(); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -65,7 +65,7 @@ func (t template) soft(tokens []token) Answer {
 			label[i] += p
 		}
 	}
-	a.Raw, a.Mass = label[0], label[0]+label[1]
+	a.Raw, a.Mass = min(label[0], 1), min(label[0]+label[1], 1) // servers round
 	if a.Mass < MinMass {
 		a.Abstained = true
 		return a

@@ -87,7 +87,7 @@ type Judge struct {
 // that drops pictures, are found here. The answer also settles the protocol, so that later answers are alike.
 func Open(ctx context.Context, o Options) (*Judge, error) {
 	o = o.filled()
-	if err := o.check(); err != nil {
+	if err := errors.Join(o.check(), checkKey(o.Key)); err != nil {
 		return nil, err
 	}
 	base, err := apiBase(o.URL)
@@ -135,6 +135,16 @@ func checkURL(raw string) (*url.URL, error) {
 		return u, nil
 	}
 	return nil, fmt.Errorf("vlmjudge: %s; give it as in http://localhost:8000", why)
+}
+
+// checkKey refuses what cannot stand in a header; spaces around the key are not part of it.
+func checkKey(key string) error {
+	for _, r := range strings.TrimSpace(key) {
+		if r <= ' ' || r > '~' {
+			return errors.New("vlmjudge: the key holds a space, a line break or a letter outside ASCII; it was probably copied wrongly")
+		}
+	}
+	return nil
 }
 
 var versioned = regexp.MustCompile(`/v[0-9]+[a-z]*(/|$)`)

@@ -55,6 +55,9 @@ func OpenRemote(ctx context.Context, o RemoteOptions) (*Remote, error) {
 		return nil, errors.New("vlmjudge: batch and timeout must not be negative; 0 takes the default")
 	}
 	u, err := checkURL(o.URL)
+	if err == nil {
+		err = checkKey(o.Key)
+	}
 	if err != nil {
 		return nil, err
 	}
