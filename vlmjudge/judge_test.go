@@ -276,9 +276,10 @@ func TestOpen_reasoningJudge(t *testing.T) {
 	}
 }
 
-func TestScore_mixedProtocols(t *testing.T) {
+// Several servers behind one address: only some of them tell probabilities.
+func TestMixedProtocols(t *testing.T) {
 	server := newFake(t, func(w http.ResponseWriter, a asked) {
-		if a.number >= 3 && a.raw["logprobs"] != nil {
+		if a.raw["logprobs"] != nil && len(a.pictures) > 0 && redness(a.pictures[0]) > .5 {
 			say(w, a, "Yes")
 			return
 		}
@@ -291,8 +292,11 @@ func TestScore_mixedProtocols(t *testing.T) {
 	o := quick(server.URL)
 	o.Concurrency = 1
 	j := mustOpen(t, o)
-	if _, err := j.Score(t.Context(), "x", []image.Image{red(1), red(2)}); err == nil || !strings.Contains(err.Error(), "cannot be compared") {
-		t.Errorf("error %v", err)
+	if _, err := j.Score(t.Context(), "x", []image.Image{red(1), red(250)}); err == nil || !strings.Contains(err.Error(), "cannot be compared") {
+		t.Errorf("scores: error %v", err)
+	}
+	if _, err := j.Compare(t.Context(), "x", red(1), red(250)); err == nil || !strings.Contains(err.Error(), "cannot be compared") {
+		t.Errorf("comparison: error %v", err)
 	}
 }
 
