@@ -126,7 +126,7 @@ func TestModel_Score_batchesAgree(t *testing.T) {
 func TestModel_Info(t *testing.T) {
 	dir := "../tests/tiny/clip"
 	info := openClip(t, dir, nil).Info()
-	want := Info{Name: CLIP, Model: dir, Formula: "exp(logit_scale)·cos(text, image), the checkpoint's scale", MaxTokens: 20, Width: 24, Height: 24}
+	want := Info{Name: CLIP, Model: dir, Formula: "exp(logit_scale)·cos(text, image), the checkpoint's scale", MaxTokens: 20, Width: 24, Height: 24, ReadsPrompt: true}
 	if info != want {
 		t.Errorf("%+v, want %+v", info, want)
 	}

@@ -23,7 +23,7 @@ func (c *counted) ScoreSamples(ctx context.Context, samples []Sample) ([]float64
 	return c.Reward.ScoreSamples(ctx, samples)
 }
 
-// twoHPS opens HPSv2.1 twice, with a reference, and the aesthetic predictor.
+// threeMembers opens HPSv2.1 twice, once with weight 3, and the aesthetic predictor, all with references.
 func threeMembers(t *testing.T, transform string) *Mix {
 	t.Helper()
 	var dirs []string
@@ -57,7 +57,7 @@ func TestMix_membersAreScoredOnce(t *testing.T) {
 	if want := []string{HPSv21, HPSv21 + "#2", Aesthetic}; !slices.Equal(m.Names(), want) {
 		t.Errorf("names %q, want %q", m.Names(), want)
 	}
-	samples := []Sample{{g.Prompts[0], g.picture(t, 0)}, {g.Prompts[1], g.picture(t, 1)}}
+	samples := []Sample{{Prompt: g.Prompts[0], Image: g.picture(t, 0)}, {Prompt: g.Prompts[1], Image: g.picture(t, 1)}}
 	raw, err := m.Members(t.Context(), samples)
 	if err != nil {
 		t.Fatal(err)

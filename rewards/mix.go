@@ -50,10 +50,10 @@ func OpenMix(ctx context.Context, choices, folders []string, transform string, o
 			return nil, err
 		}
 		dir := ""
-		if len(folders) > 0 && (name != Mini || len(choices) == 1) {
+		if len(folders) > 0 && (NeedsFolder(name) || name == Mini && len(choices) == 1) {
 			dir, folders = folders[0], folders[1:]
 		}
-		model, err := Open(ctx, name, dir, opt)
+		model, err := OpenReward(ctx, name, dir, opt)
 		if err != nil {
 			return nil, err
 		}
@@ -91,6 +91,8 @@ func (m *Mix) describe() {
 			m.info.MaxTokens = n
 		}
 		m.info.AcrossPrompts = m.info.AcrossPrompts && info.AcrossPrompts
+		m.info.Relative = m.info.Relative || info.Relative
+		m.info.ReadsPrompt = m.info.ReadsPrompt || info.ReadsPrompt
 	}
 	formula := strings.Join(parts, " + ")
 	m.info.Name, m.info.Formula, m.info.Model, m.info.Version, m.info.Prepare = formula, formula, strings.Join(folders, ", "), "", ""

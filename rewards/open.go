@@ -14,6 +14,7 @@ import (
 	"winnow/internal/model"
 	"winnow/internal/ort"
 	"winnow/internal/tokenizer"
+	"winnow/vlmjudge"
 )
 
 // Mini is embedded and made for pictures of the embedded model.
@@ -34,6 +35,11 @@ type Options struct {
 	Executor string
 	// ORTLibrary is the shared library of ONNX Runtime, or the folder that holds it; "" searches.
 	ORTLibrary string
+	// Judge is whom the rewards "judge" and "vqascore" ask, Remote where the reward "remote" runs; nil: these cannot be opened.
+	Judge  *vlmjudge.Options
+	Remote *vlmjudge.RemoteOptions
+	// OnPair is called after each pair that the reward "judge" has compared, with the number of pairs of this call.
+	OnPair func(done, pairs int)
 }
 
 // Info describes a loaded reward; it belongs into every record of its scores.
@@ -43,11 +49,14 @@ type Info struct {
 	Version   string `json:"version,omitempty"`    // name that the model's reward.json states
 	Formula   string `json:"formula"`              // what the score is
 	Prepare   string `json:"preprocess,omitempty"` // how pictures are prepared, where it is not as preprocessor_config.json says
-	MaxTokens int    `json:"max_tokens"`           // of a prompt, start and end included; 0: the prompt is not read
+	MaxTokens int    `json:"max_tokens"`           // of a prompt, start and end included; 0: there is no limit
 	Width     int    `json:"image_width"`          // pixels that the reward sees
 	Height    int    `json:"image_height"`
 	// AcrossPrompts says that scores of pictures of different prompts may be compared; else they rank pictures of one prompt.
 	AcrossPrompts bool `json:"comparable_across_prompts,omitempty"`
+	// Relative says that scores come from comparisons, and compare pictures of one prompt that were scored in one call.
+	Relative    bool `json:"relative,omitempty"`
+	ReadsPrompt bool `json:"reads_prompt"`
 }
 
 // Model is a reward network with its tokenizer and image preparation. It is
@@ -168,7 +177,7 @@ func (m *Model) complete(f model.Folder) (err error) {
 		m.info.Prepare = "torchvision"
 	}
 	m.info.Width, m.info.Height = m.proc.Size()
-	m.info.AcrossPrompts = m.tok == nil
+	m.info.AcrossPrompts, m.info.ReadsPrompt = m.tok == nil, m.tok != nil
 	if m.tok != nil {
 		m.info.MaxTokens, err = tokenLimit(f, m)
 	}

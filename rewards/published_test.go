@@ -206,7 +206,7 @@ func TestOpen_hpsv2(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	want := Info{Name: HPSv2Legacy, Model: dir, Version: HPSv2, Formula: "cos(text, image)", Prepare: "letterbox, legacy resize", MaxTokens: 20, Width: 28, Height: 28}
+	want := Info{Name: HPSv2Legacy, Model: dir, Version: HPSv2, Formula: "cos(text, image)", Prepare: "letterbox, legacy resize", MaxTokens: 20, Width: 28, Height: 28, ReadsPrompt: true}
 	if m.Info() != want {
 		t.Errorf("%+v, want %+v", m.Info(), want)
 	}

@@ -10,6 +10,9 @@ import (
 type Sample struct {
 	Prompt string
 	Image  image.Image
+	// Upright is the picture as people see it, where the file stores it turned; nil: as Image. Judges look at it; reward
+	// models see what is stored, as they were trained.
+	Upright image.Image
 }
 
 // SampleScorer is a reward that scores pictures of different prompts in one call.
@@ -49,7 +52,7 @@ func scoreRuns(ctx context.Context, s Scorer, samples []Sample) (scores []float6
 func samplesOf(prompt string, images []image.Image) []Sample {
 	samples := make([]Sample, len(images))
 	for i, img := range images {
-		samples[i] = Sample{prompt, img}
+		samples[i] = Sample{Prompt: prompt, Image: img}
 	}
 	return samples
 }

@@ -13,7 +13,7 @@ func TestScoreSamples_doesNotDependOnTheBatch(t *testing.T) {
 	g := readPublished(t)
 	var samples []Sample
 	for i := range 2*batchSize + 5 {
-		samples = append(samples, Sample{g.Prompts[(i*7/3)%len(g.Prompts)], g.picture(t, i)})
+		samples = append(samples, Sample{Prompt: g.Prompts[(i*7/3)%len(g.Prompts)], Image: g.picture(t, i)})
 	}
 	open := map[string]string{Mini: "", CLIP: "../tests/tiny/clip"}
 	for name, c := range publishedCases {

@@ -48,18 +48,24 @@ func specs() []spec {
 	return slices.Concat([]spec{clipReward}, hpsv2Rewards, []spec{pickScore}, clipScores, siglipRewards, []spec{aesthetic, imageReward, {name: Mini, ofCosine: scaledCosine}})
 }
 
-// Names lists the rewards that Open knows.
+// Names lists the rewards that OpenReward knows.
 func Names() []string {
 	var names []string
 	for _, s := range specs() {
 		names = append(names, s.name)
 	}
-	return names
+	return append(names, elsewhere...)
 }
+
+// NeedsFolder says whether a reward is opened from the folder of a model; an unknown name is taken for one that is.
+func NeedsFolder(name string) bool { return name != Mini && !slices.Contains(elsewhere, name) }
 
 func findSpec(name string) (spec, error) {
 	all := specs()
 	i := slices.IndexFunc(all, func(s spec) bool { return s.name == name })
+	if slices.Contains(elsewhere, name) {
+		return spec{}, &ArgumentError{fmt.Sprintf("the reward %q is no model of this process; OpenReward opens it", name)}
+	}
 	if i < 0 {
 		return spec{}, &ArgumentError{fmt.Sprintf("there is no reward %q; known are %s", name, strings.Join(Names(), ", "))}
 	}

@@ -41,6 +41,18 @@ func (j *Judge) Yes(ctx context.Context, prompt string, img image.Image) (Answer
 // Score is [Judge.Yes].P of each picture, within (0, 1). A picture without a readable answer is an *UnreadableError: no
 // score is invented for it.
 func (j *Judge) Score(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
+	prompts := make([]string, len(images))
+	for i := range prompts {
+		prompts[i] = prompt
+	}
+	return j.ScoreEach(ctx, prompts, images)
+}
+
+// ScoreEach is [Judge.Score] for pictures that each have a prompt of their own: prompts[i] belongs to images[i].
+func (j *Judge) ScoreEach(ctx context.Context, prompts []string, images []image.Image) ([]float64, error) {
+	if len(prompts) != len(images) {
+		return nil, fmt.Errorf("vlmjudge: %d prompts for %d pictures", len(prompts), len(images))
+	}
 	for i, img := range images {
 		if err := checkPicture(fmt.Sprintf("picture %d", i+1), img); err != nil {
 			return nil, err
@@ -48,7 +60,7 @@ func (j *Judge) Score(ctx context.Context, prompt string, images []image.Image) 
 	}
 	answers := make([]Answer, len(images))
 	err := each(ctx, len(images), j.options.Concurrency, func(ctx context.Context, i int) (err error) {
-		answers[i], err = j.ask(ctx, yesTemplate, prompt, images[i])
+		answers[i], err = j.ask(ctx, yesTemplate, prompts[i], images[i])
 		return err
 	})
 	if err != nil {

@@ -151,6 +151,7 @@ func (r *evalRun) read(ctx context.Context, in *evalInput, files []*evaluation.S
 func (r *evalRun) reward(ctx context.Context, choice string) (err error) {
 	choices := strings.Split(choice, ",")
 	o := r.o.rewardOptions
+	o.asked = r.o.judge
 	o.models, r.o.models = takeFolders(choices, r.o.models)
 	mix, err := o.open(ctx, choices)
 	if err != nil {
@@ -178,7 +179,7 @@ func (r *evalRun) reward(ctx context.Context, choice string) (err error) {
 func takeFolders(choices, folders []string) (mine, rest []string) {
 	n := 0
 	for _, c := range choices {
-		if name, _, _ := strings.Cut(c, "="); name != rewards.Mini {
+		if name, _, _ := strings.Cut(c, "="); rewards.NeedsFolder(name) {
 			n++
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"winnow/datasets"
 	"winnow/diffusion"
 	"winnow/internal/ort"
+	"winnow/rewards"
 )
 
 // generateOptions is the command line of generate.
@@ -30,6 +31,7 @@ type generateOptions struct {
 	reward, rewardModel    []string
 	transform              string
 	alarm                  float64
+	by                     rewardOptions // addresses only; the other flags are shared with the model's
 	config, saveConfig     string
 	executorOptions
 	changed func(flag string) bool
@@ -94,6 +96,8 @@ func (o *generateOptions) flags(c *cobra.Command) {
 	f.BoolVar(&o.noRank, "no-rank", false, "do not rank; print paths only")
 	f.StringSliceVar(&o.reward, "reward", nil, "rank by this reward, or by a sum NAME=WEIGHT,NAME=WEIGHT: "+rewardHelp())
 	f.StringArrayVar(&o.rewardModel, "reward-model", nil, "folder of the reward's model; once per reward that needs one, in order")
+	o.by.addressFlag(f)
+	o.by.asked.flags(f)
 	f.StringVar(&o.transform, "transform", "", "bring scores to one scale by reference.json in each folder: z, cdf or minmax")
 	f.Float64Var(&o.alarm, "alarm", 0, "mark pictures on which the transformed scores of the rewards have a standard deviation above this")
 	f.StringVar(&o.latents, "latents", "", "safetensors file with the initial noise")
@@ -151,6 +155,10 @@ func (o *generateOptions) complete(args []string) error {
 	}
 	if o.rank && o.noRank {
 		return usagef("--rank and --no-rank exclude each other")
+	}
+	var err error
+	if o.reward, err = o.by.choose(o.reward, rewards.Judge); err != nil {
+		return err
 	}
 	if o.noRank && len(o.reward) > 0 {
 		return usagef("--no-rank and --reward exclude each other")
@@ -216,6 +224,10 @@ func (o *generateOptions) settings(d diffusion.Defaults) yaml.MapSlice {
 	add("reward-model", o.rewardModel, len(o.rewardModel) > 0)
 	add("transform", o.transform, o.transform != "")
 	add("alarm", o.alarm, o.alarm != 0)
+	add("reward-url", o.by.address, o.by.address != "")
+	add("judge", o.by.asked.url, o.by.asked.url != "")
+	add("judge-model", o.by.asked.model, o.by.asked.model != "")
+	add("judge-votes", o.by.asked.votes, o.by.asked.votes != 0)
 	add("no-rank", true, len(o.reward) == 0)
 	add("executor", o.executor, o.executor != ort.Embedded)
 	add("ort-lib", o.ortLibrary, o.ortLibrary != "")

@@ -137,7 +137,8 @@ func (g *generation) openReward(ctx context.Context, fitting string) error {
 	case len(o.reward) == 0:
 		o.reward = []string{fitting}
 	}
-	by := rewardOptions{models: o.rewardModel, transform: o.transform, truncate: o.truncate, threads: o.threads, executorOptions: o.executorOptions}
+	by := o.by
+	by.models, by.transform, by.truncate, by.threads, by.executorOptions = o.rewardModel, o.transform, o.truncate, o.threads, o.executorOptions
 	m, err := by.open(ctx, o.reward)
 	if err != nil {
 		return err
@@ -249,7 +250,9 @@ func (g *generation) finish() error {
 	if g.reward != nil {
 		info := g.reward.Info()
 		g.result.Reward, g.result.Members, g.result.Alarm = &info, membersOf(g.reward), g.alarm
+		g.result.Judge = judgedBy(g.reward)
 		g.app.warnAlarms(&g.result)
+		g.app.warnJudge(g.result.Judge)
 	}
 	if g.saveLatents != "" {
 		d := g.pipe.Defaults()

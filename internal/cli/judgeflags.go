@@ -30,9 +30,15 @@ func (o *judgeOptions) flags(f *pflag.FlagSet) {
 
 // open reaches for the judge.
 func (o *judgeOptions) open(ctx context.Context) (*vlmjudge.Judge, error) {
-	return vlmjudge.Open(ctx, vlmjudge.Options{
-		URL: o.url, Model: o.model, Key: apiKey(), Votes: o.votes, Concurrency: o.concurrency, Timeout: o.timeout,
-	})
+	return vlmjudge.Open(ctx, *o.options())
+}
+
+// options are nil without a judge.
+func (o *judgeOptions) options() *vlmjudge.Options {
+	if o.url == "" {
+		return nil
+	}
+	return &vlmjudge.Options{URL: o.url, Model: o.model, Key: apiKey(), Votes: o.votes, Concurrency: o.concurrency, Timeout: o.timeout}
 }
 
 // apiKey is never a flag: command lines are seen by everybody on the machine.

@@ -44,11 +44,18 @@ Several rewards make a weighted sum; each one's own scores are shown beside it.
 Where a reward's folder holds a reference.json ("winnow reference" makes it, the
 embedded reward has one), its scores show their percentile, and --transform brings
 rewards to one scale. --alarm then marks images about which the rewards disagree:
-they deserve a look, as one reward may have been deceived.`,
+they deserve a look, as one reward may have been deceived.
+
+--judge alone ranks by the reward "judge": a vision-language model compares every
+pair of images in both orders, n·(n-1) questions for n images. "vqascore" asks it
+once per image. "winnow help rewards" describes all of them.`,
 		Example: `  winnow rank --prompt "a red circle" a.png b.jpg c.webp
   winnow rank --prompt "a red fox in the snow" --reward clip --reward-model ./clip-vit-base-patch32 photos/
   winnow rank --prompt "a red fox" --reward hpsv2.1=10,pickscore-v1=0.05 --reward-model ./hpsv2.1 --reward-model ./pickscore photos/
   winnow rank --prompt "a red fox" --reward hpsv2.1,pickscore-v1 --reward-model ./hpsv2.1 --reward-model ./pickscore --transform z --alarm 1 photos/
+  winnow rank --prompt "a red fox" --judge http://localhost:8000 --judge-model Qwen2.5-VL-7B photos/
+  winnow rank --prompt "a red fox" --reward vqascore,mini=0.1 --judge http://localhost:8000 photos/
+  winnow rank --prompt "a red fox" --reward-url http://localhost:9000/score photos/
   winnow rank --csv out/*.png > scores.csv
   winnow rank --per-picture-prompt --html best.html out/`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -73,8 +80,10 @@ func (o *rankOptions) flags(c *cobra.Command) {
 	f.SortFlags = false
 	f.StringVarP(&o.prompt, "prompt", "p", "", "what the images should show (default: the prompt inside the PNG files)")
 	f.BoolVar(&o.perPicture, "per-picture-prompt", false, "score each PNG file with the prompt inside it, and rank them all together")
-	f.StringSliceVar(&o.reward, "reward", []string{rewards.Mini}, "reward to rank by, or NAME=WEIGHT,NAME=WEIGHT for a sum: "+rewardHelp())
+	f.StringSliceVar(&o.reward, "reward", nil, "reward to rank by, or NAME=WEIGHT,NAME=WEIGHT for a sum (default: mini): "+rewardHelp())
 	f.StringArrayVar(&o.models, "reward-model", nil, "folder of the reward's model; once per reward that needs one, in order")
+	o.addressFlag(f)
+	o.asked.flags(f)
 	f.StringVar(&o.transform, "transform", "", "bring scores to one scale by reference.json in each folder: z, cdf or minmax")
 	f.Float64Var(&o.alarm, "alarm", 0, "mark images on which the transformed scores of the rewards have a standard deviation above this")
 	f.BoolVar(&o.csv, "csv", false, "print a table by RFC 4180 instead")
@@ -94,6 +103,10 @@ func (o *rankOptions) check(asJSON bool) error {
 		return errors.New("--csv and --json are two forms of the result; choose one")
 	case o.perPicture && o.prompt != "":
 		return errors.New("--per-picture-prompt takes the prompts inside the files; leave out --prompt")
+	}
+	var err error
+	if o.reward, err = o.choose(o.reward, rewards.Judge, rewards.Mini); err != nil {
+		return err
 	}
 	return errors.Join(checkAlarm(o.changed("alarm"), o.alarm, o.transform, len(o.reward)), o.executorOptions.check())
 }
@@ -122,13 +135,15 @@ func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	r := &rankRun{rankOptions: o, app: a}
+	o.onPair = r.showPairs
 	m, err := o.open(ctx, o.reward)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	info := m.Info()
-	r := &rankRun{rankOptions: o, app: a, mix: m, reads: info.MaxTokens > 0}
+	r.mix, r.info = m, info
 	if err := r.choosePrompt(files); err != nil {
 		return err
 	}
@@ -137,7 +152,7 @@ func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 	}
 	result := &report.Result{
 		Command: "rank", Version: diffusion.Version(), Reward: &info, Members: membersOf(m), Alarm: o.alarm,
-		Groups: []report.Group{r.group}, Failed: r.failed, Seconds: time.Since(start).Seconds(),
+		Judge: judgedBy(m), Groups: []report.Group{r.group}, Failed: r.failed, Seconds: time.Since(start).Seconds(),
 	}
 	r.warn(result)
 	if o.html != "" {
@@ -162,6 +177,7 @@ func (r *rankRun) warn(result *report.Result) {
 	info := *result.Reward
 	r.app.warnForeign(r.group.Images, info)
 	r.app.warnAlarms(result)
+	r.app.warnJudge(result.Judge)
 	prompts := map[string]bool{}
 	for _, im := range r.group.Images {
 		prompts[im.Prompt] = true

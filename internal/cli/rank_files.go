@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"image"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,23 +15,24 @@ import (
 	"winnow/internal/imageproc"
 	"winnow/internal/pngmeta"
 	"winnow/internal/report"
+	"winnow/rewards"
 )
 
 // thumbSide bounds the picture that is kept for a report.
 const thumbSide = 512
 
 // decodePicture decodes a file in its own mode; the result keeps a small copy, where a report needs one.
-func decodePicture(path string, data []byte, thumb bool) (report.Image, image.Image, error) {
+func decodePicture(path string, data []byte, thumb bool) (report.Image, rewards.Sample, error) {
 	full, err := imageproc.DecodeModes(path, data, imageproc.Limits{})
 	if err != nil {
-		return report.Image{}, nil, err
+		return report.Image{}, rewards.Sample{}, err
 	}
 	sum, b := sha256.Sum256(data), full.Bounds()
 	im := report.Image{File: path, Width: b.Dx(), Height: b.Dy(), SHA256: hex.EncodeToString(sum[:])}
 	if thumb {
 		im.Picture = imaging.Fit(imageproc.Opaque(full), thumbSide, thumbSide, imaging.Box)
 	}
-	return im, full, nil
+	return im, rewards.Sample{Image: full, Upright: imageproc.Upright(full, data)}, nil
 }
 
 // readImageFile reads a file no further than the limit on images.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
+	"slices"
 
+	"winnow/internal/progress"
 	"winnow/internal/report"
 	"winnow/rewards"
+	"winnow/vlmjudge"
 )
 
 // rankRun is one run of rank.
@@ -15,14 +17,15 @@ type rankRun struct {
 	*rankOptions
 	app    *app
 	mix    *rewards.Mix
-	reads  bool // the rewards read prompts
+	info   rewards.Info
+	pairs  *progress.Task // of a judge that compares
 	group  report.Group
 	failed []report.Failure
 }
 
 // choosePrompt settles the prompt of all files, where they have one.
 func (r *rankRun) choosePrompt(files []string) (err error) {
-	if r.perPicture || r.prompt == "" && !r.reads {
+	if r.perPicture || r.prompt == "" && !r.info.ReadsPrompt {
 		return nil
 	}
 	if r.prompt == "" {
@@ -37,28 +40,60 @@ func (r *rankRun) choosePrompt(files []string) (err error) {
 // rankChunk is the number of full-size pictures held at a time.
 const rankChunk = 16
 
-// scoreFiles decodes and scores files a few at a time and ranks them all.
+// scoreFiles decodes and scores files a few at a time and ranks them all. Pictures that are compared with each other have to
+// be there together.
 func (r *rankRun) scoreFiles(ctx context.Context, files []string) error {
+	chunk := rankChunk
+	if r.info.Relative {
+		chunk = max(len(files), 1)
+	}
 	task := r.app.progress().Start("scoring images", len(files))
 	defer task.Stop()
 	var raw [][]float64
-	for first := 0; first < len(files); first += rankChunk {
-		part := files[first:min(first+rankChunk, len(files))]
-		before := len(r.group.Images)
-		samples, err := r.readAll(ctx, part)
+	for first := 0; first < len(files); first += chunk {
+		part := files[first:min(first+chunk, len(files))]
+		some, err := r.scoreSome(ctx, part)
 		if err != nil {
 			return err
-		}
-		some, err := r.mix.Members(ctx, samples)
-		if err != nil {
-			return nameFile(err, r.group.Images[before:])
 		}
 		raw = joined(raw, some)
 		task.Set(first + len(part))
 	}
+	if r.pairs != nil {
+		r.pairs.Stop()
+	}
 	var err error
 	r.group, err = rankGroup(r.mix, r.group, raw, r.alarm)
 	return err
+}
+
+// scoreSome scores files and adds them to the group. A picture that a judge gives no readable answer about is a failure.
+func (r *rankRun) scoreSome(ctx context.Context, files []string) ([][]float64, error) {
+	before := len(r.group.Images)
+	samples, err := r.readAll(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		raw, err := r.mix.Members(ctx, samples)
+		var unreadable *vlmjudge.UnreadableError
+		if err == nil || r.info.Relative || !errors.As(err, &unreadable) {
+			return raw, nameFile(err, r.group.Images[before:])
+		}
+		i := unreadable.Index
+		at := before + i
+		file := r.group.Images[at].File
+		r.failed = append(r.failed, report.Failure{File: file, Cause: fmt.Sprintf("%s: the judge answered neither Yes nor No but %q", file, unreadable.Reply)})
+		samples, r.group.Images = slices.Delete(samples, i, i+1), slices.Delete(r.group.Images, at, at+1)
+	}
+}
+
+// showPairs is the progress of comparisons.
+func (r *rankRun) showPairs(done, pairs int) {
+	if r.pairs == nil {
+		r.pairs = r.app.progress().Start("comparing pairs", pairs)
+	}
+	r.pairs.Set(done)
 }
 
 // readAll decodes files; those that cannot be used are kept as failures.
@@ -77,27 +112,28 @@ func (r *rankRun) readAll(ctx context.Context, files []string) (samples []reward
 		if r.perPicture {
 			prompt = im.Prompt
 		}
-		samples = append(samples, rewards.Sample{Prompt: prompt, Image: full})
+		full.Prompt = prompt
+		samples = append(samples, full)
 	}
 	return samples, nil
 }
 
 // read decodes one file and finds the prompt inside it, where each has its own.
-func (r *rankRun) read(file string) (report.Image, image.Image, error) {
+func (r *rankRun) read(file string) (report.Image, rewards.Sample, error) {
 	data, err := readImageFile(file)
 	if err != nil {
-		return report.Image{}, nil, err
+		return report.Image{}, rewards.Sample{}, err
 	}
 	im, full, err := decodePicture(file, data, r.html != "")
 	if err != nil || !r.perPicture {
 		return im, full, err
 	}
 	im.Prompt = promptIn(data)
-	if im.Prompt == "" && r.reads {
-		return im, nil, fmt.Errorf("%s: carries no prompt; rank it with --prompt", file)
+	if im.Prompt == "" && r.info.ReadsPrompt {
+		return im, full, fmt.Errorf("%s: carries no prompt; rank it with --prompt", file)
 	}
 	if err := r.mix.CheckPrompt(im.Prompt); err != nil {
-		return im, nil, fmt.Errorf("%s: %w; --truncate drops it", file, err)
+		return im, full, fmt.Errorf("%s: %w; --truncate drops it", file, err)
 	}
 	return im, full, nil
 }
@@ -116,8 +152,12 @@ func joined(raw, some [][]float64) [][]float64 {
 // nameFile adds the file to a score that is not a number.
 func nameFile(err error, images []report.Image) error {
 	var bad *rewards.NotFiniteError
-	if errors.As(err, &bad) && bad.Index < len(images) {
+	var unreadable *vlmjudge.UnreadableError
+	switch {
+	case errors.As(err, &bad) && bad.Index < len(images):
 		return fmt.Errorf("%s: %w", images[bad.Index].File, err)
+	case errors.As(err, &unreadable) && unreadable.Index < len(images):
+		return fmt.Errorf("%s: %w", images[unreadable.Index].File, err)
 	}
 	return err
 }
@@ -161,4 +201,36 @@ func membersOf(m *rewards.Mix) []report.Member {
 		members = append(members, report.Member{Name: names[i], Info: r.Info(), Reference: references[i]})
 	}
 	return members
+}
+
+// judgedBy sums up the comparisons of the judges in a mix; nil without any.
+func judgedBy(m *rewards.Mix) *vlmjudge.Tournament {
+	var sum *vlmjudge.Tournament
+	for _, r := range m.Rewards() {
+		if t, ok := r.(*rewards.Tournament); ok {
+			counts := t.Counts()
+			if sum != nil {
+				counts = sum.Add(counts)
+			}
+			sum = &counts
+		}
+	}
+	return sum
+}
+
+// warnJudge says where a judge's order is weak.
+func (a *app) warnJudge(t *vlmjudge.Tournament) {
+	const often = 4 // a quarter of the pairs
+	switch {
+	case t == nil || t.Pairs == 0:
+		return
+	case t.Abstained > 0:
+		a.warn("the judge gave no readable answer about %d of %d pairs; they count as ties", t.Abstained, t.Pairs)
+	}
+	if often*t.Turned > t.Pairs {
+		a.warn("in %d of %d pairs the judge preferred a place, not a picture: its answer turned with the order; the ranks are weak", t.Turned, t.Pairs)
+	}
+	if t.Triples > 0 && 2*often*t.Cyclic > t.Triples { // coins give a quarter
+		a.warn("%d of %d triples of images go round in a circle; the judge has no clear order in mind", t.Cyclic, t.Triples)
+	}
 }

@@ -2,12 +2,14 @@ package cli
 
 import (
 	"context"
+	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
 
 	"winnow/internal/scoring"
 	"winnow/rewards"
+	"winnow/vlmjudge"
 )
 
 // rewardOptions say how rewards run that score the pictures of a set.
@@ -17,15 +19,59 @@ type rewardOptions struct {
 	truncate  bool
 	threads   int
 	cache     string
+	address   string // of the reward "remote"
+	asked     judgeOptions
+	onPair    func(done, pairs int)
 	executorOptions
 }
 
 func (o *rewardOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.models, "reward-model", nil, "folder of the reward's model; once per reward that needs one, in order")
+	o.addressFlag(f)
 	f.StringVar(&o.transform, "transform", "", "bring scores to one scale by reference.json in each folder: z, cdf or minmax")
 	f.BoolVar(&o.truncate, "truncate", false, "drop the end of a prompt that is too long instead of leaving out its pictures")
 	f.IntVar(&o.threads, "threads", 0, "CPU threads (default: all)")
 	o.executorOptions.flags(f)
+}
+
+func (o *rewardOptions) addressFlag(f *pflag.FlagSet) {
+	f.StringVar(&o.address, "reward-url", "", "address of the reward \"remote\" (key from WINNOW_API_KEY); see winnow help rewards")
+}
+
+// choose gives the rewards that are named, or else the one that the addresses are for, or else the usual ones; judge is the
+// reward that --judge alone stands for. It refuses addresses that no reward uses, and rewards without an address.
+func (o *rewardOptions) choose(named []string, judge string, usual ...string) ([]string, error) {
+	if len(named) == 0 {
+		switch {
+		case o.asked.url != "" && o.address != "":
+			return nil, usagef("--judge and --reward-url: say by --reward what counts, for example --reward %s,%s", judge, rewards.Remote)
+		case o.asked.url != "":
+			return []string{judge}, nil
+		case o.address != "":
+			return []string{rewards.Remote}, nil
+		}
+		named = usual
+	}
+	asks, remote := "", false
+	for _, choice := range named {
+		switch name, _, _ := strings.Cut(choice, "="); name {
+		case rewards.Judge, rewards.VQAScore:
+			asks = name
+		case rewards.Remote:
+			remote = true
+		}
+	}
+	switch {
+	case asks != "" && o.asked.url == "":
+		return nil, usagef("the reward %q asks a judge; name its server by --judge URL", asks)
+	case asks == "" && o.asked.url != "":
+		return nil, usagef("--judge %s is asked by none of the rewards; add %s to --reward", o.asked.url, judge)
+	case remote && o.address == "":
+		return nil, usagef("the reward %q runs elsewhere; give its address by --reward-url", rewards.Remote)
+	case !remote && o.address != "":
+		return nil, usagef("--reward-url %s belongs to none of the rewards; add %s to --reward", o.address, rewards.Remote)
+	}
+	return named, nil
 }
 
 // rewardHelp lists the names for the help of a --reward flag.
@@ -33,9 +79,13 @@ func rewardHelp() string { return strings.Join(rewards.Names(), ", ") }
 
 // open opens a weighted sum. The folders that it takes are removed from models.
 func (o *rewardOptions) open(ctx context.Context, choices []string) (*rewards.Mix, error) {
-	return rewards.OpenMix(ctx, choices, o.models, o.transform, &rewards.Options{
-		Threads: o.threads, Truncate: o.truncate, Executor: o.executor, ORTLibrary: o.ortLibrary,
-	})
+	opt := &rewards.Options{
+		Threads: o.threads, Truncate: o.truncate, Executor: o.executor, ORTLibrary: o.ortLibrary, Judge: o.asked.options(), OnPair: o.onPair,
+	}
+	if o.address != "" {
+		opt.Remote = &vlmjudge.RemoteOptions{URL: o.address, Key: os.Getenv("WINNOW_API_KEY")}
+	}
+	return rewards.OpenMix(ctx, choices, o.models, o.transform, opt)
 }
 
 // store opens the score cache at --cache, or at otherwise; nil without one.

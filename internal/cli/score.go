@@ -54,13 +54,18 @@ Rows and pictures that cannot be used are listed, the others are scored: exit 3.
 			if err := o.input.oneFile(c, args); err != nil {
 				return err
 			}
+			var err error
+			if o.reward, err = o.choose(o.reward, rewards.VQAScore, rewards.Mini); err != nil {
+				return &usageError{command: c.CommandPath(), err: err}
+			}
 			return a.score(c.Context(), o)
 		},
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	f.StringSliceVar(&o.reward, "reward", []string{rewards.Mini}, "reward to score by, or NAME=WEIGHT,NAME=WEIGHT for a sum: "+rewardHelp())
+	f.StringSliceVar(&o.reward, "reward", nil, "reward to score by, or NAME=WEIGHT,NAME=WEIGHT for a sum (default: mini): "+rewardHelp())
 	o.rewardOptions.flags(f)
+	o.asked.flags(f)
 	f.StringVarP(&o.output, "output", "o", "", "file to write (default: standard output)")
 	f.StringVar(&o.cache, "cache", "", "SQLite file that keeps scores (default: the output's name with .cache, none for standard output)")
 	f.StringVar(&o.input.format, "format", "", "format of the rows (default: told from the file's name and first row)")

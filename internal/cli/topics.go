@@ -7,6 +7,7 @@ func topics() []*cobra.Command {
 	return []*cobra.Command{
 		{Use: "scripting", Short: "Streams, JSON and exit codes", Long: scriptingText},
 		{Use: "executors", Short: "What runs the networks, and ONNX Runtime", Long: executorsText},
+		{Use: "rewards", Short: "What scores mean, judges and rewards that run elsewhere", Long: rewardsText},
 		{Use: "files", Short: "Files that are read and written", Long: filesText},
 	}
 }
@@ -36,6 +37,45 @@ that repeats a run.
 Environment
   WINNOW_KERNEL       ref, avx2 or avx512: which kernels compute
   WINNOW_ORT_LIBRARY  ONNX Runtime's library, or its folder
+  WINNOW_API_KEY      key for --judge and --reward-url, sent to these addresses only
+  OPENAI_API_KEY      key for --judge where WINNOW_API_KEY is not set
+`
+
+const rewardsText = `Every reward gives a number per picture, higher is better. Except where it says
+"any", scores compare pictures of one prompt only.
+
+  mini                   embedded; pictures of the embedded model (coloured shapes)
+  clip                   any CLIP-type dual encoder: 100 × cosine, about 15 to 35
+  hpsv2, hpsv2.1         human preference, cosine, about 0.2 to 0.36;
+                         -legacy-resize: as the tables of 2023 were made
+  pickscore-v1           human preference, 100 × cosine, about 16 to 27
+  imagereward-v1.0       human preference, standardised, about -2.3 to 2
+  clipscore-…            2.5 × cosine, at least 0; -noprefix: without "A photo depicts"
+  siglip, siglip-probability
+                         any SigLIP dual encoder
+  aesthetic-v2           looks only, no prompt, 1 to 10; any pictures
+  vqascore               a judge is asked whether the picture shows everything that
+                         the prompt says; probability of Yes, 0 to 1; any pictures
+  judge                  a judge compares every pair of a prompt's pictures in both
+                         orders; strength on the scale of log-odds, mean 0
+  remote                 whatever the server of --reward-url computes
+
+What a number means shows by its percentile: "winnow reference" stores the scores of
+pictures like yours as reference.json in the reward's folder.
+
+Sums. --reward NAME=WEIGHT,NAME=WEIGHT adds rewards. Their scales differ by factors of
+hundreds: give weights that make up for it, or --transform z, cdf or minmax, which
+brings each reward to the scale of its reference.json.
+
+Judges. --judge is any chat server that takes pictures in the form of OpenAI's API
+(vLLM, llama.cpp, Ollama, hosted ones), --judge-model its name of the model. The label
+probabilities of the first token count where the server gives them, else several
+answers are sampled (--judge-votes). Judges prefer a place; asking in both orders takes
+that out, and how often the answer turned with the order is reported. JPEG files are
+turned upright by their EXIF orientation for judges, and for nothing else.
+
+Remote rewards. --reward-url is sent {"prompt": "…", "images": ["PNG in base64", …]} by
+POST and answers {"scores": [1.5, …]}, with "model" and "version" if it likes.
 `
 
 const executorsText = `Networks run on the embedded executor unless --executor says otherwise.

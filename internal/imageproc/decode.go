@@ -120,6 +120,17 @@ func DecodeUpright(name string, data []byte, limits Limits) (*image.NRGBA, error
 	return orient(img, exifOrientation(data)), nil
 }
 
+// Upright is what DecodeUpright gives, for a file that DecodeModes has decoded into img; nil where nothing is turned.
+func Upright(img image.Image, data []byte) image.Image {
+	if f := sniff(data); f == nil || f.name != "JPEG" {
+		return nil
+	}
+	if o := exifOrientation(data); o >= 2 && o <= 8 {
+		return orient(Opaque(img), o)
+	}
+	return nil
+}
+
 // Decode decodes an image held in memory as Pillow's open and convert("RGB") do;
 // name stands for it in errors. The result is opaque, starts at (0, 0), and is
 // never empty. EXIF orientation is not applied. Errors are *DecodeError; damaged

@@ -262,6 +262,10 @@ func TestDecodeModes(t *testing.T) {
 			t.Fatal(err)
 		}
 		sameInMode(t, r.Name, r.File, plain)
+		upright, err := DecodeUpright(r.Name, r.File, Limits{})
+		if turned := Upright(plain, r.File); err != nil || (turned != nil) != (upright.Rect != plain.Rect || !bytes.Equal(upright.Pix, plain.Pix)) || turned != nil && !bytes.Equal(turned.(*image.NRGBA).Pix, upright.Pix) {
+			t.Errorf("%s: not as DecodeUpright turns it (%v)", r.Name, err)
+		}
 		img, err := DecodeModes(r.Name, r.File, Limits{})
 		if kind, ok := want[r.Name]; err != nil || ok && fmt.Sprintf("%T", img) != kind {
 			t.Errorf("%s: %T, want %s (%v)", r.Name, img, kind, err)

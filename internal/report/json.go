@@ -40,7 +40,16 @@ type (
 		// What percentiles refer to, by reward.
 		References map[string]referenceLine `json:"references,omitempty"`
 		Alarm      *alarmLine               `json:"alarm,omitempty"`
+		Judge      *judgeLine               `json:"judge,omitempty"`
 		Version    string                   `json:"version"`
+	}
+	judgeLine struct {
+		Pairs     int     `json:"pairs"`
+		Abstained int     `json:"abstained"`
+		Turned    int     `json:"turned"` // whose preferred picture depended on which was shown first
+		Bias      float64 `json:"position_bias"`
+		Cyclic    int     `json:"cyclic_triples"`
+		Triples   int     `json:"triples"`
 	}
 	referenceLine struct {
 		Set   string `json:"set,omitempty"`
@@ -98,6 +107,9 @@ func (r *Result) describe(s *summaryLine) {
 			}
 			s.References[m.Name] = referenceLine{m.Reference.Set, m.Reference.Count}
 		}
+	}
+	if t := r.Judge; t != nil {
+		s.Judge = &judgeLine{t.Pairs, t.Abstained, t.Turned, t.Bias, t.Cyclic, t.Triples}
 	}
 	if r.Alarm > 0 {
 		s.Alarm = &alarmLine{r.Alarm, len(r.Alarmed())}

@@ -7,6 +7,7 @@ import (
 	"image"
 
 	"winnow/rewards"
+	"winnow/vlmjudge"
 )
 
 // Result is what generate and rank give back.
@@ -14,8 +15,9 @@ type Result struct {
 	Command string // "generate" or "rank"
 	Version string // of winnow
 	Reward  *rewards.Info
-	Members []Member // the terms of Reward; one where it is a reward by itself
-	Alarm   float64  // spread of the members above which a picture is marked; 0: spreads were not computed
+	Members []Member             // the terms of Reward; one where it is a reward by itself
+	Alarm   float64              // spread of the members above which a picture is marked; 0: spreads were not computed
+	Judge   *vlmjudge.Tournament // the comparisons of a judge; nil: there were none
 	Groups  []Group
 	Failed  []Failure
 	Seconds float64 // wall-clock time of the work

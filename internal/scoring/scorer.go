@@ -12,6 +12,7 @@ import (
 
 	"winnow/internal/imageproc"
 	"winnow/rewards"
+	"winnow/vlmjudge"
 )
 
 // ChunkSize is the number of pictures that are decoded and scored at a time, and stored together.
@@ -49,6 +50,10 @@ type Scorer struct {
 func New(ctx context.Context, mix *rewards.Mix, executor string, store *Store) (*Scorer, error) {
 	s := &Scorer{mix: mix, rewards: mix.Rewards(), store: store}
 	for _, r := range s.rewards {
+		if info := r.Info(); info.Relative {
+			return nil, &rewards.ArgumentError{Why: fmt.Sprintf("the reward %q compares pictures with each other and scores none by itself; rank by it, or score by %s",
+				info.Name, rewards.VQAScore)}
+		}
 		text, weights, err := identify(ctx, store, r, executor)
 		if err != nil {
 			return nil, err
@@ -86,12 +91,13 @@ func (s *Scorer) Score(ctx context.Context, items []Item) ([]Result, error) {
 
 // job is one picture with one prompt, which several items of a chunk may share.
 type job struct {
-	key   Key
-	item  *Item
-	data  []byte
-	parts []float64 // by reward; NaN: not known
-	image image.Image
-	err   error
+	key    Key
+	item   *Item
+	data   []byte
+	parts  []float64 // by reward; NaN: not known
+	image  image.Image
+	turned image.Image // see rewards.Sample.Upright
+	err    error
 }
 
 func (s *Scorer) chunk(ctx context.Context, items []Item) ([]Result, error) {
@@ -194,7 +200,9 @@ func decodeAll(jobs []*job) {
 		}
 		wait.Go(func() {
 			turns <- struct{}{}
-			j.image, j.err = imageproc.DecodeModes(j.item.Name, j.data, imageproc.Limits{})
+			if j.image, j.err = imageproc.DecodeModes(j.item.Name, j.data, imageproc.Limits{}); j.err == nil {
+				j.turned = imageproc.Upright(j.image, j.data)
+			}
 			<-turns
 		})
 	}
@@ -209,7 +217,7 @@ func (s *Scorer) compute(ctx context.Context, r int, jobs []*job) error {
 	for _, j := range jobs {
 		if j.err == nil && math.IsNaN(j.parts[r]) {
 			todo, keys = append(todo, j), append(keys, j.key)
-			samples = append(samples, rewards.Sample{Prompt: j.item.Prompt, Image: j.image})
+			samples = append(samples, rewards.Sample{Prompt: j.item.Prompt, Image: j.image, Upright: j.turned})
 		}
 	}
 	if len(todo) == 0 {
@@ -218,6 +226,10 @@ func (s *Scorer) compute(ctx context.Context, r int, jobs []*job) error {
 	values, err := rewards.ScoreSamples(ctx, s.rewards[r], samples)
 	if notFinite := (*rewards.NotFiniteError)(nil); errors.As(err, &notFinite) && notFinite.Index < len(todo) {
 		return fmt.Errorf("%s: %w", todo[notFinite.Index].item.Name, err)
+	}
+	if unreadable := (*vlmjudge.UnreadableError)(nil); errors.As(err, &unreadable) && unreadable.Index < len(todo) {
+		todo[unreadable.Index].err = fmt.Errorf("the judge answered neither Yes nor No but %q", unreadable.Reply)
+		return s.compute(ctx, r, jobs)
 	}
 	if err != nil {
 		return err

@@ -25,12 +25,14 @@ import (
 var dataURL = regexp.MustCompile(`data:image/png;base64,([A-Za-z0-9+/=]+)`)
 
 // redJudge answers as a chat server with label probabilities whose model likes the redder picture, and what is shown first by
-// bias log-odds. While broken is set it fails with a fault that does not pass.
+// bias log-odds; a picture alone shows its prompt when it is red, and is beyond words when it is pure red. While broken is
+// set it fails with a fault that does not pass.
 type redJudge struct {
 	*httptest.Server
 	bias   float64
 	broken atomic.Bool
 	key    atomic.Value
+	size   atomic.Value // of the picture that was shown first
 }
 
 func newRedJudge(t *testing.T, bias float64) *redJudge {
@@ -48,6 +50,13 @@ func newRedJudge(t *testing.T, bias float64) *redJudge {
 			return
 		}
 		labels, odds := [2]string{"Yes", "No"}, 0.0
+		if len(pictures) > 0 {
+			odds = redness(t, pictures[0][1])/50 - 1
+			j.size.Store(sizeOf(t, pictures[0][1]))
+		}
+		if odds > 4 && len(pictures) == 1 {
+			labels = [2]string{"Perhaps", "Maybe"}
+		}
 		if len(pictures) == 2 {
 			labels, odds = [2]string{"1", "2"}, j.bias+(redness(t, pictures[0][1])-redness(t, pictures[1][1]))/20
 		}
@@ -59,7 +68,7 @@ func newRedJudge(t *testing.T, bias float64) *redJudge {
 	return j
 }
 
-func redness(t *testing.T, encoded []byte) float64 {
+func sent(t *testing.T, encoded []byte) image.Image {
 	data, err := base64.StdEncoding.DecodeString(string(encoded))
 	if err != nil {
 		t.Error(err)
@@ -67,9 +76,15 @@ func redness(t *testing.T, encoded []byte) float64 {
 	img, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
 		t.Error(err)
-		return 0
+		return image.NewGray(image.Rect(0, 0, 1, 1))
 	}
-	r, g, b, _ := img.At(0, 0).RGBA()
+	return img
+}
+
+func sizeOf(t *testing.T, encoded []byte) image.Point { return sent(t, encoded).Bounds().Size() }
+
+func redness(t *testing.T, encoded []byte) float64 {
+	r, g, b, _ := sent(t, encoded).At(0, 0).RGBA()
 	return (float64(r) - float64(g)/2 - float64(b)/2) / 257
 }
 

@@ -26,19 +26,9 @@ type rewardFiles struct {
 func readRewardFiles(t *testing.T) rewardFiles {
 	t.Helper()
 	var g rewardFiles
-	var images struct {
-		Rows []struct {
-			Name string
-			File []byte
-		}
-	}
-	for path, v := range map[string]any{"rewards/files.json": &g, "images/decode.json": &images} {
-		data, err := os.ReadFile(filepath.Join("..", "golden", path))
-		mustDo(t, err)
-		mustDo(t, json.Unmarshal(data, v))
-	}
+	readGolden(t, "rewards/files.json", &g)
 	known := map[string][]byte{}
-	for _, r := range images.Rows {
+	for _, r := range readImages(t) {
 		known[r.Name] = r.File
 	}
 	modes := map[string]bool{}
@@ -52,6 +42,26 @@ func readRewardFiles(t *testing.T) rewardFiles {
 		t.Fatalf("%d files of %d modes", len(g.Rows), len(modes))
 	}
 	return g
+}
+
+type imageFile struct {
+	Name string
+	File []byte
+}
+
+// readImages are the files of tests/golden/images/decode.json.
+func readImages(t *testing.T) []imageFile {
+	t.Helper()
+	var images struct{ Rows []imageFile }
+	readGolden(t, "images/decode.json", &images)
+	return images.Rows
+}
+
+func readGolden(t *testing.T, path string, v any) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "golden", path))
+	mustDo(t, err)
+	mustDo(t, json.Unmarshal(data, v))
 }
 
 // Files reach rewards in the mode that Pillow opens them in, whatever their format: the score from file to number is that

@@ -1,0 +1,132 @@
+package rewards
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"strings"
+
+	"winnow/vlmjudge"
+)
+
+// Rewards that run elsewhere.
+const (
+	// Judge has a vision-language model compare every pair of pictures of a prompt, in both orders; the score is a strength in
+	// natural-log units, see vlmjudge.Judge.Tournament.
+	Judge = "judge"
+	// VQAScore asks a vision-language model whether the picture shows everything that the prompt says: the probability of Yes
+	// among Yes and No.
+	VQAScore = "vqascore"
+	// Remote is any reward behind an HTTP address, see vlmjudge.Remote.
+	Remote = "remote"
+)
+
+var elsewhere = []string{Judge, VQAScore, Remote}
+
+// OpenReward opens any reward: a *Model as Open does, or one that runs elsewhere, for which dir is "" and opt says where.
+// Judges and remote rewards are asked a question at once, so wrong addresses, keys and names are found here.
+func OpenReward(ctx context.Context, name, dir string, opt *Options) (Reward, error) {
+	if opt == nil {
+		opt = &Options{}
+	}
+	asks := name == Judge || name == VQAScore
+	switch {
+	case !asks && name != Remote:
+		m, err := Open(ctx, name, dir, opt)
+		if err != nil {
+			return nil, err // not m, which as a Reward would not be nil
+		}
+		return m, nil
+	case dir != "":
+		return nil, &ArgumentError{fmt.Sprintf("the reward %q runs elsewhere and takes no folder", name)}
+	case asks && opt.Judge == nil:
+		return nil, &ArgumentError{fmt.Sprintf("the reward %q asks a judge; say where it runs", name)}
+	case name == Remote && opt.Remote == nil:
+		return nil, &ArgumentError{fmt.Sprintf("the reward %q runs elsewhere; give its address", name)}
+	case name == Remote:
+		r, err := vlmjudge.OpenRemote(ctx, *opt.Remote)
+		if err != nil {
+			return nil, err
+		}
+		return remote{r}, nil
+	}
+	j, err := vlmjudge.Open(ctx, *opt.Judge)
+	switch {
+	case err != nil:
+		return nil, err
+	case name == VQAScore:
+		return yesScore{judged{j}}, nil
+	}
+	return &Tournament{judged: judged{j}, onPair: opt.OnPair}, nil
+}
+
+// judged is what both rewards of a judge have in common.
+type judged struct{ judge *vlmjudge.Judge }
+
+func (j judged) Close() error { return j.judge.Close() }
+
+// CheckPrompt refuses a prompt that says nothing.
+func (judged) CheckPrompt(prompt string) error {
+	if strings.TrimSpace(prompt) == "" {
+		return &ArgumentError{"a judge needs the prompt that the pictures were made for"}
+	}
+	return nil
+}
+
+// info describes a reward by the question of a template.
+func (j judged) info(name string, question int) Info {
+	about := j.judge.Info()
+	model := about.ServedModel
+	if model == "" {
+		model = about.Model
+	}
+	return Info{
+		Name: name, Model: strings.TrimSpace(model + " at " + about.URL), Version: about.Templates[question].ID + ", " + string(about.Protocol),
+		Prepare: fmt.Sprintf("at most %d pixels", about.PixelBudget), ReadsPrompt: true,
+	}
+}
+
+// seen is the picture that a judge looks at.
+func (s Sample) seen() image.Image {
+	if s.Upright != nil {
+		return s.Upright
+	}
+	return s.Image
+}
+
+// yesScore is the reward VQAScore.
+type yesScore struct{ judged }
+
+func (y yesScore) Info() Info {
+	info := y.info(VQAScore, 1)
+	info.Formula, info.AcrossPrompts = "p(Yes)/(p(Yes)+p(No))", true
+	return info
+}
+
+func (y yesScore) Score(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
+	return y.ScoreSamples(ctx, samplesOf(prompt, images))
+}
+
+func (y yesScore) ScoreSamples(ctx context.Context, samples []Sample) ([]float64, error) {
+	prompts, images := make([]string, len(samples)), make([]image.Image, len(samples))
+	for i, s := range samples {
+		prompts[i], images[i] = s.Prompt, s.seen()
+	}
+	return y.judge.ScoreEach(ctx, prompts, images)
+}
+
+// remote is the reward Remote. It sees pictures as they are stored, like models here.
+type remote struct{ *vlmjudge.Remote }
+
+func (remote) CheckPrompt(string) error { return nil }
+
+func (r remote) Info() Info {
+	about := r.Remote.Info()
+	return Info{
+		Name: Remote, Model: strings.TrimSpace(about.Model + " at " + about.URL), Version: about.Version, Formula: "as the server computes it", ReadsPrompt: true,
+	}
+}
+
+func (r remote) ScoreSamples(ctx context.Context, samples []Sample) ([]float64, error) {
+	return scoreRuns(ctx, r.Remote, samples)
+}
