@@ -39,7 +39,7 @@ func (c *Scorer) calibrate() *Calibration {
 	var margins, labels [2][]float64
 	for _, x := range all {
 		if m := c.margin(x); x.decided() && !math.IsNaN(m) {
-			half := halfOf(c.set.entries[x.record].prompt)
+			half := halfOf(c.set.Prompt(int(x.record)))
 			margins[half], labels[half] = append(margins[half], m), append(labels[half], x.human)
 		}
 	}

@@ -8,20 +8,23 @@ import (
 
 // choice is one comparison of two pictures of a record.
 type choice struct {
-	record, first, second int
+	record, first, second int32
 	human                 float64 // 1, 0, 0.5 for a tie, NaN where it is not known
 }
 
 // choices lists every pair of pictures of every record, with the records of a prompt as one cluster.
 func (s *Set) choices() ([]choice, *clusters) {
-	var out []choice
-	by := &clusters{}
+	n := 0
+	for _, e := range s.entries {
+		n += int(e.pictures*(e.pictures-1)) / 2
+	}
+	out, by := make([]choice, 0, n), &clusters{}
 	for i := range s.entries {
 		e := &s.entries[i]
 		for a := range e.pictures {
 			for b := a + 1; b < e.pictures; b++ {
 				by.add(e.prompt, len(out))
-				out = append(out, choice{i, a, b, e.prefers(a, b)})
+				out = append(out, choice{int32(i), a, b, e.prefers(int(a), int(b))})
 			}
 		}
 	}
@@ -30,8 +33,8 @@ func (s *Set) choices() ([]choice, *clusters) {
 
 // margin is how much more a scorer likes the first picture of a choice; NaN where it has no scores.
 func (c *Scorer) margin(x choice) float64 {
-	v, ok := c.values[x.record]
-	if !ok {
+	v := c.Values(int(x.record))
+	if v == nil {
 		return math.NaN()
 	}
 	return v[x.first] - v[x.second]
@@ -71,17 +74,16 @@ func (s *Set) Comparisons() []Comparison {
 		return nil
 	}
 	all, by := s.choices()
-	lists := by.lists()
 	var out []Comparison
 	for i, a := range s.scorers {
 		for _, b := range s.scorers[i+1:] {
-			out = append(out, compare(a, b, all, lists))
+			out = append(out, compare(a, b, all, by.members))
 		}
 	}
 	return out
 }
 
-func compare(a, b *Scorer, all []choice, lists [][]int) Comparison {
+func compare(a, b *Scorer, all []choice, lists [][]int32) Comparison {
 	r := Comparison{A: a.Name, B: b.Name}
 	var ofA, ofB []metric.Count
 	for _, list := range lists {

@@ -21,13 +21,13 @@ func (c *Scorer) Examples(n int) (right, wrong []Example) {
 	var every []Example
 	for _, x := range all {
 		if m := c.margin(x); x.decided() && !math.IsNaN(m) {
-			every = append(every, Example{x.record, x.first, x.second, x.human, m, x.right(m)})
+			every = append(every, Example{int(x.record), int(x.first), int(x.second), x.human, m, x.right(m)})
 		}
 	}
 	slices.SortStableFunc(every, func(a, b Example) int { return cmp.Compare(math.Abs(b.Margin), math.Abs(a.Margin)) })
 	seen := map[bool]map[string]bool{true: {}, false: {}}
 	for _, e := range every {
-		prompt := c.set.entries[e.Record].prompt
+		prompt := c.set.Prompt(e.Record)
 		into := &wrong
 		if e.Right {
 			into = &right
@@ -40,8 +40,5 @@ func (c *Scorer) Examples(n int) (right, wrong []Example) {
 	return right, wrong
 }
 
-// Values are the scores of a record; nil without.
-func (c *Scorer) Values(record int) []float64 { return c.values[record] }
-
 // Prompt of a record.
-func (s *Set) Prompt(record int) string { return s.entries[record].prompt }
+func (s *Set) Prompt(record int) string { return s.prompts.list[s.entries[record].prompt] }

@@ -99,12 +99,12 @@ func (p *part) pairFigures(threshold float64) []Figure {
 
 // perCluster applies f to the comparisons of every prompt.
 func perCluster[C, R any](c *clusters, all []C, f func([]C) R) []R {
-	lists := c.lists()
-	out := make([]R, len(lists))
-	for i, list := range lists {
-		mine := make([]C, len(list))
-		for k, at := range list {
-			mine[k] = all[at]
+	out := make([]R, len(c.members))
+	var mine []C
+	for i, list := range c.members {
+		mine = mine[:0]
+		for _, at := range list {
+			mine = append(mine, all[at])
 		}
 		out[i] = f(mine)
 	}

@@ -23,7 +23,7 @@ const bias = 0.1
 // all proportion. looks are the pictures of records, by number; nil where they are not at hand.
 func (s *Set) Flags(looks map[int][]Look) []Flag {
 	all, by := s.choices()
-	lists := by.lists()
+	lists := by.members
 	var out []Flag
 	for _, c := range s.scorers {
 		for _, p := range properties {
@@ -42,13 +42,13 @@ func (s *Set) Flags(looks map[int][]Look) []Flag {
 }
 
 // lookFlag compares how often a scorer and the people choose the picture that has more of a property.
-func (c *Scorer) lookFlag(p property, looks map[int][]Look, all []choice, lists [][]int) (Flag, bool) {
+func (c *Scorer) lookFlag(p property, looks map[int][]Look, all []choice, lists [][]int32) (Flag, bool) {
 	var scorer, people []metric.Count
 	for _, list := range lists {
 		var mine, theirs metric.Count
 		for _, at := range list {
 			x := all[at]
-			l, ok := looks[x.record]
+			l, ok := looks[int(x.record)]
 			m := c.margin(x)
 			if !ok || !x.decided() || math.IsNaN(m) || m == 0 {
 				continue
@@ -94,7 +94,7 @@ func (c *Scorer) lookFlag(p property, looks map[int][]Look, all []choice, lists 
 }
 
 // chanceFlag finds scorers that choose against the people.
-func (c *Scorer) chanceFlag(all []choice, lists [][]int) (Flag, bool) {
+func (c *Scorer) chanceFlag(all []choice, lists [][]int32) (Flag, bool) {
 	var counts []metric.Count
 	for _, list := range lists {
 		var n metric.Count

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"math"
 	"os"
@@ -25,8 +26,15 @@ type Scores struct {
 	Name string // file that they come from
 	// ByContent says that pictures are named by their checksum, so that their bytes are needed to find their scores.
 	ByContent bool
-	byImage   map[string]float64
-	used      map[string]bool
+	byImage   map[imageKey]known
+}
+
+// imageKey is a hash of a picture's name and a prompt: sets have millions of them.
+type imageKey [16]byte
+
+type known struct {
+	score float64
+	used  bool
 }
 
 // ContentName starts the name of a picture that has no other name than the SHA-256 of its encoded bytes, in hexadecimal.
@@ -57,7 +65,7 @@ func ReadScores(file string) (s *Scores, broken []*ScoreError, err error) {
 		return nil, nil, err
 	}
 	defer f.Close()
-	s = &Scores{Name: file, byImage: map[string]float64{}, used: map[string]bool{}}
+	s = &Scores{Name: file, byImage: map[imageKey]known{}}
 	r := bufio.NewReaderSize(f, maxScoreLine)
 	for line := 1; ; line++ {
 		data, err := r.ReadSlice('\n')
@@ -92,17 +100,21 @@ func (s *Scores) add(data []byte) string {
 		return `has no finite number as "score"`
 	}
 	key := scoreKey(l.Image, l.Prompt)
-	if have, ok := s.byImage[key]; ok && have != *l.Score {
-		return fmt.Sprintf("gives %q the score %g, a line before gave it %g", l.Image, *l.Score, have)
+	if have, ok := s.byImage[key]; ok && have.score != *l.Score {
+		return fmt.Sprintf("gives %q the score %g, a line before gave it %g", l.Image, *l.Score, have.score)
 	}
-	s.byImage[key] = *l.Score
+	s.byImage[key] = known{score: *l.Score}
 	s.ByContent = s.ByContent || strings.HasPrefix(l.Image, ContentName)
 	return ""
 }
 
 // scoreKey is a picture with its prompt; an empty prompt stands for any.
-func scoreKey(image, prompt string) string {
-	return path.Clean(filepath.ToSlash(image)) + "\x00" + prompt
+func scoreKey(image, prompt string) (key imageKey) {
+	h := fnv.New128a()
+	_, _ = io.WriteString(h, path.Clean(filepath.ToSlash(image)))
+	_, _ = io.WriteString(h, "\x00"+prompt)
+	h.Sum(key[:0])
+	return key
 }
 
 // Of finds the score of a picture: by the path that the set's file writes, the path on disk, the picture's name in the
@@ -119,8 +131,8 @@ func (s *Scores) Of(im *datasets.Image, prompt string) (float64, bool) {
 		for _, p := range []string{prompt, ""} {
 			key := scoreKey(name, p)
 			if v, ok := s.byImage[key]; ok {
-				s.used[key] = true
-				return v, true
+				s.byImage[key] = known{v.score, true}
+				return v.score, true
 			}
 		}
 	}
@@ -128,4 +140,12 @@ func (s *Scores) Of(im *datasets.Image, prompt string) (float64, bool) {
 }
 
 // Unused is the number of scores that no picture of the set took.
-func (s *Scores) Unused() int { return len(s.byImage) - len(s.used) }
+func (s *Scores) Unused() int {
+	n := 0
+	for _, v := range s.byImage {
+		if !v.used {
+			n++
+		}
+	}
+	return n
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"winnow/datasets"
 	"winnow/rewards/metric"
@@ -11,20 +12,45 @@ import (
 
 // Set is a preference set and what scorers say of its pictures. Records are numbered in the order that they are added in.
 type Set struct {
-	Format  datasets.Format
-	entries []entry
-	scorers []*Scorer
+	Format     datasets.Format
+	entries    []entry
+	scorers    []*Scorer
+	prompts    names
+	categories names
 }
 
-// entry is what figures need of a record.
+// entry is what figures need of a record. Sets have millions, so it is small.
 type entry struct {
-	prompt, category string
-	pair             bool
-	row              int
-	label            float64   // of a pair
-	rank             []float64 // of a group
-	votes            []datasets.Vote
-	pictures         int
+	prompt, category int32   // numbers in Set.prompts and Set.categories
+	pictures         int32   // how many
+	pair             bool    // else a group
+	label            float64 // of a pair
+	group            *grading
+}
+
+// grading is the labels of a group.
+type grading struct {
+	rank  []float64
+	votes []datasets.Vote
+}
+
+// names numbers strings.
+type names struct {
+	list  []string
+	index map[string]int32
+}
+
+func (n *names) number(s string) int32 {
+	if i, ok := n.index[s]; ok {
+		return i
+	}
+	if n.index == nil {
+		n.index = map[string]int32{}
+	}
+	s = strings.Clone(s) // readers cut strings out of whole pages
+	i := int32(len(n.list))
+	n.list, n.index[s] = append(n.list, s), i
+	return i
 }
 
 // NewSet starts an evaluation.
@@ -35,10 +61,14 @@ func (s *Set) Add(rec *datasets.Record) int {
 	if len(rec.Images) < 2 {
 		return -1
 	}
-	s.entries = append(s.entries, entry{
-		prompt: rec.Prompt, category: rec.Category, pair: rec.Kind == datasets.KindPair, row: rec.Row,
-		label: rec.Label, rank: rec.Rank, votes: rec.Votes, pictures: len(rec.Images),
-	})
+	e := entry{
+		prompt: s.prompts.number(rec.Prompt), category: s.categories.number(rec.Category), pictures: int32(len(rec.Images)),
+		pair: rec.Kind == datasets.KindPair, label: rec.Label,
+	}
+	if !e.pair && rec.Rank != nil {
+		e.group = &grading{rec.Rank, rec.Votes}
+	}
+	s.entries = append(s.entries, e)
 	return len(s.entries) - 1
 }
 
@@ -49,7 +79,7 @@ func (s *Set) Len() int { return len(s.entries) }
 type Scorer struct {
 	Name     string
 	set      *Set
-	values   map[int][]float64
+	values   [][]float64 // by record; nil: none
 	verdicts map[int][]Verdict
 }
 
@@ -62,7 +92,7 @@ type Verdict struct {
 
 // AddScorer enters a scorer.
 func (s *Set) AddScorer(name string) *Scorer {
-	c := &Scorer{Name: name, set: s, values: map[int][]float64{}, verdicts: map[int][]Verdict{}}
+	c := &Scorer{Name: name, set: s, verdicts: map[int][]Verdict{}}
 	s.scorers = append(s.scorers, c)
 	return c
 }
@@ -77,7 +107,18 @@ func (c *Scorer) Score(record int, values []float64) {
 			return
 		}
 	}
+	for len(c.values) <= record {
+		c.values = append(c.values, nil)
+	}
 	c.values[record] = values
+}
+
+// Values are the scores of a record; nil without.
+func (c *Scorer) Values(record int) []float64 {
+	if record >= len(c.values) {
+		return nil
+	}
+	return c.values[record]
 }
 
 // Judge enters a judge's verdicts about a record, besides its scores.
@@ -111,14 +152,14 @@ func (c *Scorer) Lookup(record int, rec *datasets.Record, scores *Scores) (missi
 // Decided says whether people have compared the pictures of a record: without that, its scores are not needed.
 func (s *Set) Decided(record int) bool {
 	e := &s.entries[record]
-	return e.pair && !math.IsNaN(e.label) || !e.pair && e.rank != nil
+	return e.pair && !math.IsNaN(e.label) || !e.pair && e.group != nil
 }
 
 // Missing is the number of decided records without scores.
 func (c *Scorer) Missing() int {
 	n := 0
 	for i := range c.set.entries {
-		if _, ok := c.values[i]; !ok && c.set.Decided(i) {
+		if c.Values(i) == nil && c.set.Decided(i) {
 			n++
 		}
 	}
@@ -144,7 +185,7 @@ type Part struct {
 
 // Result computes every figure that belongs to the set. threshold is the tie threshold of Pick-a-Pic, NaN without one.
 func (c *Scorer) Result(threshold float64) Result {
-	r := Result{Scorer: c.Name, Records: len(c.set.entries), Scored: len(c.values), Missing: c.Missing()}
+	r := Result{Scorer: c.Name, Records: len(c.set.entries), Scored: c.Scored(), Missing: c.Missing()}
 	for _, p := range c.parts() {
 		part := Part{Category: p.category}
 		if len(p.groups) > 0 {
@@ -180,27 +221,21 @@ type part struct {
 
 // clusters numbers the comparisons of each prompt.
 type clusters struct {
-	order   []string
-	members map[string][]int
+	index   map[int32]int32 // of a prompt in members
+	members [][]int32
 }
 
-func (c *clusters) add(prompt string, comparison int) {
-	if c.members == nil {
-		c.members = map[string][]int{}
+func (c *clusters) add(prompt int32, comparison int) {
+	at, ok := c.index[prompt]
+	if !ok {
+		if c.index == nil {
+			c.index = map[int32]int32{}
+		}
+		at = int32(len(c.members))
+		c.index[prompt] = at
+		c.members = append(c.members, nil)
 	}
-	if _, ok := c.members[prompt]; !ok {
-		c.order = append(c.order, prompt)
-	}
-	c.members[prompt] = append(c.members[prompt], comparison)
-}
-
-// lists are the comparisons by prompt.
-func (c *clusters) lists() [][]int {
-	out := make([][]int, len(c.order))
-	for i, prompt := range c.order {
-		out[i] = c.members[prompt]
-	}
-	return out
+	c.members[at] = append(c.members[at], int32(comparison))
 }
 
 // parts sorts the scored records by category; the first part is the whole set.
@@ -208,19 +243,20 @@ func (c *Scorer) parts() []*part {
 	all := []*part{{}}
 	byName := map[string]*part{}
 	for i := range c.set.entries {
-		values, ok := c.values[i]
-		if !ok {
+		values := c.Values(i)
+		if values == nil {
 			continue
 		}
 		e := &c.set.entries[i]
+		category := c.set.categories.list[e.category]
 		all[0].add(e, values, c.verdicts[i])
-		if e.category == "" {
+		if category == "" {
 			continue
 		}
-		p, ok := byName[e.category]
+		p, ok := byName[category]
 		if !ok {
-			p = &part{category: e.category}
-			byName[e.category] = p
+			p = &part{category: category}
+			byName[category] = p
 			all = append(all, p)
 		}
 		p.add(e, values, c.verdicts[i])
@@ -255,22 +291,25 @@ func (e *entry) prefers(i, k int) float64 {
 		return e.label
 	case e.pair:
 		return 1 - e.label
-	case e.rank == nil:
+	case e.group == nil:
 		return math.NaN()
 	}
-	return datasets.CompareRanks(e.rank[i], e.rank[k])
+	return datasets.CompareRanks(e.group.rank[i], e.group.rank[k])
 }
 
 // ranked is a record as a group; pictures that the set does not rank are left out, of the single annotations too.
 func (e *entry) ranked(values []float64) metric.Group {
 	var g metric.Group
 	var kept []int
-	for i, r := range e.rank {
+	if e.group == nil {
+		return g
+	}
+	for i, r := range e.group.rank {
 		if !math.IsNaN(r) {
 			g.Rank, g.Score, kept = append(g.Rank, r), append(g.Score, values[i]), append(kept, i)
 		}
 	}
-	for _, v := range e.votes {
+	for _, v := range e.group.votes {
 		if len(v.Rank) != len(values) {
 			continue
 		}
@@ -284,7 +323,15 @@ func (e *entry) ranked(values []float64) metric.Group {
 }
 
 // Scored is the number of records with scores.
-func (c *Scorer) Scored() int { return len(c.values) }
+func (c *Scorer) Scored() int {
+	n := 0
+	for _, v := range c.values {
+		if v != nil {
+			n++
+		}
+	}
+	return n
+}
 
 // HasPairs says whether the set has pairs with labels.
 func (s *Set) HasPairs() bool {
