@@ -74,6 +74,7 @@ func (r *rankRun) scoreSome(ctx context.Context, files []string) ([][]float64, e
 	if err != nil {
 		return nil, err
 	}
+	r.announce(samples)
 	for {
 		raw, err := r.mix.Members(ctx, samples)
 		var unreadable *vlmjudge.UnreadableError
@@ -85,6 +86,22 @@ func (r *rankRun) scoreSome(ctx context.Context, files []string) ([][]float64, e
 		file := r.group.Images[at].File
 		r.failed = append(r.failed, report.Failure{File: file, Cause: fmt.Sprintf("%s: the judge answered neither Yes nor No but %q", file, unreadable.Reply)})
 		samples, r.group.Images = slices.Delete(samples, i, i+1), slices.Delete(r.group.Images, at, at+1)
+	}
+}
+
+// announce says how many questions a judge will be asked, where they may take long or cost something.
+func (r *rankRun) announce(samples []rewards.Sample) {
+	const many = 500
+	if !r.info.Relative {
+		return
+	}
+	group, questions := map[string]int{}, 0
+	for _, s := range samples {
+		questions += 2 * group[s.Prompt]
+		group[s.Prompt]++
+	}
+	if questions > many {
+		r.app.warn("the judge is asked %d questions about %d images; --reward vqascore asks one per image", questions, len(samples))
 	}
 }
 

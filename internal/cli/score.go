@@ -227,10 +227,10 @@ func (r *scoreRun) record(enc *json.Encoder, rec *datasets.Record, results []sco
 			Image: imageKey(&rec.Images[i], res.Picture), Prompt: rec.Prompt, Score: res.Score, Row: rec.Row, ID: rec.ID,
 			Reward: r.sum.Reward.Name, SHA256: hex.EncodeToString(res.Picture[:]),
 		}
-		if all := r.mix.Rewards(); len(all) > 1 {
+		if names := r.mix.Names(); len(names) > 1 {
 			line.Scores = map[string]float64{}
 			for k, v := range res.Parts {
-				line.Scores[all[k].Info().Name] = v
+				line.Scores[names[k]] = v
 			}
 		} else if w := r.sum.Weights[0]; w != "" {
 			line.Weights = w[:shortSum]

@@ -190,3 +190,27 @@ func TestGenerate_judge(t *testing.T) {
 		t.Errorf("%v", last)
 	}
 }
+
+// Whoever starts hundreds of questions is told; eval takes the same rewards.
+func TestJudge_manyQuestionsAndEval(t *testing.T) {
+	redSet(t)
+	j, remote := newRedJudge(t, 0), newRedRemote(t)
+	many := []string{"rank", "-p", "red", "--json", "--judge", j.URL}
+	for range 24 {
+		many = append(many, "a/3.png")
+	}
+	_, stderr := runLines(t, cli.ExitOK, many...)
+	if !strings.Contains(stderr, "the judge is asked 552 questions about 24 images") {
+		t.Error(stderr)
+	}
+	lines, _ := runLines(t, cli.ExitOK, "eval", "set.jsonl", "--json", "--reward", "remote", "--reward-url", remote.URL, "--reward", "vqascore", "--judge", j.URL)
+	var scorers []string
+	for _, l := range lines {
+		if name, ok := l["scorer"].(string); ok {
+			scorers = append(scorers, name)
+		}
+	}
+	if len(scorers) < 2 || scorers[0] != "remote" || scorers[1] != "vqascore" {
+		t.Errorf("scorers %v", scorers)
+	}
+}
