@@ -15,6 +15,13 @@ type Tournament struct {
 	Bias      float64   // mean log-odds for the picture shown first, over the pairs with an answer
 	Cyclic    int       // triples in which the judge's preferences go round in a circle
 	Triples   int       // that could be cyclic
+	Matches   []Match   // every pair
+}
+
+// Match is one pair of a tournament: the pictures number A and B.
+type Match struct {
+	A, B int
+	Comparison
 }
 
 // pseudoWins keeps a picture finite that wins against all others.
@@ -29,16 +36,17 @@ func (j *Judge) Tournament(ctx context.Context, prompt string, images []image.Im
 			return Tournament{}, err
 		}
 	}
-	var pairs [][2]int
+	var matches []Match
 	for b := range images {
 		for a := range b {
-			pairs = append(pairs, [2]int{a, b})
+			matches = append(matches, Match{A: a, B: b})
 		}
 	}
-	verdicts, turn := make([]Comparison, len(pairs)), make(chan struct{}, 1)
+	turn := make(chan struct{}, 1)
 	// A comparison puts two questions at once.
-	err := each(ctx, len(pairs), max(1, j.options.Concurrency/2), func(ctx context.Context, i int) (err error) {
-		verdicts[i], err = j.Compare(ctx, prompt, images[pairs[i][0]], images[pairs[i][1]])
+	err := each(ctx, len(matches), max(1, j.options.Concurrency/2), func(ctx context.Context, i int) (err error) {
+		m := &matches[i]
+		m.Comparison, err = j.Compare(ctx, prompt, images[m.A], images[m.B])
 		if err == nil && done != nil {
 			turn <- struct{}{}
 			done()
@@ -49,22 +57,21 @@ func (j *Judge) Tournament(ctx context.Context, prompt string, images []image.Im
 	if err != nil {
 		return Tournament{}, err
 	}
-	return tally(len(images), pairs, verdicts)
+	return Tally(len(images), matches)
 }
 
-// tally counts a finished tournament of n pictures.
-func tally(n int, pairs [][2]int, verdicts []Comparison) (t Tournament, err error) {
+// Tally is what the matches of n pictures, at most one for each pair, amount to.
+func Tally(n int, matches []Match) (t Tournament, err error) {
 	wins := make([][]float64, n)
 	for i := range wins {
 		wins[i] = make([]float64, n)
 	}
-	t.Pairs = len(pairs)
-	for i, v := range verdicts {
-		if err := alike(verdicts[0].AFirst, v.AFirst); err != nil {
+	t.Pairs, t.Matches = len(matches), matches
+	for _, v := range matches {
+		if err := alike(matches[0].AFirst, v.AFirst); err != nil {
 			return t, err
 		}
-		a, b := pairs[i][0], pairs[i][1]
-		wins[a][b], wins[b][a] = v.LogitMean, 1-v.LogitMean
+		wins[v.A][v.B], wins[v.B][v.A] = v.LogitMean, 1-v.LogitMean
 		if v.Abstained {
 			t.Abstained++
 			continue
@@ -84,7 +91,7 @@ func tally(n int, pairs [][2]int, verdicts []Comparison) (t Tournament, err erro
 	return t, err
 }
 
-// Add sums the counts of tournaments about different prompts; strengths stay with their own.
+// Add sums the counts of tournaments about different prompts; strengths and matches stay with their own.
 func (t Tournament) Add(u Tournament) Tournament {
 	answered, more := float64(t.Pairs-t.Abstained), float64(u.Pairs-u.Abstained)
 	sum := Tournament{

@@ -17,8 +17,14 @@ func comparison(x, bias float64) Comparison {
 }
 
 func TestTally(t *testing.T) {
-	pairs := [][2]int{{0, 1}, {0, 2}, {1, 2}}
-	got, err := tally(3, pairs, []Comparison{comparison(2, 1), comparison(4, 1), comparison(.5, 1)})
+	matches := func(verdicts ...Comparison) (out []Match) {
+		for i, v := range verdicts {
+			pair := [][2]int{{0, 1}, {0, 2}, {1, 2}}[i]
+			out = append(out, Match{pair[0], pair[1], v})
+		}
+		return out
+	}
+	got, err := Tally(3, matches(comparison(2, 1), comparison(4, 1), comparison(.5, 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,18 +39,18 @@ func TestTally(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	silent := Comparison{Swapped: Swap(.5, .5), Abstained: true, AFirst: Answer{P: .5}, BFirst: Answer{P: .5}}
-	round, err := tally(3, pairs, []Comparison{comparison(1, 0), comparison(-1, 0), comparison(1, 0)})
+	round, err := Tally(3, matches(comparison(1, 0), comparison(-1, 0), comparison(1, 0)))
 	if err != nil || round.Cyclic != 1 || math.Abs(round.Strengths[0]) > 1e-9 {
 		t.Errorf("a circle: %+v, %v", round, err)
 	}
-	tie, err := tally(2, pairs[:1], []Comparison{silent})
+	tie, err := Tally(2, matches(silent))
 	if err != nil || tie.Abstained != 1 || tie.Bias != 0 || tie.Strengths[0] != 0 {
 		t.Errorf("abstained: %+v, %v", tie, err)
 	}
 	if sum := got.Add(tie).Add(round); sum.Pairs != 7 || sum.Abstained != 1 || sum.Turned != 1 || sum.Cyclic != 1 || sum.Triples != 2 || math.Abs(sum.Bias-.5) > 1e-9 {
 		t.Errorf("sum %+v", sum)
 	}
-	if _, err := tally(3, pairs, []Comparison{comparison(1, 0), silent, silent}); err == nil {
+	if _, err := Tally(3, matches(comparison(1, 0), silent, silent)); err == nil {
 		t.Error("answers of different protocols in one tournament")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"winnow/datasets"
 	"winnow/internal/evaluation"
 	"winnow/internal/imageproc"
+	"winnow/vlmjudge"
 )
 
 // judging asks a judge about many rows. One that fails is listed and left out; a judge that fails again and again ends the run.
@@ -91,21 +92,18 @@ func (r *evalRun) judgeSet(ctx context.Context, in *evalInput, j evaluation.Judg
 	g := &judging{app: r.app, concurrency: r.o.judge.concurrency}
 	var waiting []datasets.Record
 	flush := func() error {
-		values, verdicts := make([][]float64, len(waiting)), make([][]evaluation.Verdict, len(waiting))
+		results := make([]vlmjudge.Tournament, len(waiting))
 		first := next
 		next += len(waiting)
 		err := g.each(ctx, len(waiting), func(i int) string { return fmt.Sprintf("%s, row %d", in.in.file, waiting[i].Row) },
 			func(ctx context.Context, i int) error {
 				pictures, err := uprightPictures(&waiting[i])
 				if err == nil {
-					values[i], verdicts[i], err = evaluation.JudgeAll(ctx, j, waiting[i].Prompt, pictures)
+					results[i], err = j.Tournament(ctx, waiting[i].Prompt, pictures, nil)
 				}
 				return err
 			},
-			func(i int) {
-				column.Score(first+i, values[i])
-				column.Judge(first+i, verdicts[i])
-			})
+			func(i int) { column.Judge(first+i, results[i]) })
 		waiting = waiting[:0]
 		task.Set(next)
 		return err
@@ -174,7 +172,7 @@ func (r *winRateRun) byJudge(ctx context.Context) (err error) {
 	return nil
 }
 
-func (r *winRateRun) judgePrompt(ctx context.Context, j evaluation.Judge, i int, out *evaluation.Contest) error {
+func (r *winRateRun) judgePrompt(ctx context.Context, j *vlmjudge.Judge, i int, out *evaluation.Contest) error {
 	p, files := r.prompts[i], [2][]string{r.a.files[i], r.b.files[i]}
 	out.Prompt, out.Category = p.Text, p.Category
 	for k := range min(len(files[0]), len(files[1])) {

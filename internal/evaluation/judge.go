@@ -8,55 +8,32 @@ import (
 	"winnow/vlmjudge"
 )
 
-// Judge compares two pictures in both orders; *vlmjudge.Judge does.
+// Judge compares every pair of some pictures in both orders; *vlmjudge.Judge does.
 type Judge interface {
-	Compare(ctx context.Context, prompt string, a, b image.Image) (vlmjudge.Comparison, error)
+	Tournament(ctx context.Context, prompt string, images []image.Image, done func()) (vlmjudge.Tournament, error)
 }
 
-// pseudoWins is what Bradley-Terry adds to each comparison, so that a picture that wins all has a finite strength.
-const pseudoWins = 0.5
-
-// JudgeAll lets a judge compare every pair of pictures. scores are log-odds: for two pictures those of the first being better,
-// shared between both; for more the strengths of Bradley-Terry over the probabilities.
-func JudgeAll(ctx context.Context, j Judge, prompt string, images []image.Image) (scores []float64, verdicts []Verdict, err error) {
-	n := len(images)
-	wins := make([][]float64, n)
-	for i := range wins {
-		wins[i] = make([]float64, n)
-	}
-	for a := range n {
-		for b := a + 1; b < n; b++ {
-			c, err := j.Compare(ctx, prompt, images[a], images[b])
-			if err != nil {
-				return nil, nil, err
-			}
-			wins[a][b], wins[b][a] = c.LogitMean, 1-c.LogitMean
-			verdicts = append(verdicts, verdictOf(a, b, c))
+// Judge enters a tournament about all pictures of a record: its strengths as scores, and every match as a verdict.
+func (c *Scorer) Judge(record int, t vlmjudge.Tournament) {
+	c.Score(record, t.Strengths)
+	verdicts := make([]verdict, len(t.Matches))
+	for i, m := range t.Matches {
+		v := verdict{first: m.A, second: m.B, shownFirst: m.AFirst.P, shownSecond: 1 - m.BFirst.P}
+		if m.AFirst.Abstained {
+			v.shownFirst = math.NaN()
 		}
+		if m.BFirst.Abstained {
+			v.shownSecond = math.NaN()
+		}
+		verdicts[i] = v
 	}
-	if n == 2 {
-		return pairScores(wins[0][1]), verdicts, nil
-	}
-	scores, err = vlmjudge.BradleyTerry(wins, pseudoWins)
-	return scores, verdicts, err
+	c.verdicts[record] = verdicts
 }
 
-// limit keeps the log-odds of a judge that is certain finite.
-const limit = 1e-6
-
-func pairScores(p float64) []float64 {
-	p = min(max(p, limit), 1-limit)
-	odds := math.Log(p / (1 - p))
-	return []float64{odds / 2, -odds / 2}
-}
-
-func verdictOf(a, b int, c vlmjudge.Comparison) Verdict {
-	v := Verdict{First: a, Second: b, ShownFirst: c.AFirst.P, ShownSecond: 1 - c.BFirst.P}
-	if c.AFirst.Abstained {
-		v.ShownFirst = math.NaN()
-	}
-	if c.BFirst.Abstained {
-		v.ShownSecond = math.NaN()
-	}
-	return v
+// verdict is a judge's answer about two pictures of a record.
+type verdict struct {
+	first, second int
+	// shownFirst is the probability that first is better when it is shown first, shownSecond when it is shown second; NaN: no
+	// answer.
+	shownFirst, shownSecond float64
 }

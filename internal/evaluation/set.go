@@ -80,19 +80,12 @@ type Scorer struct {
 	Name     string
 	set      *Set
 	values   [][]float64 // by record; nil: none
-	verdicts map[int][]Verdict
-}
-
-// Verdict is a judge's answer about the pictures First and Second of a record, asked in both orders.
-type Verdict struct {
-	First, Second int
-	// ShownFirst is the probability that First is better when it is shown first, ShownSecond when it is shown second; NaN: no answer.
-	ShownFirst, ShownSecond float64
+	verdicts map[int][]verdict
 }
 
 // AddScorer enters a scorer.
 func (s *Set) AddScorer(name string) *Scorer {
-	c := &Scorer{Name: name, set: s, verdicts: map[int][]Verdict{}}
+	c := &Scorer{Name: name, set: s, verdicts: map[int][]verdict{}}
 	s.scorers = append(s.scorers, c)
 	return c
 }
@@ -120,9 +113,6 @@ func (c *Scorer) Values(record int) []float64 {
 	}
 	return c.values[record]
 }
-
-// Judge enters a judge's verdicts about a record, besides its scores.
-func (c *Scorer) Judge(record int, verdicts []Verdict) { c.verdicts[record] = verdicts }
 
 // MissingError is a picture without a score.
 type MissingError struct {
@@ -264,11 +254,11 @@ func (c *Scorer) parts() []*part {
 	return all
 }
 
-func (p *part) add(e *entry, values []float64, verdicts []Verdict) {
+func (p *part) add(e *entry, values []float64, verdicts []verdict) {
 	for _, v := range verdicts {
-		if label := e.prefers(v.First, v.Second); label == 0 || label == 1 {
+		if label := e.prefers(v.first, v.second); label == 0 || label == 1 {
 			p.verdictPrompts.add(e.prompt, len(p.verdicts))
-			p.verdicts = append(p.verdicts, metric.Verdict{Label: label, ShownFirst: v.ShownFirst, ShownSecond: v.ShownSecond})
+			p.verdicts = append(p.verdicts, metric.Verdict{Label: label, ShownFirst: v.shownFirst, ShownSecond: v.shownSecond})
 		}
 	}
 	if e.pair {
