@@ -62,6 +62,10 @@ func (p *part) groupFigures(format datasets.Format) []Figure {
 	if votes := counts(metric.RawVotes); anyPairs(votes) {
 		out = append(out, pooled("hpdv2.raw_votes", votes))
 	}
+	if people := counts(metric.SingleHuman); anyPairs(people) {
+		out = append(out, pooled("hpdv2.single_human", people))
+		out[len(out)-1].Note = "annotators against each other: the same for every scorer"
+	}
 	tie := metric.PairwiseTieOptimal(p.groups)
 	return append(out,
 		p.average("best_of_n", metric.BestOfN),

@@ -7,6 +7,7 @@
 //	hpdv2.inversion             1 − inversions per prompt, averaged (HPSv2, evaluate_rank)
 //	hpdv2.pair_micro_no_ties    as imagereward.pair_micro, on HPDv2
 //	hpdv2.raw_votes             share of decided pairs in the order of each annotator, pooled
+//	hpdv2.single_human          the same of one annotator against the others
 //	pickapic.tie_threshold      accuracy with half points for ties at a threshold (Pick-a-Pic, eval_preference_predictor)
 //	pickapic.no_ties            decided pairs, strict comparison
 //	best_of_n, top1_soft        whether the best-scored picture is one of the best-ranked

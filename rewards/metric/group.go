@@ -37,12 +37,12 @@ type Count struct{ Right, Total float64 }
 // Share is Right/Total, NaN for an empty total.
 func (c Count) Share() float64 { return c.Right / c.Total }
 
-// add counts the pairs of one ranking whose ranks differ. Equal scores are wrong. Pictures that were not ranked, NaN, are in
-// no pair.
+// add counts the pairs of one ranking whose ranks differ. Equal scores are wrong. Pictures that were not ranked or scored, NaN,
+// are in no pair.
 func (c *Count) add(rank, score []float64) {
 	for i := range rank {
 		for j := i + 1; j < len(rank); j++ {
-			if rank[i] == rank[j] || math.IsNaN(rank[i]) || math.IsNaN(rank[j]) {
+			if rank[i] == rank[j] || math.IsNaN(rank[i]-rank[j]) || math.IsNaN(score[i]-score[j]) {
 				continue
 			}
 			c.Total++
@@ -75,6 +75,22 @@ func RawVotes(groups []Group) Count {
 	for i := range groups {
 		for _, v := range groups[i].Votes {
 			c.add(v, groups[i].Score)
+		}
+	}
+	return c
+}
+
+// SingleHuman is hpdv2.single_human, what a person reaches under RawVotes: each annotator's order as the scores, against every
+// other annotator of the same group. Pictures that either has not ranked are in no pair.
+func SingleHuman(groups []Group) Count {
+	var c Count
+	for i := range groups {
+		for u, person := range groups[i].Votes {
+			for v, other := range groups[i].Votes {
+				if u != v {
+					c.add(other, negated(person))
+				}
+			}
 		}
 	}
 	return c

@@ -38,6 +38,19 @@ func TestInversion(t *testing.T) {
 	near(t, "tied labels", Inversion([]Group{{Rank: []float64{1, 1}, Score: []float64{0, 1}}}), 1, 0)
 }
 
+func TestSingleHuman(t *testing.T) {
+	nan := math.NaN()
+	g := Group{Rank: []float64{1, 2, 3}, Score: []float64{0, 0, 0}, Votes: [][]float64{{1, 2, 3}, {1, 3, 2}, {2, 1, nan}}}
+	// First against second: 2 of 3 pairs, and as many the other way. Either against the third: its one pair is turned; the
+	// third against either: the pair that it has, turned; two pairs that it lacks are not its mistakes.
+	if c := SingleHuman([]Group{g}); c != (Count{4, 10}) {
+		t.Errorf("%v, want 4 of 10", c)
+	}
+	if c := SingleHuman([]Group{{Rank: g.Rank, Score: g.Score, Votes: g.Votes[:1]}}); c.Total != 0 {
+		t.Errorf("one annotator alone: %v", c)
+	}
+}
+
 func TestRawVotes(t *testing.T) {
 	g := Group{Rank: []float64{1, 2}, Score: []float64{.2, .1}, Votes: [][]float64{{1, 2}, {2, 1}, {1, 1}}}
 	if c := RawVotes([]Group{g}); c != (Count{1, 2}) {

@@ -27,6 +27,13 @@ def decided(rank, score):
     return np.array([np.sum(human * predicted == 1), np.sum(np.abs(human) == 1)], float)
 
 
+def against(person, other):
+    """Right and total of one annotator's order by another's, on the pictures that both have ranked."""
+    person, other = np.asarray(person, float), np.asarray(other, float)
+    both = np.isfinite(person) & np.isfinite(other)
+    return decided(other[both], -person[both])
+
+
 def inversion(rank, score):
     place = np.argsort(np.argsort(-score, kind="stable"))
     human, predicted = signs(rank, -place)
@@ -122,6 +129,10 @@ def group_figures(rng, kind, groups):
     votes = [sum((decided(v, g["score"]) for v in g["votes"]), np.zeros(2)) for g in ranked]
     if np.sum(votes) > 0:
         out.append(pooled(rng, "hpdv2.raw_votes", ranked, votes))
+    people = [sum((against(u, v) for a, u in enumerate(g["votes"]) for b, v in enumerate(g["votes"]) if a != b), np.zeros(2))
+              for g in ranked]
+    if np.sum(people) > 0:
+        out.append(pooled(rng, "hpdv2.single_human", ranked, people))
     accuracy, epsilon, pairs = tie_optimal(ranked)
     return out + [
         average(rng, "best_of_n", ranked, of(lambda r, s: r[np.argmax(s)] == r.min())),
