@@ -7,6 +7,8 @@ import (
 	"image"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -90,6 +92,44 @@ func TestOpenMix_remote(t *testing.T) {
 	if _, err := OpenMix(t.Context(), []string{"remote"}, nil, TransformZ, &Options{Remote: &vlmjudge.RemoteOptions{URL: server.URL}}); err == nil ||
 		!strings.Contains(err.Error(), "no folder with a reference.json") {
 		t.Errorf("a transform without reference: %v", err)
+	}
+}
+
+// A reference may be given instead of the folder's, which is the only way for rewards without a folder.
+func TestOpenMix_givenReferences(t *testing.T) {
+	write := func(reward string, scores ...float64) string {
+		t.Helper()
+		r, err := NewReference(reward, "", scores)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "r.json")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	mini, other := write(Mini, 1, 3), write("remote", 1, 3)
+	m, err := OpenMix(t.Context(), []string{"mini=2"}, nil, TransformZ, &Options{References: []string{mini}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if got, err := m.Combine([][]float64{{4}}); err != nil || got[0] != 4 || m.References()[0].Count != 2 { // 2·(4-2)/1
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, list := range [][]string{{other}, {mini, mini}} {
+		var arg *ArgumentError
+		if _, err := OpenMix(t.Context(), []string{Mini}, nil, "", &Options{References: list}); !errors.As(err, &arg) {
+			t.Errorf("%q: %v", list, err)
+		}
+	}
+	if _, err := OpenMix(t.Context(), []string{Mini}, nil, "", &Options{References: []string{"none.json"}}); err == nil || !strings.Contains(err.Error(), "none.json") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -3,6 +3,8 @@ package rewards
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"winnow/assets"
 	"winnow/internal/model"
@@ -76,17 +78,42 @@ func (r *Reference) Percentile(score float64) float64 { return 100 * r.cdf(score
 // referenceName is a Reference in a reward's folder.
 const referenceName = "reference.json"
 
-// readReference reads the reference in a reward's folder. Only a transform needs one, and without it a file about another
+// givenReferences reads Options.References, by the reward that they are of.
+func givenReferences(opt *Options, choices []string) (map[string]Reference, error) {
+	given := map[string]Reference{}
+	if opt == nil {
+		return given, nil
+	}
+	for _, path := range opt.References {
+		r, err := ReadReference(path)
+		if err != nil {
+			return nil, err
+		}
+		named := func(choice string) bool { name, _, _ := strings.Cut(choice, "="); return name == r.Reward }
+		if _, twice := given[r.Reward]; twice || !slices.ContainsFunc(choices, named) {
+			return nil, &ArgumentError{fmt.Sprintf("%s describes scores of %q, which is none of the rewards, or has another reference", path, r.Reward)}
+		}
+		given[r.Reward] = r
+	}
+	return given, nil
+}
+
+// readReference takes the reference given for a reward, or reads the one in its folder. Only a transform needs one, and without it a file about another
 // reward, as two of them may share a folder, is passed over.
-func (p *member) readReference(name, dir string) error {
+func (p *member) readReference(name, dir string, given map[string]Reference) error {
 	f := model.DirFolder(dir)
-	switch {
+	var ok bool
+	switch p.reference, ok = given[name]; {
+	case ok:
+		p.known = true
+		_, err := p.reference.Apply(p.transform, p.reference.Mean)
+		return err
 	case name == Mini:
 		f = model.FSFolder(assets.MiniReward(), "mini/reward")
 	case dir == "" && p.transform == TransformNone:
 		return nil
 	case dir == "":
-		return &ArgumentError{fmt.Sprintf("the reward %q has no folder with a %s to transform its scores by", name, referenceName)}
+		return &ArgumentError{fmt.Sprintf("the reward %q has no folder with a %s; name a file of its scores' distribution to transform them by", name, referenceName)}
 	}
 	path := f.Path(referenceName)
 	found, err := f.ReadJSON(referenceName, &p.reference)

@@ -44,6 +44,10 @@ func OpenMix(ctx context.Context, choices, folders []string, transform string, o
 			_ = m.Close() // the first error says what happened
 		}
 	}()
+	given, err := givenReferences(opt, choices)
+	if err != nil {
+		return nil, err
+	}
 	for _, choice := range choices {
 		name, weight, err := parseChoice(choice)
 		if err != nil {
@@ -58,7 +62,7 @@ func OpenMix(ctx context.Context, choices, folders []string, transform string, o
 			return nil, err
 		}
 		m.members = append(m.members, member{reward: model, weight: weight, transform: transform})
-		if err := m.members[len(m.members)-1].readReference(name, dir); err != nil {
+		if err := m.members[len(m.members)-1].readReference(name, dir, given); err != nil {
 			return nil, err
 		}
 	}

@@ -38,6 +38,9 @@ type Options struct {
 	// Judge is whom the rewards "judge" and "vqascore" ask, Remote where the reward "remote" runs; nil: these cannot be opened.
 	Judge  *vlmjudge.Options
 	Remote *vlmjudge.RemoteOptions
+	// References are files of Reference, each for the reward that it states, instead of reference.json in the reward's folder.
+	// Only OpenMix reads them.
+	References []string
 	// OnPair is called after each pair that the reward "judge" has compared, with the number of pairs of this call.
 	OnPair func(done, pairs int)
 }

@@ -29,9 +29,8 @@ type generateOptions struct {
 	embeds                 string
 	truncate, rank, noRank bool
 	reward, rewardModel    []string
-	transform              string
 	alarm                  float64
-	by                     rewardOptions // addresses only; the other flags are shared with the model's
+	by                     rewardOptions // the flags that the pictures' model has too stand above
 	config, saveConfig     string
 	executorOptions
 	changed func(flag string) bool
@@ -98,7 +97,7 @@ func (o *generateOptions) flags(c *cobra.Command) {
 	f.StringArrayVar(&o.rewardModel, "reward-model", nil, "folder of the reward's model; once per reward that needs one, in order")
 	o.by.addressFlag(f)
 	o.by.asked.flags(f)
-	f.StringVar(&o.transform, "transform", "", "bring scores to one scale by reference.json in each folder: z, cdf or minmax")
+	o.by.scaleFlags(f)
 	f.Float64Var(&o.alarm, "alarm", 0, "mark pictures on which the transformed scores of the rewards have a standard deviation above this")
 	f.StringVar(&o.latents, "latents", "", "safetensors file with the initial noise")
 	f.StringVar(&o.saveLatents, "save-latents", "", "write the final latents to this safetensors file")
@@ -166,7 +165,7 @@ func (o *generateOptions) complete(args []string) error {
 	if len(o.rewardModel) > 0 && len(o.reward) == 0 {
 		return usagef("--reward-model %s needs --reward, for example --reward clip", o.rewardModel[0])
 	}
-	return checkAlarm(o.changed("alarm"), o.alarm, o.transform, len(o.reward))
+	return checkAlarm(o.changed("alarm"), o.alarm, o.by.transform, len(o.reward))
 }
 
 // pictures is the number of pictures of the whole run.
@@ -222,7 +221,8 @@ func (o *generateOptions) settings(d diffusion.Defaults) yaml.MapSlice {
 	add("prompt-embeds", o.embeds, o.embeds != "")
 	add("reward", o.reward, len(o.reward) > 0)
 	add("reward-model", o.rewardModel, len(o.rewardModel) > 0)
-	add("transform", o.transform, o.transform != "")
+	add("transform", o.by.transform, o.by.transform != "")
+	add("reference", o.by.reference, len(o.by.reference) > 0)
 	add("alarm", o.alarm, o.alarm != 0)
 	add("reward-url", o.by.address, o.by.address != "")
 	add("judge", o.by.asked.url, o.by.asked.url != "")

@@ -138,7 +138,7 @@ func (g *generation) openReward(ctx context.Context, fitting string) error {
 		o.reward = []string{fitting}
 	}
 	by := o.by
-	by.models, by.transform, by.truncate, by.threads, by.executorOptions = o.rewardModel, o.transform, o.truncate, o.threads, o.executorOptions
+	by.models, by.truncate, by.threads, by.executorOptions = o.rewardModel, o.truncate, o.threads, o.executorOptions
 	m, err := by.open(ctx, o.reward)
 	if err != nil {
 		return err

@@ -84,7 +84,7 @@ func (o *rankOptions) flags(c *cobra.Command) {
 	f.StringArrayVar(&o.models, "reward-model", nil, "folder of the reward's model; once per reward that needs one, in order")
 	o.addressFlag(f)
 	o.asked.flags(f)
-	f.StringVar(&o.transform, "transform", "", "bring scores to one scale by reference.json in each folder: z, cdf or minmax")
+	o.scaleFlags(f)
 	f.Float64Var(&o.alarm, "alarm", 0, "mark images on which the transformed scores of the rewards have a standard deviation above this")
 	f.BoolVar(&o.csv, "csv", false, "print a table by RFC 4180 instead")
 	f.StringVar(&o.html, "html", "", "also write a report: one self-contained HTML file")

@@ -48,7 +48,12 @@ func (r *rankRun) scoreFiles(ctx context.Context, files []string) error {
 		chunk = max(len(files), 1)
 	}
 	task := r.app.progress().Start("scoring images", len(files))
-	defer task.Stop()
+	defer func() {
+		task.Stop()
+		if r.pairs != nil {
+			r.pairs.Stop()
+		}
+	}()
 	var raw [][]float64
 	for first := 0; first < len(files); first += chunk {
 		part := files[first:min(first+chunk, len(files))]
@@ -58,9 +63,6 @@ func (r *rankRun) scoreFiles(ctx context.Context, files []string) error {
 		}
 		raw = joined(raw, some)
 		task.Set(first + len(part))
-	}
-	if r.pairs != nil {
-		r.pairs.Stop()
 	}
 	var err error
 	r.group, err = rankGroup(r.mix, r.group, raw, r.alarm)

@@ -20,6 +20,7 @@ type rewardOptions struct {
 	threads   int
 	cache     string
 	address   string // of the reward "remote"
+	reference []string
 	asked     judgeOptions
 	onPair    func(done, pairs int)
 	executorOptions
@@ -28,10 +29,16 @@ type rewardOptions struct {
 func (o *rewardOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.models, "reward-model", nil, "folder of the reward's model; once per reward that needs one, in order")
 	o.addressFlag(f)
-	f.StringVar(&o.transform, "transform", "", "bring scores to one scale by reference.json in each folder: z, cdf or minmax")
+	o.scaleFlags(f)
 	f.BoolVar(&o.truncate, "truncate", false, "drop the end of a prompt that is too long instead of leaving out its pictures")
 	f.IntVar(&o.threads, "threads", 0, "CPU threads (default: all)")
 	o.executorOptions.flags(f)
+}
+
+// scaleFlags say what scores are held against.
+func (o *rewardOptions) scaleFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.transform, "transform", "", "bring scores to one scale by reference.json in each folder: z, cdf or minmax")
+	f.StringArrayVar(&o.reference, "reference", nil, "file of \"winnow reference\" instead of the folder's, for the reward that it names; may be repeated")
 }
 
 func (o *rewardOptions) addressFlag(f *pflag.FlagSet) {
@@ -81,6 +88,7 @@ func rewardHelp() string { return strings.Join(rewards.Names(), ", ") }
 func (o *rewardOptions) open(ctx context.Context, choices []string) (*rewards.Mix, error) {
 	opt := &rewards.Options{
 		Threads: o.threads, Truncate: o.truncate, Executor: o.executor, ORTLibrary: o.ortLibrary, Judge: o.asked.options(), OnPair: o.onPair,
+		References: o.reference,
 	}
 	if o.address != "" {
 		opt.Remote = &vlmjudge.RemoteOptions{URL: o.address, Key: os.Getenv("WINNOW_API_KEY")}

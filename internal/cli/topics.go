@@ -61,7 +61,8 @@ const rewardsText = `Every reward gives a number per picture, higher is better. 
   remote                 whatever the server of --reward-url computes
 
 What a number means shows by its percentile: "winnow reference" stores the scores of
-pictures like yours as reference.json in the reward's folder.
+pictures like yours as reference.json in the reward's folder, or in a file that
+--reference names.
 
 Sums. --reward NAME=WEIGHT,NAME=WEIGHT adds rewards. Their scales differ by factors of
 hundreds: give weights that make up for it, or --transform z, cdf or minmax, which

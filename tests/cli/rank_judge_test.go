@@ -137,6 +137,31 @@ func TestRank_remoteAlone(t *testing.T) {
 	}
 }
 
+// Scores of a server get a percentile, and an ensemble with a local reward an alarm, by a file of reference.
+func TestRank_remoteWithReference(t *testing.T) {
+	redSet(t)
+	remote := newRedRemote(t)
+	var scores strings.Builder
+	for i := range 11 {
+		fmt.Fprintf(&scores, `{"image":"x","prompt":"p","score":%d,"reward":"remote"}`+"\n", 16*i) // 0 to 160, its quarter at 40
+	}
+	mustDo(t, os.WriteFile("s.jsonl", []byte(scores.String()), 0o600))
+	runLines(t, cli.ExitOK, "reference", "s.jsonl", "--json", "--output", "ref.json")
+	lines, _ := runLines(t, cli.ExitOK, "rank", "-p", "red", "--json", "--reward-url", remote.URL, "--reference", "ref.json", "a/2.png")
+	if p := lines[0]["percentile"].(float64); lines[0]["score"] != 40. || math.Abs(p-25) > 1e-9 {
+		t.Errorf("%v", lines[0])
+	}
+	lines, _ = runLines(t, cli.ExitOK, "rank", "-p", "red", "--json", "--reward", "remote,mini", "--reward-url", remote.URL, "--reference", "ref.json",
+		"--transform", "cdf", "--alarm", "0.05", "a/2.png")
+	if want := 0.25 + lines[0]["percentiles"].(map[string]any)["mini"].(float64)/100; math.Abs(lines[0]["score"].(float64)-want) > 1e-4 || lines[0]["alarm"] == nil {
+		t.Errorf("%v, want %v", lines[0], want)
+	}
+	_, stderr := runLines(t, cli.ExitUsage, "rank", "-p", "red", "--json", "--reference", "ref.json", "a/2.png")
+	if !strings.Contains(stderr, `ref.json describes scores of "remote", which is none of the rewards`) {
+		t.Error(stderr)
+	}
+}
+
 // A picture without a readable answer is listed; the others are ranked.
 func TestRank_unreadableAnswer(t *testing.T) {
 	redSet(t)
