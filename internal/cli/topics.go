@@ -6,6 +6,7 @@ import "github.com/spf13/cobra"
 func topics() []*cobra.Command {
 	return []*cobra.Command{
 		{Use: "scripting", Short: "Streams, JSON and exit codes", Long: scriptingText},
+		{Use: "metrics", Short: "What the figures of eval are, and how they treat ties", Long: metricsText},
 		{Use: "executors", Short: "What runs the networks, and ONNX Runtime", Long: executorsText},
 		{Use: "rewards", Short: "What scores mean, judges and rewards that run elsewhere", Long: rewardsText},
 		{Use: "files", Short: "Files that are read and written", Long: filesText},
@@ -19,8 +20,10 @@ line is written per tenth of the work, at most one a second; --quiet leaves out
 both.
 
 With --json every object has a "type": "image", "network", "run", "version",
-"doctor", "data", "format", "failed", "reference", "summary", or "error" (with "code", "message" and, where one is meant,
-"file"). Fields are added over time and never change their meaning.
+"doctor", "data", "format", "failed", "reference", "eval", "comparison",
+"agreement", "win_rate", "benchmark", "figures", "reward_figures", "summary", or
+"error" (with "code", "message" and, where one is meant, "file"). "winnow score"
+writes its lines without a type: image, prompt, score and more. Fields are added over time and never change their meaning.
 
 Exit codes
     0  done
@@ -77,6 +80,44 @@ turned upright by their EXIF orientation for judges, and for nothing else.
 
 Remote rewards. --reward-url is sent {"prompt": "…", "images": ["PNG in base64", …]} by
 POST and answers {"scores": [1.5, …]}, with "model" and "version" if it likes.
+`
+
+const metricsText = `Accuracies differ in how they pool and in what they do with ties; numbers under two
+names are not comparable. A pair is decided when people prefer one of its pictures.
+
+imagereward.pair_micro      decided pairs of all groups together; equal scores are wrong
+hpsv2.imagereward_macro     the same per prompt, then the mean over prompts; HPSv2's README
+                            uses this one for its ImageReward column
+hpdv2.inversion             1 − inversions / pairs per prompt, mean; scores become places,
+                            so that tied labels count as right
+hpdv2.pair_micro_no_ties    decided pairs of all prompts together
+hpdv2.raw_votes             decided pairs in the order of every single annotator
+hpdv2.single_human          the same of one annotator against the others
+pickapic.no_ties            labelled pairs without ties; equal scores are wrong
+pickapic.tie_threshold      probabilities within the threshold are a tie; half a point where
+                            label or prediction alone is one; threshold from --validation
+best_of_n                   the highest score belongs to a picture of the best rank
+top1_soft                   the same; of several highest scores each has its share
+kendall_tau_b, spearman     per group, mean; groups of equal ranks or equal scores have none
+pairwise_acc_tie_opt        all pairs; scores within ε are a tie, ε the best on the same data
+judge.consistent            right in both orders
+judge.mean                  each order by itself (Multimodal RewardBench 2)
+judge.soft                  mean probability of the human choice
+judge.position_bias         mean probability of what is shown first, less ½
+judge.abstained             answers that were none of the labels
+
+Intervals are percentiles of 2,000 bootstrap samples of prompts: whatever belongs to a
+prompt is drawn together. Wilson's takes pairs for independent and is too narrow. Two
+scorers are compared on the same pairs by the same bootstrap (p), and by McNemar's exact
+test, which takes pairs for independent.
+
+Calibration fits P(first preferred) = σ(difference of scores / τ) on one half of the
+prompts and judges it on the other: expected calibration error and log loss.
+
+Warnings in the report ask whether a figure can be trusted: a scorer chooses brighter,
+more contrasty, more saturated or sharper pictures far more often than people do; it does
+worse than chance; some scores are out of all proportion; of two models one wins by one
+scorer and loses by another, has another look, or draws the same picture again and again.
 `
 
 const executorsText = `Networks run on the embedded executor unless --executor says otherwise.
@@ -157,6 +198,13 @@ Sets        Read by the data commands, format told from the name and first row, 
             picture, 512 MiB a parquet page, 4,096 pictures a prompt.
             Written: .jsonl, which keeps everything, and .parquet with the columns of
             Pick-a-Pic v2; there shares of votes become 0, 0.5 or 1.
+Scores      JSON lines {"image", "prompt", "score", …}: written by score, read by eval and
+            reference. Pictures inside parquet rows that have no name are called by
+            their content, "sha256:…". Beside them lies an SQLite file with all scores
+            by content (.cache), which may be removed when no run is to go on.
+Pictures    of a model, for eval win-rate and benchmark: PNG files that carry their prompt,
+            CATEGORY/NNNNN.jpg or NNNNN.jpg from 0, NNNNN_k.png, NNNNN/samples/0000.png,
+            ID.png, ID_k.png.
 Writing     Every file is written under a temporary name and renamed when it is
             complete. An existing file is replaced.
 `
