@@ -83,7 +83,10 @@ func (a *app) benchReward(ctx context.Context, o *benchRewardOptions) (err error
 		Steps: o.steps, Guidance: o.guidance[0], Scheduler: o.scheduler, Seed: o.seed, Batch: o.batch,
 		OnPicture: func(done, _ int) { bar.Set(done) },
 	}, keep)
-	if err := errors.Join(err, finish(err)); err != nil {
+	if err == nil {
+		err = finish()
+	}
+	if err != nil {
 		return err
 	}
 	bar.Stop()
@@ -98,9 +101,9 @@ type group struct {
 }
 
 // keeper writes pictures as they come, and groups.jsonl at the end.
-func (o *benchRewardOptions) keeper(prompts int) (keep func(int, diffusion.Image, float64, float64) error, finish func(error) error, err error) {
+func (o *benchRewardOptions) keeper(prompts int) (keep func(int, diffusion.Image, float64, float64) error, finish func() error, err error) {
 	if o.output == "" {
-		return nil, func(error) error { return nil }, nil
+		return nil, func() error { return nil }, nil
 	}
 	if err := (output{folder: o.output}).check(); err != nil {
 		return nil, nil, err
@@ -117,10 +120,7 @@ func (o *benchRewardOptions) keeper(prompts int) (keep func(int, diffusion.Image
 		}
 		return writeFile(filepath.Join(o.output, name), data)
 	}
-	finish = func(err error) error {
-		if err != nil {
-			return nil
-		}
+	finish = func() error {
 		path := filepath.Join(o.output, "groups.jsonl")
 		return pathError("write", path, atomicfile.Write(path, func(w io.Writer) error {
 			enc := json.NewEncoder(w)

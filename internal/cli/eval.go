@@ -16,7 +16,7 @@ type evalOptions struct {
 	scores, rewards  []string
 	validation, html string
 	config           string
-	judge            judgeOptions
+	compares         bool // the judge is a scorer
 	rewardOptions
 }
 
@@ -33,7 +33,7 @@ often they agree. SET is a format of "winnow data formats", auto, or a file.
 
 Scorers are rewards (--reward, once per scorer; NAME=WEIGHT,NAME=WEIGHT for a sum), a
 judge (--judge; every pair of pictures is shown in both orders, for which there are
-five more figures) and scores made elsewhere (--scores): JSON lines {"image": path, "prompt": …, "score": x},
+five more figures; with --reward vqascore it is asked about single pictures instead) and scores made elsewhere (--scores): JSON lines {"image": path, "prompt": …, "score": x},
 as "winnow score" writes them; the path is that of the set's file or on disk, and the
 prompt may be left out where pictures belong to one prompt. --cache keeps the scores
 of rewards in an SQLite file, so that a run that was stopped goes on where it was.
@@ -69,7 +69,7 @@ func (o *evalOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.input.images, "images", "", "folder that image paths start from (default: the file's)")
 	f.StringArrayVar(&o.rewards, "reward", nil, "reward, or NAME=WEIGHT,NAME=WEIGHT for a sum, as one scorer; may be repeated: "+rewardHelp())
 	o.rewardOptions.flags(f)
-	o.judge.flags(f)
+	o.asked.flags(f)
 	f.StringArrayVar(&o.scores, "scores", nil, "JSON lines with a score for every picture, as one scorer; may be repeated")
 	f.StringVar(&o.cache, "cache", "", "SQLite file that keeps the scores of rewards (default: none)")
 	f.StringVar(&o.validation, "validation", "", "set to choose the tie threshold of pickapic.tie_threshold on")
@@ -87,7 +87,7 @@ func (o *evalOptions) complete(args []string) error {
 			o.input.file, args = args[0], []string{"auto"}
 		}
 	}
-	if len(args) != 1 || o.input.file == "" || len(o.scores)+len(o.rewards) == 0 && o.judge.url == "" {
+	if len(args) != 1 || o.input.file == "" || len(o.scores)+len(o.rewards) == 0 && o.asked.url == "" {
 		return errors.New("name a set, --data, and --reward, --judge or --scores")
 	}
 	switch args[0] {
@@ -100,6 +100,10 @@ func (o *evalOptions) complete(args []string) error {
 	}
 	if info, err := os.Stat(o.input.file); err == nil && info.IsDir() && args[0] == hpsv2 {
 		return errors.New("a folder of pictures in the layout of the HPSv2 benchmark is for: winnow eval benchmark")
+	}
+	var err error
+	if o.rewards, o.compares, err = o.judgeAmong(o.rewards); err != nil {
+		return err
 	}
 	o.input.keepOrder = true // scores have no preference for a place, and rows keep their numbers
 	if o.validation != "" {

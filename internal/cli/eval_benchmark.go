@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"winnow/internal/evaluation"
+	"winnow/rewards"
 )
 
 // benchmarkOptions is the command line of eval benchmark.
@@ -64,6 +65,9 @@ func (a *app) evalBenchmark(ctx context.Context, o *benchmarkOptions) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	if r.compares {
+		return usagef("a judge compares pictures of two models (winnow eval win-rate); --reward %s asks it about single ones", rewards.VQAScore)
+	}
 	model, err := r.existing(o.pictures)
 	if err != nil {
 		return err

@@ -65,7 +65,7 @@ const judgeBatch = 16
 
 // judge lets the judge compare the pictures of every row.
 func (r *evalRun) judge(ctx context.Context) (err error) {
-	j, err := r.o.judge.open(ctx)
+	j, err := r.o.asked.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,11 +85,11 @@ func (r *evalRun) judgeSet(ctx context.Context, in *evalInput, j evaluation.Judg
 		return err
 	}
 	defer reader.Close()
-	name := r.o.judge.name()
+	name := r.o.asked.name()
 	task := r.app.progress().Start(name+" compares "+in.in.file, in.set.Len())
 	defer task.Stop()
 	column, next := in.set.AddScorer(name), 0
-	g := &judging{app: r.app, concurrency: r.o.judge.concurrency}
+	g := &judging{app: r.app, concurrency: r.o.asked.concurrency}
 	var waiting []datasets.Record
 	flush := func() error {
 		results := make([]vlmjudge.Tournament, len(waiting))
@@ -148,7 +148,7 @@ func uprightPictures(rec *datasets.Record) ([]image.Image, error) {
 
 // byJudge lets the judge compare the i-th pictures of both sides; the score of A is its probability to be better.
 func (r *winRateRun) byJudge(ctx context.Context) (err error) {
-	o := &r.o.judge
+	o := &r.asked
 	j, err := o.open(ctx)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ func (o *pictureOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.promptFile, "prompts", "", "prompts (.txt, .jsonl, .json, .csv, .tsv), or a folder of .json lists, one a category")
 	f.StringArrayVar(&o.rewards, "reward", nil, "reward, or NAME=WEIGHT,NAME=WEIGHT for a sum, as one scorer; may be repeated (default: mini, where nothing else scores): "+rewardHelp())
 	o.rewardOptions.flags(f)
+	o.asked.flags(f)
 	f.StringVar(&o.cache, "cache", "", "SQLite file that keeps the scores of rewards (default: none)")
 	f.BoolVar(&o.checker, "checker", false, "the exact checker of the mini world as a scorer: the share of a prompt's assertions that hold")
 	f.StringVar(&o.html, "html", "", "also write a report: one self-contained HTML file")
@@ -39,11 +40,15 @@ type pictureRun struct {
 	app     *app
 	prompts []datasets.Prompt
 	cache   *scoring.Store
-	judged  bool // there is a judge, so no other scorer is needed
+	// compares says that the judge is a scorer of its own; only commands with two models have such.
+	compares bool
 }
 
 func (r *pictureRun) open(ctx context.Context) (err error) {
-	if len(r.rewards) == 0 && !r.checker && !r.judged {
+	if r.rewards, r.compares, err = r.judgeAmong(r.rewards); err != nil {
+		return err
+	}
+	if len(r.rewards) == 0 && !r.checker && !r.compares {
 		r.rewards = []string{rewards.Mini}
 	}
 	if err := errors.Join(r.executorOptions.check(), writable(r.html)); err != nil {

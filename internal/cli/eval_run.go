@@ -59,7 +59,7 @@ func (a *app) eval(ctx context.Context, o *evalOptions) (err error) {
 	if len(o.models) > 0 {
 		return usagef("--reward-model %s belongs to no reward; name one reward for each folder", o.models[0])
 	}
-	if o.judge.url != "" {
+	if o.compares {
 		if err := r.judge(ctx); err != nil {
 			return err
 		}
@@ -151,7 +151,6 @@ func (r *evalRun) read(ctx context.Context, in *evalInput, files []*evaluation.S
 func (r *evalRun) reward(ctx context.Context, choice string) (err error) {
 	choices := strings.Split(choice, ",")
 	o := r.o.rewardOptions
-	o.asked = r.o.judge
 	o.models, r.o.models = takeFolders(choices, r.o.models)
 	mix, err := o.open(ctx, choices)
 	if err != nil {
@@ -249,7 +248,7 @@ func (r *evalRun) finish(ctx context.Context) error {
 		if info, ok := r.infos[c.Name]; ok {
 			line.Reward = &info
 		}
-		if r.o.judge.url != "" && c.Name == r.o.judge.name() {
+		if r.o.compares && c.Name == r.o.asked.name() {
 			line.Judge = &r.judgeInfo
 		}
 		lines = append(lines, line)

@@ -109,7 +109,7 @@ func (r *winRateRun) generator(value string) (o *generateOptions, generates bool
 	case value == diffusion.Mini:
 		o.model = value
 	default:
-		if _, err := os.Stat(filepath.Join(value, "model_index.json")); err != nil {
+		if !exists(filepath.Join(value, "model_index.json")) {
 			return nil, false, nil
 		}
 		o.model = value
@@ -133,6 +133,11 @@ func (r *winRateRun) generator(value string) (o *generateOptions, generates bool
 	return o, true, nil
 }
 
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
 // sideSettings is the file that says what made the pictures of a folder.
 const sideSettings = "settings.yaml"
 
@@ -151,8 +156,7 @@ func (r *winRateRun) generateSide(ctx context.Context, o *generateOptions, folde
 		for k := range o.count {
 			file := filepath.Join(folder, fmt.Sprintf("%05d_%d.png", i, k))
 			files[i] = append(files[i], file)
-			_, err := os.Stat(file)
-			whole = whole && err == nil
+			whole = whole && exists(file)
 		}
 		if !whole {
 			missing = append(missing, i)

@@ -21,7 +21,6 @@ type winRateOptions struct {
 	count, steps, batch int
 	scheduler           string
 	output, config      string
-	judge               judgeOptions
 	pictureOptions
 }
 
@@ -62,7 +61,6 @@ and --output/b; a run that stopped goes on there.
 	f.StringVar(&o.a, "a", "", "the model in question: mini, a model folder, a YAML file of generate's flags, or a folder of pictures")
 	f.StringVar(&o.b, "b", "", "the model that it is compared with")
 	o.pictureOptions.flags(f)
-	o.judge.flags(f)
 	f.Float64Var(&o.minimum, "min-win-rate", 0, "exit with code 5 when a scorer gives A a smaller win rate")
 	f.IntVar(&o.count, "num-images", 1, "pictures per prompt and model that is run")
 	f.Uint64Var(&o.seed, "seed", 0, "picture i of a prompt starts from seed+i in both models")
@@ -86,7 +84,7 @@ type winRateRun struct {
 }
 
 func (a *app) winRate(ctx context.Context, o *winRateOptions) (err error) {
-	r := &winRateRun{pictureRun: pictureRun{app: a, pictureOptions: &o.pictureOptions, judged: o.judge.url != ""}, start: time.Now(), o: o}
+	r := &winRateRun{pictureRun: pictureRun{app: a, pictureOptions: &o.pictureOptions}, start: time.Now(), o: o}
 	if err := r.checkFlags(); err != nil {
 		return err
 	}
@@ -116,7 +114,7 @@ func (a *app) winRate(ctx context.Context, o *winRateOptions) (err error) {
 		r.names, r.tables = append(r.names, name), append(r.tables, table)
 		return nil
 	})
-	if err == nil && o.judge.url != "" {
+	if err == nil && r.compares {
 		err = r.byJudge(ctx)
 	}
 	if err != nil {

@@ -81,6 +81,36 @@ func (o *rewardOptions) choose(named []string, judge string, usual ...string) ([
 	return named, nil
 }
 
+// judgeAmong separates the judge, which compares pictures, from the rewards that score them one by one. Each of named is a
+// scorer: a reward or a sum. A judge that is only asked by vqascore compares nothing, unless it is named too.
+func (o *rewardOptions) judgeAmong(named []string) (scorers []string, compares bool, err error) {
+	asked := false
+	for _, choice := range named {
+		if choice == rewards.Judge {
+			compares = true
+			continue
+		}
+		for _, part := range strings.Split(choice, ",") {
+			switch name, _, _ := strings.Cut(part, "="); {
+			case name == rewards.Judge:
+				return nil, false, usagef("--reward %s: the judge compares pictures and has no scores to add; name it alone", choice)
+			case name == rewards.VQAScore:
+				asked = true
+			case name == rewards.Remote && o.address == "":
+				return nil, false, usagef("the reward %q runs elsewhere; give its address by --reward-url", rewards.Remote)
+			}
+		}
+		scorers = append(scorers, choice)
+	}
+	switch {
+	case (asked || compares) && o.asked.url == "":
+		return nil, false, usagef("--reward %s asks a judge; name its server by --judge URL", strings.Join(named, " "))
+	case o.asked.url != "" && !asked:
+		compares = true
+	}
+	return scorers, compares, nil
+}
+
 // rewardHelp lists the names for the help of a --reward flag.
 func rewardHelp() string { return strings.Join(rewards.Names(), ", ") }
 

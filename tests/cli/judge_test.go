@@ -192,3 +192,28 @@ func TestWinRate_judge(t *testing.T) {
 		t.Errorf("%v", lines)
 	}
 }
+
+// With vqascore the judge is asked about single pictures, and compares them only where it is named too.
+func TestEval_vqascore(t *testing.T) {
+	redSet(t)
+	j := newRedJudge(t, 1)
+	lines, _ := runLines(t, cli.ExitOK, "eval", "set.jsonl", "--reward", "vqascore", "--judge", j.URL, "--judge-model", "red", "--cache", "c.sqlite", "--json")
+	if len(lines) != 1 || lines[0]["scorer"] != "vqascore" {
+		t.Fatalf("%v", lines)
+	}
+	if got := figures(lines[0]); math.Abs(got["pickapic.no_ties"]-2./3) > 1e-9 || got["imagereward.pair_micro"] != 1 {
+		t.Errorf("%v", got)
+	}
+	lines, _ = runLines(t, cli.ExitOK, "eval", "set.jsonl", "--reward", "vqascore", "--reward", "judge", "--judge", j.URL, "--judge-model", "red", "--cache", "c.sqlite", "--json")
+	if len(lines) != 4 || lines[1]["scorer"] != "judge:red" || lines[2]["type"] != "comparison" {
+		t.Errorf("%v", lines)
+	}
+	for _, args := range [][]string{{"--reward", "vqascore"}, {"--reward", "judge=1,mini=1", "--judge", j.URL}, {"--reward", "remote"}} {
+		runLines(t, cli.ExitUsage, append([]string{"eval", "set.jsonl", "--json"}, args...)...)
+	}
+	lines, _ = runLines(t, cli.ExitOK, "eval", "benchmark", "--pictures", "a", "--prompts", "prompts.txt", "--reward", "vqascore", "--judge", j.URL, "--json")
+	if lines[0]["scorer"] != "vqascore" {
+		t.Errorf("%v", lines)
+	}
+	runLines(t, cli.ExitUsage, "eval", "benchmark", "--pictures", "a", "--prompts", "prompts.txt", "--judge", j.URL, "--json")
+}
