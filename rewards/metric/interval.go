@@ -33,11 +33,15 @@ func Wilson(c Count, level float64) Interval {
 
 // Bootstrap is the percentile interval of a statistic over n clusters (prompts), which are drawn with replacement:
 // whatever belongs to a prompt stays together. of computes the statistic for the clusters given by index; resamples for
-// which it is NaN are left out. The same seed gives the same interval.
+// which it is NaN are left out. The same seed gives the same interval. One cluster tells nothing about how clusters differ: its
+// interval is NaN.
 func Bootstrap(n, resamples int, seed uint64, level float64, of func(clusters []int) float64) Interval {
 	all := make([]int, n)
 	for i := range all {
 		all[i] = i
+	}
+	if n < 2 {
+		return Interval{of(all), math.NaN(), math.NaN()}
 	}
 	r := rand.New(rand.NewPCG(seed, 0))
 	draw, values := make([]int, n), make([]float64, 0, resamples)

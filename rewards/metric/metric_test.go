@@ -239,6 +239,13 @@ func TestBootstrap(t *testing.T) {
 	}
 }
 
+func TestBootstrap_oneCluster(t *testing.T) {
+	iv := Bootstrap(1, 100, 1, 0.95, func([]int) float64 { return 0.7 })
+	if iv.Value != 0.7 || !math.IsNaN(iv.Low) || !math.IsNaN(iv.High) {
+		t.Errorf("%+v", iv)
+	}
+}
+
 func TestPairedBootstrap(t *testing.T) {
 	n := 300
 	a, b, same := make([]float64, n), make([]float64, n), make([]float64, n)
