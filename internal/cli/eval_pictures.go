@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -78,8 +77,8 @@ func (r *pictureRun) each(ctx context.Context, use func(name string, score score
 			return err
 		}
 	}
-	if len(r.models) > 0 {
-		return usagef("--reward-model %s belongs to no reward; name one reward for each folder", r.models[0])
+	if err := r.spent(); err != nil {
+		return err
 	}
 	if !r.checker {
 		return nil
@@ -93,18 +92,11 @@ func (r *pictureRun) each(ctx context.Context, use func(name string, score score
 }
 
 func (r *pictureRun) byReward(ctx context.Context, choice string, use func(name string, score scoreItems) error) (err error) {
-	choices := strings.Split(choice, ",")
-	o := r.rewardOptions
-	o.models, r.models = takeFolders(choices, r.models)
-	mix, err := o.open(ctx, choices)
+	mix, by, err := r.scorer(ctx, choice, r.cache)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, mix.Close()) }()
-	by, err := scoring.New(ctx, mix, o.executor, r.cache)
-	if err != nil {
-		return err
-	}
 	return use(mix.Info().Name, func(items []scoring.Item) ([]float64, error) {
 		results, err := by.Score(ctx, items)
 		if err != nil {

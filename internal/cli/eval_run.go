@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"winnow/datasets"
@@ -56,8 +55,8 @@ func (a *app) eval(ctx context.Context, o *evalOptions) (err error) {
 			return err
 		}
 	}
-	if len(o.models) > 0 {
-		return usagef("--reward-model %s belongs to no reward; name one reward for each folder", o.models[0])
+	if err := o.spent(); err != nil {
+		return err
 	}
 	if o.compares {
 		if err := r.judge(ctx); err != nil {
@@ -149,18 +148,11 @@ func (r *evalRun) read(ctx context.Context, in *evalInput, files []*evaluation.S
 
 // reward scores the sets with one reward.
 func (r *evalRun) reward(ctx context.Context, choice string) (err error) {
-	choices := strings.Split(choice, ",")
-	o := r.o.rewardOptions
-	o.models, r.o.models = takeFolders(choices, r.o.models)
-	mix, err := o.open(ctx, choices)
+	mix, by, err := r.o.scorer(ctx, choice, r.store)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, mix.Close()) }()
-	by, err := scoring.New(ctx, mix, o.executor, r.store)
-	if err != nil {
-		return err
-	}
 	info := mix.Info()
 	r.infos[info.Name] = info
 	for _, in := range r.inputs() {
@@ -172,18 +164,6 @@ func (r *evalRun) reward(ctx context.Context, choice string) (err error) {
 		}
 	}
 	return nil
-}
-
-// takeFolders gives the rewards of one scorer their folders, and returns the rest.
-func takeFolders(choices, folders []string) (mine, rest []string) {
-	n := 0
-	for _, c := range choices {
-		if name, _, _ := strings.Cut(c, "="); rewards.NeedsFolder(name) {
-			n++
-		}
-	}
-	n = min(n, len(folders))
-	return folders[:n], folders[n:]
 }
 
 func (r *evalRun) scoreSet(ctx context.Context, in *evalInput, by *scoring.Scorer, name string) error {

@@ -105,13 +105,8 @@ func promptOf(file string) string {
 
 // promptIn is the prompt that a PNG file carries; "" for other files.
 func promptIn(data []byte) string {
-	chunks, _ := pngmeta.Read(bytes.NewReader(data)) // what came before damage counts; decoding reports the damage
-	for _, c := range chunks {
-		if c.Keyword == pngmeta.KeyParameters {
-			return pngmeta.ParseParameters(c.Text).Prompt
-		}
-	}
-	return ""
+	prompt, _ := pngmeta.Prompt(bytes.NewReader(data))
+	return prompt
 }
 
 // writeHTML writes the report of a result.

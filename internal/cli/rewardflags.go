@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -21,6 +23,7 @@ type rewardOptions struct {
 	cache     string
 	address   string // of the reward "remote"
 	reference []string
+	taken     []string // of reference, by scorers that were opened
 	asked     judgeOptions
 	onPair    func(done, pairs int)
 	executorOptions
@@ -124,6 +127,66 @@ func (o *rewardOptions) open(ctx context.Context, choices []string) (*rewards.Mi
 		opt.Remote = &vlmjudge.RemoteOptions{URL: o.address, Key: os.Getenv("WINNOW_API_KEY")}
 	}
 	return rewards.OpenMix(ctx, choices, o.models, o.transform, opt)
+}
+
+// scorer opens one scorer: a reward or a sum, as NAME=WEIGHT,NAME=WEIGHT. It takes its folders from models, so that scorers are
+// opened in the order of their flags. The mix is the caller's to close.
+func (o *rewardOptions) scorer(ctx context.Context, choice string, store *scoring.Store) (*rewards.Mix, *scoring.Scorer, error) {
+	choices, mine := strings.Split(choice, ","), *o
+	mine.models, o.models = takeFolders(choices, o.models)
+	var err error
+	if mine.reference, err = o.referencesOf(choices); err != nil {
+		return nil, nil, err
+	}
+	mix, err := mine.open(ctx, choices)
+	if err != nil {
+		return nil, nil, err
+	}
+	by, err := scoring.New(ctx, mix, o.executor, store)
+	if err != nil {
+		return nil, nil, errors.Join(err, mix.Close())
+	}
+	return mix, by, nil
+}
+
+// takeFolders gives the rewards of one scorer their folders, and returns the rest.
+func takeFolders(choices, folders []string) (mine, rest []string) {
+	n := 0
+	for _, c := range choices {
+		if name, _, _ := strings.Cut(c, "="); rewards.NeedsFolder(name) {
+			n++
+		}
+	}
+	n = min(n, len(folders))
+	return folders[:n], folders[n:]
+}
+
+// referencesOf are the files of --reference for the rewards of one scorer.
+func (o *rewardOptions) referencesOf(choices []string) (mine []string, err error) {
+	for _, path := range o.reference {
+		r, err := rewards.ReadReference(path)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(choices, func(choice string) bool { name, _, _ := strings.Cut(choice, "="); return name == r.Reward }) {
+			mine = append(mine, path)
+			o.taken = append(o.taken, path)
+		}
+	}
+	return mine, nil
+}
+
+// spent refuses folders and references that no scorer took.
+func (o *rewardOptions) spent() error {
+	if len(o.models) > 0 {
+		return usagef("--reward-model %s belongs to no reward; name one reward for each folder", o.models[0])
+	}
+	for _, path := range o.reference {
+		if !slices.Contains(o.taken, path) {
+			return usagef("--reference %s is of none of the rewards", path)
+		}
+	}
+	return nil
 }
 
 // store opens the score cache at --cache, or at otherwise; nil without one.

@@ -113,13 +113,7 @@ func promptInside(file string) (string, bool) {
 		return "", false
 	}
 	defer f.Close()
-	chunks, _ := pngmeta.Read(f) // what came before damage counts; decoding reports the damage
-	for _, c := range chunks {
-		if c.Keyword == pngmeta.KeyParameters {
-			return pngmeta.ParseParameters(c.Text).Prompt, true
-		}
-	}
-	return "", false
+	return pngmeta.Prompt(f)
 }
 
 // variant is what may stand behind a prompt's name: the number of its picture.

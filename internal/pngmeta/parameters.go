@@ -2,6 +2,7 @@ package pngmeta
 
 import (
 	"encoding/json"
+	"io"
 	"strings"
 )
 
@@ -55,6 +56,18 @@ func quoteValue(v string) string {
 		return v
 	}
 	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// Prompt is the prompt that a PNG file carries as KeyParameters; ok is false for files that carry none, and for other files.
+// What stands before damage counts: decoding reports the damage.
+func Prompt(r io.Reader) (prompt string, ok bool) {
+	chunks, _ := Read(r)
+	for _, c := range chunks {
+		if c.Keyword == KeyParameters {
+			return ParseParameters(c.Text).Prompt, true
+		}
+	}
+	return "", false
 }
 
 // ParseParameters takes the text apart again. Text in another form becomes the
