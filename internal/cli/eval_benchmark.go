@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"winnow/internal/evaluation"
+	"winnow/internal/report"
 	"winnow/rewards"
 )
 
@@ -78,7 +81,9 @@ func (a *app) evalBenchmark(ctx context.Context, o *benchmarkOptions) (err error
 		}
 		return ""
 	})
+	start := time.Now()
 	var lines []benchmarkLine
+	scores := report.Section{Title: "Scores"}
 	err = r.each(ctx, func(name string, score scoreItems) error {
 		values, err := r.scoreFiles(ctx, name, model, score)
 		if err != nil {
@@ -91,8 +96,14 @@ func (a *app) evalBenchmark(ctx context.Context, o *benchmarkOptions) (err error
 			return fmt.Errorf("%s: none of the pictures of %s could be scored", name, o.pictures)
 		}
 		lines = append(lines, line)
+		scores.Charts = append(scores.Charts, histogramOf(name, line.Styles, r.categories(), values))
 		return a.showBenchmark(line)
 	})
+	if err == nil && r.html != "" {
+		page := benchmarkPage(lines, scores)
+		page.Facts = evalFacts(r.promptFile, len(r.prompts), start)
+		err = writePage(r.html, page)
+	}
 	if err != nil {
 		return err
 	}
@@ -121,6 +132,53 @@ func (r *pictureRun) expected(s side) int {
 	return n
 }
 
+// styleName is what to call a style; the whole has no name.
+func styleName(s evaluation.Style) string {
+	if s.Name == "" {
+		return "all"
+	}
+	return s.Name
+}
+
+// histogramOf has a series for every style.
+func histogramOf(name string, styles []evaluation.Style, categories []string, values [][]float64) report.Histogram {
+	h := report.Histogram{Title: name}
+	at := map[string]int{}
+	for i, s := range styles {
+		if s.Name == "" && len(styles) > 1 {
+			continue
+		}
+		at[s.Name] = i
+		h.Series = append(h.Series, report.Series{Name: styleName(s)})
+	}
+	for i, v := range values {
+		h.Series[at[categories[i]]].Values = append(h.Series[at[categories[i]]].Values, v...)
+	}
+	return h
+}
+
+func benchmarkPage(lines []benchmarkLine, scores report.Section) *report.Page {
+	means := report.Section{
+		Title: "Means", Note: "The last columns are what HPSv2 prints: mean and standard deviation of the means of 80 pictures each, times 100.",
+		Table: &report.Table{Head: []string{"scorer", "style", "mean", "95 % interval", "median", "pictures", "100·mean of chunks", "100·std"}},
+	}
+	for _, l := range lines {
+		chart := report.IntervalChart{Title: l.Scorer, Chance: math.NaN()}
+		for _, s := range l.Styles {
+			chart.Items = append(chart.Items, report.IntervalItem{Label: styleName(s), Value: float64(s.Mean), Low: float64(s.Low), High: float64(s.High)})
+			means.Table.Rows = append(means.Table.Rows, []string{
+				l.Scorer, styleName(s), number(s.Mean), interval(s.Low, s.High), number(s.Median), fmt.Sprint(s.Pictures),
+				fmt.Sprintf("%.2f", 100*float64(s.ChunkMean)), fmt.Sprintf("%.4f", 100*float64(s.ChunkStd)),
+			})
+		}
+		means.Charts = append(means.Charts, chart)
+	}
+	return &report.Page{
+		Title: "winnow eval benchmark", Subtitle: lines[0].Pictures, Sections: []report.Section{means, scores},
+		Footer: "Intervals: 95 % bootstrap over prompts, 2,000 resamples.",
+	}
+}
+
 func (a *app) showBenchmark(l benchmarkLine) error {
 	if a.json {
 		return a.line(l)
@@ -129,11 +187,7 @@ func (a *app) showBenchmark(l benchmarkLine) error {
 		fmt.Fprintf(w, "%s on %s\n\n", l.Scorer, l.Pictures)
 		fmt.Fprintf(w, "style\tmean\t\tmedian\tpictures\t100·mean of chunks\t100·std\tchunks\n")
 		for _, s := range l.Styles {
-			name := s.Name
-			if name == "" {
-				name = "all"
-			}
-			fmt.Fprintf(w, "%s\t%.4f\t%s\t%.4f\t%d\t%.2f\t%.4f\t%d\n", name, float64(s.Mean), interval(s.Low, s.High), float64(s.Median),
+			fmt.Fprintf(w, "%s\t%.4f\t%s\t%.4f\t%d\t%.2f\t%.4f\t%d\n", styleName(s), float64(s.Mean), interval(s.Low, s.High), float64(s.Median),
 				s.Pictures, 100*float64(s.ChunkMean), 100*float64(s.ChunkStd), s.Chunks)
 		}
 	})

@@ -44,8 +44,8 @@ func (r *evalRun) report(ctx context.Context, lines []evalLine) error {
 		Facts:  evalFacts(r.o.input.file, set.Len(), r.start),
 		Footer: "Intervals: 95 % bootstrap over prompts, 2,000 resamples. Baselines are published figures; see the notes on definitions.",
 	}
-	for _, f := range set.Flags(looks) {
-		p.Flags = append(p.Flags, report.Flag{Level: "warn", Title: f.Title, Detail: f.Detail})
+	if p.Flags, err = r.app.flags(set.Flags(looks)); err != nil {
+		return err
 	}
 	if looks == nil {
 		p.Flags = append(p.Flags, report.Flag{Level: "info", Title: "The pictures are not at hand", Detail: "Examples, and checks for scorers that like a look, need them."})
@@ -62,6 +62,24 @@ func (r *evalRun) report(ctx context.Context, lines []evalLine) error {
 	}
 	p.Sections = append(p.Sections, examples...)
 	return writePage(r.o.html, p)
+}
+
+// flagLine is a reason to distrust a figure, as --json prints it.
+type flagLine struct {
+	Type string `json:"type"` // "flag"
+	evaluation.Flag
+}
+
+// flags are shown in the report, and named outside of it too.
+func (a *app) flags(flags []evaluation.Flag) (out []report.Flag, err error) {
+	for _, f := range flags {
+		out = append(out, report.Flag{Level: "warn", Title: f.Title, Detail: f.Detail})
+		a.warn("%s: %s", f.Title, f.Detail)
+		if a.json {
+			err = errors.Join(err, a.line(flagLine{"flag", f}))
+		}
+	}
+	return out, err
 }
 
 func evalFacts(data string, rows int, start time.Time) []report.Fact {

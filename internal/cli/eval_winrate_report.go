@@ -30,8 +30,8 @@ func (r *winRateRun) report(ctx context.Context, results []evaluation.WinRate) e
 		Footer: "Win rate: share of the comparisons that A wins, ties counting half, mean over prompts; 95 % bootstrap over prompts, 2,000 resamples.",
 	}
 	p.Facts[0].Name, p.Facts[1].Name = "prompts", "number"
-	for _, f := range evaluation.WinRateFlags(results, looksA, looksB) {
-		p.Flags = append(p.Flags, report.Flag{Level: "warn", Title: f.Title, Detail: f.Detail})
+	if p.Flags, err = r.app.flags(evaluation.WinRateFlags(results, looksA, looksB)); err != nil {
+		return err
 	}
 	p.Sections = append(p.Sections, winRateSection(results))
 	if s, ok := winRateCategories(results); ok {

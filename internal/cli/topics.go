@@ -21,9 +21,10 @@ both.
 
 With --json every object has a "type": "image", "network", "run", "version",
 "doctor", "data", "format", "failed", "reference", "eval", "comparison",
-"agreement", "win_rate", "benchmark", "figures", "reward_figures", "summary", or
-"error" (with "code", "message" and, where one is meant, "file"). "winnow score"
-writes its lines without a type: image, prompt, score and more. Fields are added over time and never change their meaning.
+"agreement", "flag", "win_rate", "benchmark", "figures", "reward_figures", "summary",
+or "error" (with "code", "message" and, where one is meant, "file"). "winnow score"
+writes its lines without a type: image, prompt, score and more. Fields are added over
+time and never change their meaning.
 
 Exit codes
     0  done
@@ -114,7 +115,7 @@ test, which takes pairs for independent.
 Calibration fits P(first preferred) = σ(difference of scores / τ) on one half of the
 prompts and judges it on the other: expected calibration error and log loss.
 
-Warnings in the report ask whether a figure can be trusted: a scorer chooses brighter,
+Warnings, which come with --html, ask whether a figure can be trusted: a scorer chooses brighter,
 more contrasty, more saturated or sharper pictures far more often than people do; it does
 worse than chance; some scores are out of all proportion; of two models one wins by one
 scorer and loses by another, has another look, or draws the same picture again and again.
