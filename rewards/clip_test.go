@@ -153,7 +153,7 @@ func TestModel_promptsThatDoNotFit(t *testing.T) {
 func TestModel_Score_refusals(t *testing.T) {
 	m := openClip(t, "../tests/tiny/clip", nil)
 	for want, img := range map[string]image.Image{
-		"picture 2 has no pixels":              &image.NRGBA{},
+		"picture 2: it has no pixels":          &image.NRGBA{},
 		"picture 2: imageproc: a picture of 1": image.NewNRGBA(image.Rect(0, 0, 1, 3_000_000)),
 	} {
 		if _, err := m.Score(t.Context(), "a", []image.Image{formula(9, 9, 0), img}); err == nil || !strings.Contains(err.Error(), want) {

@@ -3,6 +3,7 @@ package rewards
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -112,23 +113,29 @@ func (m *Model) scoreBatch(ctx context.Context, samples []Sample, first int) ([]
 	return m.scoreFeatures(ctx, samples, pixels)
 }
 
-// prepare fills one array with the pictures as the network wants them.
+// prepare fills one array with the pictures as the network wants them, one picture per thread.
 func (m *Model) prepare(samples []Sample, first int) ([]float32, error) {
 	size := 3 * m.info.Width * m.info.Height
-	pixels := make([]float32, len(samples)*size)
-	for i, s := range samples {
-		img := s.Image
-		if img == nil || img.Bounds().Empty() {
-			return nil, fmt.Errorf("rewards: picture %d has no pixels", first+i+1)
-		}
-		if _, modes := m.proc.(imageproc.Torchvision); !modes {
-			img = imageproc.PillowRGB(img)
-		}
-		if err := m.proc.Prepare(pixels[i*size:(i+1)*size], img); err != nil {
+	pixels, faults := make([]float32, len(samples)*size), make([]error, len(samples))
+	m.pool.Run(len(samples), func(_, i int) {
+		faults[i] = m.prepareOne(pixels[i*size:(i+1)*size], samples[i].Image)
+	})
+	for i, err := range faults {
+		if err != nil {
 			return nil, fmt.Errorf("rewards: picture %d: %w", first+i+1, err)
 		}
 	}
 	return pixels, nil
+}
+
+func (m *Model) prepareOne(to []float32, img image.Image) error {
+	if img == nil || img.Bounds().Empty() {
+		return errors.New("it has no pixels")
+	}
+	if _, modes := m.proc.(imageproc.Torchvision); !modes {
+		img = imageproc.PillowRGB(img)
+	}
+	return m.proc.Prepare(to, img)
 }
 
 // textInputs are input_ids and, where the graph has it, attention_mask; ids and mask hold rows after each other.
