@@ -45,7 +45,7 @@ reward is worth. With the defaults, the first 250 prompts are those of assets/mi
 	f := c.Flags()
 	o.benchOptions.flags(f, []float64{3}, 99)
 	f.IntVar(&o.count, "num-images", 4, "pictures per prompt")
-	f.StringSliceVar(&o.reward, "reward", []string{rewards.Mini}, "reward to measure, or NAME=WEIGHT,NAME=WEIGHT for a sum: "+rewardHelp())
+	f.StringSliceVar(&o.reward, "reward", []string{rewards.Mini}, "reward to measure, or NAME=WEIGHT,NAME=WEIGHT for a sum"+rewardHelp)
 	f.StringArrayVar(&o.models, "reward-model", nil, "folder of the reward's model; once per reward that needs one, in order")
 	f.StringVar(&o.transform, "transform", "", "bring scores to one scale by reference.json in each folder: z, cdf or minmax")
 	f.StringVarP(&o.output, "output", "o", "", "folder to keep the pictures and groups.jsonl in")

@@ -33,16 +33,17 @@ often they agree. SET is a format of "winnow data formats", auto, or a file.
 
 Scorers are rewards (--reward, once per scorer; NAME=WEIGHT,NAME=WEIGHT for a sum), a
 judge (--judge; every pair of pictures is shown in both orders, for which there are
-five more figures; with --reward vqascore it is asked about single pictures instead) and scores made elsewhere (--scores): JSON lines {"image": path, "prompt": …, "score": x},
-as "winnow score" writes them; the path is that of the set's file or on disk, and the
-prompt may be left out where pictures belong to one prompt. --cache keeps the scores
-of rewards in an SQLite file, so that a run that was stopped goes on where it was.
+five more figures; with --reward vqascore it is asked about single pictures instead)
+and scores made elsewhere (--scores): JSON lines {"image": path, "prompt": …,
+"score": x}, as "winnow score" writes them; the path is that of the set's file or on
+disk, and the prompt may be left out where pictures belong to one prompt. --cache keeps
+the scores of rewards in an SQLite file, so that a run that was stopped goes on there.
 Pictures without a score are listed and leave their row out: exit 3.
 For the tie threshold of Pick-a-Pic, --validation names the set to choose it on; files
 of scores must hold its pictures too.
 
-"winnow eval hpsv2" takes HPDv2's test.json, and also a folder of pictures in the layout
-of the HPSv2 benchmark: see "winnow eval benchmark".`,
+hpsv2 is HPDv2's test split; pictures that a model made for the prompts of HPSv2's
+benchmark are for "winnow eval benchmark".`,
 		Example: `  winnow eval imagereward --data ImageReward/data/test.json --reward imagereward-v1.0 --reward-model ./imagereward --reward hpsv2.1 --reward-model ./hpsv2.1 --html report.html
   winnow eval pickapic --data test_unique.parquet --validation validation_unique.parquet --scores s.jsonl --json
   winnow eval pairs.jsonl --reward mini`,
@@ -67,7 +68,7 @@ func (o *evalOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVar(&o.input.file, "data", "", "file or folder of the set")
 	f.StringVar(&o.input.images, "images", "", "folder that image paths start from (default: the file's)")
-	f.StringArrayVar(&o.rewards, "reward", nil, "reward, or NAME=WEIGHT,NAME=WEIGHT for a sum, as one scorer; may be repeated: "+rewardHelp())
+	f.StringArrayVar(&o.rewards, "reward", nil, "reward, or NAME=WEIGHT,NAME=WEIGHT for a sum, as one scorer; may be repeated"+rewardHelp)
 	o.rewardOptions.flags(f)
 	o.asked.flags(f)
 	f.StringArrayVar(&o.scores, "scores", nil, "JSON lines with a score for every picture, as one scorer; may be repeated")

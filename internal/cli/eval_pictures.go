@@ -25,7 +25,7 @@ type pictureOptions struct {
 
 func (o *pictureOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.promptFile, "prompts", "", "prompts (.txt, .jsonl, .json, .csv, .tsv), or a folder of .json lists, one a category")
-	f.StringArrayVar(&o.rewards, "reward", nil, "reward, or NAME=WEIGHT,NAME=WEIGHT for a sum, as one scorer; may be repeated (default: mini, where nothing else scores): "+rewardHelp())
+	f.StringArrayVar(&o.rewards, "reward", nil, "reward, or NAME=WEIGHT,NAME=WEIGHT for a sum, as one scorer; may be repeated (default: mini, where nothing else scores)"+rewardHelp)
 	o.rewardOptions.flags(f)
 	o.asked.flags(f)
 	f.StringVar(&o.cache, "cache", "", "SQLite file that keeps the scores of rewards (default: none)")

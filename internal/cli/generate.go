@@ -93,7 +93,7 @@ func (o *generateOptions) flags(c *cobra.Command) {
 	f.BoolVar(&o.truncate, "truncate", false, "drop the end of a prompt that is too long instead of failing")
 	f.BoolVar(&o.rank, "rank", false, "rank the pictures of each prompt (default with the embedded model)")
 	f.BoolVar(&o.noRank, "no-rank", false, "do not rank; print paths only")
-	f.StringSliceVar(&o.reward, "reward", nil, "rank by this reward, or by a sum NAME=WEIGHT,NAME=WEIGHT: "+rewardHelp())
+	f.StringSliceVar(&o.reward, "reward", nil, "rank by this reward, or by a sum NAME=WEIGHT,NAME=WEIGHT"+rewardHelp)
 	f.StringArrayVar(&o.rewardModel, "reward-model", nil, "folder of the reward's model; once per reward that needs one, in order")
 	o.by.addressFlag(f)
 	o.by.asked.flags(f)

@@ -80,7 +80,7 @@ func (o *rankOptions) flags(c *cobra.Command) {
 	f.SortFlags = false
 	f.StringVarP(&o.prompt, "prompt", "p", "", "what the images should show (default: the prompt inside the PNG files)")
 	f.BoolVar(&o.perPicture, "per-picture-prompt", false, "score each PNG file with the prompt inside it, and rank them all together")
-	f.StringSliceVar(&o.reward, "reward", nil, "reward to rank by, or NAME=WEIGHT,NAME=WEIGHT for a sum (default: mini): "+rewardHelp())
+	f.StringSliceVar(&o.reward, "reward", nil, "reward to rank by, or NAME=WEIGHT,NAME=WEIGHT for a sum (default: mini)"+rewardHelp)
 	f.StringArrayVar(&o.models, "reward-model", nil, "folder of the reward's model; once per reward that needs one, in order")
 	o.addressFlag(f)
 	o.asked.flags(f)

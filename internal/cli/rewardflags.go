@@ -114,8 +114,8 @@ func (o *rewardOptions) judgeAmong(named []string) (scorers []string, compares b
 	return scorers, compares, nil
 }
 
-// rewardHelp lists the names for the help of a --reward flag.
-func rewardHelp() string { return strings.Join(rewards.Names(), ", ") }
+// rewardHelp ends the help of a --reward flag: the list of names is long.
+const rewardHelp = "; see winnow help rewards"
 
 // open opens a weighted sum. The folders that it takes are removed from models.
 func (o *rewardOptions) open(ctx context.Context, choices []string) (*rewards.Mix, error) {

@@ -63,7 +63,7 @@ Rows and pictures that cannot be used are listed, the others are scored: exit 3.
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	f.StringSliceVar(&o.reward, "reward", nil, "reward to score by, or NAME=WEIGHT,NAME=WEIGHT for a sum (default: mini): "+rewardHelp())
+	f.StringSliceVar(&o.reward, "reward", nil, "reward to score by, or NAME=WEIGHT,NAME=WEIGHT for a sum (default: mini)"+rewardHelp)
 	o.rewardOptions.flags(f)
 	o.asked.flags(f)
 	f.StringVarP(&o.output, "output", "o", "", "file to write (default: standard output)")
