@@ -254,7 +254,7 @@ func agreementSection(set *evaluation.Set) report.Section {
 
 func calibrationSection(lines []evalLine) (report.Section, bool) {
 	s := report.Section{
-		Title: "Calibration", Table: &report.Table{Head: []string{"scorer", "τ", "ECE", "log loss", "pairs"}},
+		Title: "Calibration", Table: &report.Table{Head: []string{"scorer", "τ", "ECE", "Brier", "log loss", "pairs"}},
 		Note: "P(first preferred) = σ(difference of scores / τ). τ is fitted on one half of the prompts and judged on the other.",
 	}
 	chart := report.LineChart{Title: "reliability", X: "confidence", Y: "share right", Diagonal: true}
@@ -268,7 +268,7 @@ func calibrationSection(lines []evalLine) (report.Section, bool) {
 			line.X, line.Y = append(line.X, float64(b.Confidence)), append(line.Y, float64(b.Right))
 		}
 		chart.Lines = append(chart.Lines, line)
-		s.Table.Rows = append(s.Table.Rows, []string{l.Scorer, fmt.Sprintf("%.4g", float64(c.Temperature)), number(c.ECE), number(c.LogLoss), fmt.Sprint(c.Pairs)})
+		s.Table.Rows = append(s.Table.Rows, []string{l.Scorer, fmt.Sprintf("%.4g", float64(c.Temperature)), number(c.ECE), number(c.Brier), number(c.LogLoss), fmt.Sprint(c.Pairs)})
 	}
 	s.Charts = []report.Chart{chart}
 	return s, len(s.Table.Rows) > 0

@@ -47,7 +47,7 @@ func (a *app) showEval(l evalLine) error {
 			evalFigures(w, p.Figures)
 		}
 		if c := l.Calibration; c != nil {
-			fmt.Fprintf(w, "\ncalibration\tECE %.4f\tlog loss %.4f\t%d pairs\tP = σ(margin / %.4g)\n", float64(c.ECE), float64(c.LogLoss), c.Pairs, float64(c.Temperature))
+			fmt.Fprintf(w, "\ncalibration\tECE %.4f\tBrier %.4f, log loss %.4f\t%d pairs\tP = σ(margin / %.4g)\n", float64(c.ECE), float64(c.Brier), float64(c.LogLoss), c.Pairs, float64(c.Temperature))
 		}
 		if len(l.Baselines) > 0 {
 			fmt.Fprintf(w, "\npublished\n")

@@ -113,7 +113,8 @@ scorers are compared on the same pairs by the same bootstrap (p), and by McNemar
 test, which takes pairs for independent.
 
 Calibration fits P(first preferred) = σ(difference of scores / τ) on one half of the
-prompts and judges it on the other: expected calibration error and log loss.
+prompts and judges it on the other: expected calibration error (15 bins
+of equal mass), Brier score and log loss.
 
 Warnings, which come with --html, ask whether a figure can be trusted: a scorer chooses brighter,
 more contrasty, more saturated or sharper pictures far more often than people do; it does

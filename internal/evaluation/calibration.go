@@ -10,9 +10,10 @@ import (
 // Calibration is what a scorer's margins are worth as probabilities: P(first preferred) = σ(margin/τ).
 type Calibration struct {
 	Temperature Number `json:"temperature"` // τ of all decided pairs
-	// ECE and LogLoss are of pairs that τ was not fitted on: prompts are cut in two halves by a hash, and each is judged with
+	// ECE, Brier and LogLoss are of pairs that τ was not fitted on: prompts are cut in two halves by a hash, and each is judged with
 	// the τ of the other.
-	ECE     Number        `json:"ece"` // 15 bins of confidence
+	ECE     Number        `json:"ece"` // 15 bins of equal mass, over the confidence
+	Brier   Number        `json:"brier"`
 	LogLoss Number        `json:"log_loss"`
 	Pairs   int           `json:"pairs"`
 	Curve   []Reliability `json:"curve"`
@@ -48,22 +49,25 @@ func (c *Scorer) calibrate() *Calibration {
 		return nil
 	}
 	r.Temperature = Number(metric.FitTemperature(append(append([]float64{}, margins[0]...), margins[1]...), append(append([]float64{}, labels[0]...), labels[1]...)))
-	var confidence, right []float64
+	var first, human, confidence, right []float64
 	loss := 0.0
 	for half := range 2 {
 		tau := metric.FitTemperature(margins[1-half], labels[1-half])
 		for i, m := range margins[half] {
 			p := 1 / (1 + math.Exp(-m/tau))
-			confidence = append(confidence, max(p, 1-p))
+			first, human = append(first, p), append(human, labels[half][i])
+			// Rounded, so that margins that are alike but for their last digits stay ties, whatever bin they fall into.
+			confidence = append(confidence, math.Round(1e9/(1+math.Exp(-math.Abs(m)/tau)))/1e9)
 			hit := 0.5
-			if p != 0.5 {
+			if m != 0 {
 				hit = 1 - math.Abs(math.Round(p)-labels[half][i])
 			}
 			right = append(right, hit)
 			loss -= math.Log(max(math.Abs(1-labels[half][i]-p), 1e-15)) / float64(r.Pairs)
 		}
 	}
-	r.ECE, r.LogLoss, r.Curve = Number(metric.ECE(confidence, right, eceBins)), Number(loss), curveOf(confidence, right)
+	r.ECE, r.Brier = Number(metric.ECEMass(confidence, right, eceBins)), Number(metric.Brier(first, human))
+	r.LogLoss, r.Curve = Number(loss), curveOf(confidence, right)
 	return r
 }
 

@@ -23,6 +23,38 @@ func ECE(probability, label []float64, bins int) float64 {
 	return e
 }
 
+// ECEMass is ECE over bins of equal mass: sorted by probability, then by label, and cut into bins whose sizes differ by one at
+// most, the larger ones first. Bins of equal width leave most of them empty for scorers that are always sure, or never.
+func ECEMass(probability, label []float64, bins int) float64 {
+	order := make([]int, len(probability))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(probability[a], probability[b]), cmp.Compare(label[a], label[b]))
+	})
+	e, at := 0.0, 0
+	for k := range bins {
+		size := (len(order) - k + bins - 1) / bins
+		gap := 0.0
+		for _, i := range order[at : at+size] {
+			gap += probability[i] - label[i]
+		}
+		at += size
+		e += math.Abs(gap) / float64(len(order))
+	}
+	return e
+}
+
+// Brier is the mean squared difference of probability and label (Brier 1950).
+func Brier(probability, label []float64) float64 {
+	sum := 0.0
+	for i, p := range probability {
+		sum += (p - label[i]) * (p - label[i])
+	}
+	return sum / float64(len(probability))
+}
+
 // FitTemperature returns the τ for which σ(margin/τ) has the smallest cross-entropy against the labels (0…1). The loss is
 // convex in 1/τ, so its slope Σ (σ(margin/τ) − label)·margin is brought to 0 by bisection. Margins that order everything
 // rightly make τ go to 0, labels that contradict them make it grow without limit: it stays within 10⁻³ and 10³ times the

@@ -264,6 +264,15 @@ func TestPairedBootstrap(t *testing.T) {
 	}
 }
 
+func TestECEMass(t *testing.T) {
+	p, y := []float64{.9, .6, .8, .7, .55}, []float64{1, 0, 1, 1, 1}
+	// Sorted: .55→1, .6→0 | .7→1, .8→1 | .9→1: bins of 2, 2, 1.
+	near(t, "ECE", ECEMass(p, y, 3), (math.Abs(1.15-1)+math.Abs(1.5-2)+math.Abs(.9-1))/5, 1e-12)
+	near(t, "one bin", ECEMass(p, y, 1), math.Abs(3.55-4)/5, 1e-12)
+	near(t, "more bins than values", ECEMass(p, y, 9), (.1+.6+.2+.3+.45)/5, 1e-12)
+	near(t, "Brier", Brier(p, y), (.01+.36+.04+.09+.2025)/5, 1e-12)
+}
+
 func TestECE(t *testing.T) {
 	p, y := []float64{.05, .15, .15, .95, 1}, []float64{0, 0, 1, 1, 1}
 	near(t, "ECE", ECE(p, y, 10), (.05+2*math.Abs(.15-.5)+2*math.Abs(.975-1))/5, 1e-12)

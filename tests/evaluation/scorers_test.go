@@ -98,6 +98,7 @@ func (w *agreement) check(t *testing.T, got printed, pairs [][]int, scorers []st
 type calibration struct {
 	Temperature float64 `json:"temperature"`
 	ECE         float64 `json:"ece"`
+	Brier       float64 `json:"brier"`
 	LogLoss     float64 `json:"log_loss"`
 	Pairs       int     `json:"pairs"`
 	Curve       []struct {
@@ -118,7 +119,7 @@ func (w *calibration) check(t *testing.T, line printed) {
 		return
 	}
 	near := func(a, b float64) bool { return math.Abs(a-b) <= fitted*max(1, math.Abs(b)) }
-	if !near(got.Temperature, w.Temperature) || !near(got.ECE, w.ECE) || !near(got.LogLoss, w.LogLoss) || got.Pairs != w.Pairs {
+	if !near(got.Temperature, w.Temperature) || !near(got.ECE, w.ECE) || !near(got.Brier, w.Brier) || !near(got.LogLoss, w.LogLoss) || got.Pairs != w.Pairs {
 		t.Errorf("%s: calibration %+v, want %+v", line.Scorer, got, w)
 	}
 	sum := 0

@@ -255,9 +255,9 @@ def calibration(items):
         return None
     tau = [temperature(margin[half == k], human[half == k]) for k in (0, 1)]
     p = special.expit(margin / np.array(tau)[1 - half])
-    confidence = np.maximum(p, 1 - p)
+    confidence = np.round(special.expit(np.abs(margin) / np.array(tau)[1 - half]), 9)
     right = np.where(margin == 0, 0.5, (margin > 0) == (human == 1))
-    bins = np.minimum(np.floor(confidence * 15), 14)
-    ece = sum(abs(np.sum(confidence[bins == k]) - np.sum(right[bins == k])) for k in range(15)) / len(p)
-    return {"temperature": temperature(margin, human), "ece": ece, "pairs": len(p),
+    order = np.lexsort((right, confidence))
+    ece = sum(abs(np.sum(confidence[b]) - np.sum(right[b])) for b in np.array_split(order, 15)) / len(p)
+    return {"temperature": temperature(margin, human), "ece": ece, "brier": np.mean((p - human) ** 2), "pairs": len(p),
             "log_loss": -np.mean(np.log(np.where(human == 1, p, 1 - p)))}
