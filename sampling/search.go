@@ -163,7 +163,9 @@ func (s *Search) Evaluate(ctx context.Context, noise []float32, images int) (sco
 }
 
 // Start is the state before the first step, from unit-variance noise of images.
-func (s *Search) Start(noise []float32, images int) (State, error) { return s.Plan.Start(noise, images) }
+func (s *Search) Start(noise []float32, images int) (State, error) {
+	return s.Plan.Start(noise, images)
+}
 
 // Advance does steps until index end for all images of a state, which may be more than Batch. clean is the prediction of the last
 // step. It is errSpent, and does nothing, where the budget does not pay for the whole way.
