@@ -14,7 +14,25 @@ import (
 // from Seed+i. When the context ends, or a batch fails, the pictures of the batches that were finished are returned
 // together with the error.
 func (p *Pipeline) Generate(ctx context.Context, req Request) ([]Image, error) {
-	req = p.withDefaults(req)
+	run, err := p.newRun(ctx, p.withDefaults(req))
+	if err != nil {
+		return nil, err
+	}
+	req = run.req
+	var images []Image
+	total := len(req.Prompts) * req.Count
+	for first := 0; first < total; first += req.BatchSize {
+		batch, err := run.batch(ctx, first, min(req.BatchSize, total-first))
+		images = append(images, batch...)
+		if err != nil {
+			return images, err
+		}
+	}
+	return images, nil
+}
+
+// newRun checks a request, defaults filled in, and prepares its schedule and text embeddings.
+func (p *Pipeline) newRun(ctx context.Context, req Request) (*run, error) {
 	if err := p.check(req); err != nil {
 		return nil, err
 	}
@@ -30,17 +48,7 @@ func (p *Pipeline) Generate(ctx context.Context, req Request) ([]Image, error) {
 	if err != nil {
 		return nil, public(err)
 	}
-	run := &run{p: p, req: req, plan: plan, cond: cond, uncond: uncond}
-	var images []Image
-	total := len(req.Prompts) * req.Count
-	for first := 0; first < total; first += req.BatchSize {
-		batch, err := run.batch(ctx, first, min(req.BatchSize, total-first))
-		images = append(images, batch...)
-		if err != nil {
-			return images, err
-		}
-	}
-	return images, nil
+	return &run{p: p, req: req, plan: plan, cond: cond, uncond: uncond}, nil
 }
 
 // Check reports what is wrong with a request without running it, prompts that are too long included.

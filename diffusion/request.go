@@ -72,6 +72,8 @@ type Params struct {
 	LatentsGiven    bool    `json:"latents_given,omitempty"` // initial noise came from a file: Seed alone does not make the picture
 	EmbedsGiven     bool    `json:"prompt_embeds_given,omitempty"`
 	Truncated       bool    `json:"truncated,omitempty"`
+	Search          string  `json:"search,omitempty"` // method that found it; Seed is that of its first candidate
+	SearchBudget    int     `json:"search_budget,omitempty"`
 	Version         string  `json:"winnow_version,omitempty"`
 }
 

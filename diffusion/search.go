@@ -1,0 +1,167 @@
+package diffusion
+
+import (
+	"context"
+	"errors"
+	"image"
+	"math"
+	"time"
+
+	"winnow/sampling"
+)
+
+// Verifier scores pictures of a prompt, higher is better: one score per picture, NaN for one that it cannot score.
+type Verifier func(ctx context.Context, prompt string, images []image.Image) ([]float64, error)
+
+// SearchRequest asks for one picture of one prompt that a verifier likes.
+type SearchRequest struct {
+	Request // of one prompt and one picture; its seed is that of the first candidate
+	Method  sampling.Method
+	Name    string // of the method, for Params
+	// Budget is the number of evaluations of the denoiser that may be spent; a step with guidance costs two.
+	Budget int
+	Verify Verifier
+	// VerifyTimeout bounds one call of Verify; 0: none.
+	VerifyTimeout time.Duration
+	// OnPoint is told of every verified batch; an error stops the search.
+	OnPoint func(sampling.Point) error
+}
+
+// Search spends the budget and returns the best picture. A picture that the verifier fails on, or does not finish in time, is
+// dropped and counted in Found.Dropped; only when all are is it an error. When the context ends, the best picture so far is
+// returned together with the error.
+func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (Image, sampling.Found, error) {
+	req := p.withDefaults(sr.Request)
+	switch {
+	case len(req.Prompts) != 1 || req.Count != 1:
+		return Image{}, sampling.Found{}, badValue("search", len(req.Prompts)*req.Count, "a search is for one picture of one prompt")
+	case sr.Method == nil || sr.Verify == nil:
+		return Image{}, sampling.Found{}, badValue("search", sr.Name, "a search needs a method and a verifier")
+	case req.Latents != nil:
+		return Image{}, sampling.Found{}, badValue("latents", len(req.Latents), "a search draws its own noise")
+	}
+	s, err := p.newSearch(ctx, req, sr)
+	if err != nil {
+		return Image{}, sampling.Found{}, err
+	}
+	found, err := sampling.RunSearch(ctx, s.problem(), sr.Method, sampling.SearchOptions{Budget: sr.Budget, Seed: req.Seed, OnPoint: sr.OnPoint})
+	if errors.Is(err, sampling.ErrNoScore) && s.last != nil {
+		err = errors.Join(err, s.last)
+	}
+	err = s.run.explain(err)
+	if found.Latents == nil {
+		return Image{}, found, err
+	}
+	img, decodeErr := s.finish(context.WithoutCancel(ctx), found)
+	return img, found, errors.Join(err, decodeErr)
+}
+
+// search is one picture being searched for.
+type search struct {
+	run    *run
+	sr     SearchRequest
+	models map[int]sampling.Denoiser // by number of images
+	last   error                     // of the verifier
+}
+
+func (p *Pipeline) newSearch(ctx context.Context, req Request, sr SearchRequest) (*search, error) {
+	r, err := p.newRun(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	r.req.Count = math.MaxInt32 // every image of a call has the one prompt
+	return &search{run: r, sr: sr, models: map[int]sampling.Denoiser{}}, nil
+}
+
+func (s *search) problem() sampling.Problem {
+	return sampling.Problem{
+		Plan: s.run.plan, Size: s.run.p.latentSize(s.run.req), Model: s.denoise, NFE: s.run.nfePerStep(), Batch: s.run.req.BatchSize, Verify: s.verify,
+	}
+}
+
+// denoise runs the network on as many images as x holds.
+func (s *search) denoise(ctx context.Context, dst, x []float32, t float64) error {
+	n := len(x) / s.run.p.latentSize(s.run.req)
+	model, ok := s.models[n]
+	if !ok {
+		var err error
+		if model, err = s.run.denoiser(0, n); err != nil {
+			return err
+		}
+		s.models[n] = model
+	}
+	return model(ctx, dst, x, t)
+}
+
+// verify decodes latents and asks for scores, of single pictures where a batch fails.
+func (s *search) verify(ctx context.Context, x []float32, n int) ([]float64, error) {
+	h, w := s.run.latentSides()
+	pixels, err := s.run.p.ldm.Decode(ctx, x, n, h, w)
+	if err != nil {
+		return nil, err
+	}
+	area := 3 * s.run.req.Height * s.run.req.Width
+	scores := make([]float64, n)
+	var images []image.Image
+	var at []int
+	for i := range n {
+		scores[i] = math.NaN()
+		img, err := toImage(pixels[i*area:(i+1)*area], s.run.req.Height, s.run.req.Width)
+		if err != nil {
+			s.last = err
+			continue
+		}
+		images, at = append(images, img), append(at, i)
+	}
+	if len(images) == 0 {
+		return scores, nil
+	}
+	got, err := s.ask(ctx, images)
+	if err == nil {
+		for k, i := range at {
+			scores[i] = got[k]
+		}
+		return scores, nil
+	}
+	for k, i := range at {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if one, err := s.ask(ctx, images[k:k+1]); err == nil {
+			scores[i] = one[0]
+		}
+	}
+	return scores, ctx.Err()
+}
+
+// ask calls the verifier in its time.
+func (s *search) ask(ctx context.Context, images []image.Image) ([]float64, error) {
+	if s.sr.VerifyTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.sr.VerifyTimeout)
+		defer cancel()
+	}
+	got, err := s.sr.Verify(ctx, s.run.req.Prompts[0], images)
+	if err == nil && len(got) != len(images) {
+		err = badValue("search", len(got), "the verifier gave another number of scores than there are pictures")
+	}
+	if err != nil {
+		s.last = err
+	}
+	return got, err
+}
+
+// finish decodes what was found.
+func (s *search) finish(ctx context.Context, found sampling.Found) (Image, error) {
+	h, w := s.run.latentSides()
+	pixels, err := s.run.p.ldm.Decode(ctx, found.Latents, 1, h, w)
+	if err != nil {
+		return Image{}, s.run.explain(err)
+	}
+	images, err := s.run.images(0, 1, found.Latents, pixels)
+	if err != nil {
+		return Image{}, err
+	}
+	images[0].Params.Search, images[0].Params.SearchBudget, images[0].Params.NFE = s.sr.Name, s.sr.Budget, found.NFE
+	return images[0], nil
+}
