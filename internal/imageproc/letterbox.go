@@ -37,8 +37,8 @@ func (l Letterbox) Prepare(dst []float32, src image.Image) error {
 	if img.Rect.Empty() {
 		return errors.New("imageproc: picture without pixels")
 	}
-	scale := float64(l.Side) / float64(max(img.Rect.Dx(), img.Rect.Dy()))
-	w, h := int(math.RoundToEven(float64(img.Rect.Dx())*scale)), int(math.RoundToEven(float64(img.Rect.Dy())*scale))
+	to := l.target(img.Rect.Dx(), img.Rect.Dy())
+	w, h := to.X, to.Y
 	if w == 0 || h == 0 {
 		return fmt.Errorf("imageproc: a picture of %d×%d would have no pixels left at %d on the longer side; cut it", img.Rect.Dx(), img.Rect.Dy(), l.Side)
 	}
@@ -58,6 +58,12 @@ func (l Letterbox) Prepare(dst []float32, src image.Image) error {
 		}
 	}
 	return nil
+}
+
+// target is the size after resizing.
+func (l Letterbox) target(w, h int) image.Point {
+	scale := float64(l.Side) / float64(max(w, h))
+	return image.Pt(int(math.RoundToEven(float64(w)*scale)), int(math.RoundToEven(float64(h)*scale)))
 }
 
 func fill(v []float32, x float32) {
