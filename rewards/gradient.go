@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"winnow/internal/graph"
+	"winnow/internal/imageproc"
 	"winnow/internal/model"
 	"winnow/internal/tensor"
 )
@@ -40,24 +41,44 @@ func (m *Model) Gradient(ctx context.Context, prompt string, pixels []float32) (
 	})
 }
 
+// PixelGradient is the score of a picture that is given in floating point, as a VAE decoder makes it, and its derivative with
+// respect to every value: pixels are 3×h×w values around −1 to 1, channel after channel. The picture is prepared without
+// rounding to bytes, so the score differs from Score's for the same picture in bytes by about 1e-4 of its range. Values beyond −1
+// and 1 are cut off, and have no derivative.
+func (m *Model) PixelGradient(ctx context.Context, prompt string, pixels []float32, w, h int) (score float64, gradient []float32, err error) {
+	proc, ok := m.proc.(imageproc.Differentiable)
+	if !ok {
+		return 0, nil, &ArgumentError{fmt.Sprintf("the preparation of reward %q has no derivative", m.info.Name)}
+	}
+	floating, err := proc.Floating(w, h)
+	if err != nil {
+		return 0, nil, fmt.Errorf("rewards: %w", err)
+	}
+	prepared := make([]float32, 3*m.info.Width*m.info.Height)
+	if err := floating.Prepare(prepared, pixels); err != nil {
+		return 0, nil, fmt.Errorf("rewards: %w", err)
+	}
+	score, slope, err := m.Gradient(ctx, prompt, prepared)
+	if err != nil {
+		return 0, nil, err
+	}
+	gradient = make([]float32, len(pixels))
+	return score, gradient, floating.Adjoint(gradient, slope, pixels)
+}
+
 // pixelGradient runs a network forth and back; end gives the score and its derivative with respect to the output.
-func pixelGradient(ctx context.Context, net *model.Model, in map[string]tensor.Tensor, out string, end func([]float32) (float64, []float32, error)) (float64, []float32, error) {
-	g, err := net.Gradient(in, graph.GradientSpec{Outputs: []string{out}, Wrt: []string{"pixel_values"}})
-	if err != nil {
-		return 0, nil, err
-	}
-	defer g.Close()
-	res, err := g.Forward(ctx, in)
-	if err != nil {
-		return 0, nil, err
-	}
-	score, slope, err := end(res[out].Float32s())
-	if err != nil {
-		return 0, nil, err
-	}
-	cotangent := tensor.New(res[out].DType, res[out].Shape...)
-	tensor.NarrowInto(cotangent, 0, slope)
-	back, err := g.Backward(ctx, map[string]tensor.Tensor{out: cotangent})
+func pixelGradient(ctx context.Context, net *model.Model, in map[string]tensor.Tensor, out string, end func([]float32) (float64, []float32, error)) (score float64, gradient []float32, err error) {
+	spec := graph.GradientSpec{Outputs: []string{out}, Wrt: []string{"pixel_values"}}
+	back, err := net.VJP(ctx, in, spec, func(res map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+		var slope []float32
+		var err error
+		if score, slope, err = end(res[out].Float32s()); err != nil {
+			return nil, err
+		}
+		cotangent := tensor.New(res[out].DType, res[out].Shape...)
+		tensor.NarrowInto(cotangent, 0, slope)
+		return map[string]tensor.Tensor{out: cotangent}, nil
+	})
 	if err != nil {
 		return 0, nil, err
 	}

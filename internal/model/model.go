@@ -49,6 +49,9 @@ type Model struct {
 	programs map[string]*compiled
 	order    []string
 	packs    graph.Packs // packed weights, shared by the programs
+
+	gradient    graph.Gradient // program of the last VJP, nil while it runs
+	gradientFor string         // its shapes and spec
 }
 
 // compiled is one entry of the cache. A program that leaves the cache is closed when its last run has ended.
@@ -249,5 +252,9 @@ func (m *Model) Close() error {
 		m.drop(key)
 	}
 	m.order = nil
+	if m.gradient != nil {
+		m.gradient.Close()
+		m.gradient = nil
+	}
 	return m.file.Close()
 }
