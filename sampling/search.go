@@ -65,6 +65,7 @@ type Search struct {
 	budget  int
 	seed    uint64
 	stream  *rng.Generator
+	began   bool // the seed's noise was drawn
 	onPoint func(Point) error
 	found   Found
 }
@@ -105,7 +106,25 @@ func (s *Search) Left() int { return s.budget - s.found.NFE }
 func (s *Search) Cost() int { return s.Plan.Len() * s.NFE }
 
 // Normal fills dst with standard normal numbers. The first call of a search, for one image, gives the noise of its seed.
-func (s *Search) Normal(dst []float32) { s.stream.Normal(dst) }
+func (s *Search) Normal(dst []float32) {
+	s.stream.Normal(dst)
+	if !s.began {
+		// The seed's own stream goes on with the noise inside stochastic samplers, see inner.
+		s.began, s.stream = true, rng.New(otherSeed(s.seed))
+	}
+}
+
+// otherSeed is far from seed in the low 32 bits, the only ones that a stream depends on.
+func otherSeed(seed uint64) uint64 {
+	h := uint32(seed) ^ 0x5851f42d
+	h = (h ^ h>>16) * 0x85ebca6b
+	h = (h ^ h>>13) * 0xc2b2ae35
+	h ^= h >> 16
+	if h == uint32(seed) {
+		h++
+	}
+	return uint64(h)
+}
 
 // Uniform is a number in [0, 1).
 func (s *Search) Uniform() float64 {
@@ -114,17 +133,23 @@ func (s *Search) Uniform() float64 {
 	return float64(v[0])
 }
 
-// inner is the noise inside stochastic samplers for candidate number k: the same for every candidate, so that a picture is a
-// function of its initial noise.
+// inner is the noise inside stochastic samplers: the same for every candidate, so that a picture is a function of its initial
+// noise. It is what the seed's stream holds behind the initial noise, so that the first candidate is the seed's plain picture.
 func (s *Search) inner(images int) Noise {
 	if !s.draws() {
 		return nil
 	}
-	seeds := make([]uint64, images)
-	for i := range seeds {
-		seeds[i] = s.seed + 1<<32
+	seed := rng.New(s.seed)
+	seed.Normal(make([]float32, s.Size))
+	streams := make([]rng.Generator, images)
+	for i := range streams {
+		streams[i] = *seed
 	}
-	return NewNoise(seeds...)
+	return func(dst []float32, _, _ float64) {
+		for i := range streams {
+			streams[i].Normal(dst[i*s.Size : (i+1)*s.Size])
+		}
+	}
 }
 
 func (s *Search) draws() bool {
