@@ -27,33 +27,47 @@ type SearchRequest struct {
 	OnPoint func(sampling.Point) error
 }
 
+// SearchResult is what a search ends with.
+type SearchResult struct {
+	Image        // the best; without pixels when none was finished
+	First *Image // the plain picture of the seed; nil when it was not finished
+	Found sampling.Found
+}
+
 // Search spends the budget and returns the best picture. A picture that the verifier fails on, or does not finish in time, is
 // dropped and counted in Found.Dropped; only when all are is it an error. When the context ends, the best picture so far is
 // returned together with the error.
-func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (Image, sampling.Found, error) {
+func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, error) {
 	req := p.withDefaults(sr.Request)
 	switch {
 	case len(req.Prompts) != 1 || req.Count != 1:
-		return Image{}, sampling.Found{}, badValue("search", len(req.Prompts)*req.Count, "a search is for one picture of one prompt")
+		return SearchResult{}, badValue("search", len(req.Prompts)*req.Count, "a search is for one picture of one prompt")
 	case sr.Method == nil || sr.Verify == nil:
-		return Image{}, sampling.Found{}, badValue("search", sr.Name, "a search needs a method and a verifier")
+		return SearchResult{}, badValue("search", sr.Name, "a search needs a method and a verifier")
 	case req.Latents != nil:
-		return Image{}, sampling.Found{}, badValue("latents", len(req.Latents), "a search draws its own noise")
+		return SearchResult{}, badValue("latents", len(req.Latents), "a search draws its own noise")
 	}
 	s, err := p.newSearch(ctx, req, sr)
 	if err != nil {
-		return Image{}, sampling.Found{}, err
+		return SearchResult{}, err
 	}
 	found, err := sampling.RunSearch(ctx, s.problem(), sr.Method, sampling.SearchOptions{Budget: sr.Budget, Seed: req.Seed, OnPoint: sr.OnPoint})
 	if errors.Is(err, sampling.ErrNoScore) && s.last != nil {
 		err = errors.Join(err, s.last)
 	}
 	err = s.run.explain(err)
-	if found.Latents == nil {
-		return Image{}, found, err
+	out := SearchResult{Found: found}
+	var decodeErr error
+	if found.Latents != nil {
+		out.Image, decodeErr = s.picture(context.WithoutCancel(ctx), found.Latents)
+		out.Params.Search, out.Params.SearchBudget, out.Params.NFE = sr.Name, sr.Budget, found.NFE
 	}
-	img, decodeErr := s.finish(context.WithoutCancel(ctx), found)
-	return img, found, errors.Join(err, decodeErr)
+	if found.FirstLatents != nil && decodeErr == nil {
+		var first Image
+		first, decodeErr = s.picture(context.WithoutCancel(ctx), found.FirstLatents)
+		out.First = &first
+	}
+	return out, errors.Join(err, decodeErr)
 }
 
 // search is one picture being searched for.
@@ -151,17 +165,16 @@ func (s *search) ask(ctx context.Context, images []image.Image) ([]float64, erro
 	return got, err
 }
 
-// finish decodes what was found.
-func (s *search) finish(ctx context.Context, found sampling.Found) (Image, error) {
+// picture decodes latents of one image.
+func (s *search) picture(ctx context.Context, latents []float32) (Image, error) {
 	h, w := s.run.latentSides()
-	pixels, err := s.run.p.ldm.Decode(ctx, found.Latents, 1, h, w)
+	pixels, err := s.run.p.ldm.Decode(ctx, latents, 1, h, w)
 	if err != nil {
 		return Image{}, s.run.explain(err)
 	}
-	images, err := s.run.images(0, 1, found.Latents, pixels)
+	images, err := s.run.images(0, 1, latents, pixels)
 	if err != nil {
 		return Image{}, err
 	}
-	images[0].Params.Search, images[0].Params.SearchBudget, images[0].Params.NFE = s.sr.Name, s.sr.Budget, found.NFE
 	return images[0], nil
 }

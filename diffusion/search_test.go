@@ -5,6 +5,7 @@ import (
 	"errors"
 	"image"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,7 +48,8 @@ func TestPipeline_Search(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	im, found, err := p.Search(t.Context(), sr)
+	im, err := p.Search(t.Context(), sr)
+	found := im.Found
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +60,15 @@ func TestPipeline_Search(t *testing.T) {
 	if err != nil || math.Abs(again[0]-found.Score) > 1e-6 {
 		t.Errorf("the picture scores %v, the search says %v (%v)", again, found.Score, err)
 	}
+	if im.First == nil || !slices.Equal(im.First.Pix, plain[0].Pix) {
+		t.Error("the first picture is not that of the seed")
+	}
 	if q := im.Params; q.Search != "random" || q.SearchBudget != 96 || q.NFE != 96 || q.Seed != 4 || q.Prompt != sr.Prompts[0] {
 		t.Errorf("%+v", q)
 	}
 	sr.BatchSize = 3
-	if _, other, err := p.Search(t.Context(), sr); err != nil || math.Abs(other.Score-found.Score) > 1e-6 {
-		t.Errorf("in other batches: %v, %v", other.Score, err)
+	if other, err := p.Search(t.Context(), sr); err != nil || math.Abs(other.Found.Score-found.Score) > 1e-6 {
+		t.Errorf("in other batches: %v, %v", other.Found.Score, err)
 	}
 }
 
@@ -86,20 +91,21 @@ func TestPipeline_Search_drops(t *testing.T) {
 		return checked(ctx, prompt, images)
 	}
 	sr.VerifyTimeout = 20 * time.Millisecond
-	_, found, err := p.Search(t.Context(), sr)
+	result, err := p.Search(t.Context(), sr)
+	found := result.Found
 	if err != nil || found.Calls != 8 || found.Dropped < 3 || found.Dropped > 5 || math.IsInf(found.Score, 0) {
 		t.Errorf("%+v, %v", found, err)
 	}
 	sr.Verify = func(context.Context, string, []image.Image) ([]float64, error) { return nil, broken }
-	if _, found, err := p.Search(t.Context(), sr); !errors.Is(err, sampling.ErrNoScore) || !errors.Is(err, broken) || found.Dropped != 8 {
-		t.Errorf("all failing: %+v, %v", found, err)
+	if r, err := p.Search(t.Context(), sr); !errors.Is(err, sampling.ErrNoScore) || !errors.Is(err, broken) || r.Found.Dropped != 8 {
+		t.Errorf("all failing: %+v, %v", r.Found, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	sr.Verify = checked
 	sr.OnPoint = func(sampling.Point) error { cancel(); return nil }
-	im, found, err := p.Search(ctx, sr)
-	if !errors.Is(err, context.Canceled) || im.NRGBA == nil || found.Calls != 4 {
-		t.Errorf("interrupted: %+v, %v", found, err)
+	im, err := p.Search(ctx, sr)
+	if !errors.Is(err, context.Canceled) || im.NRGBA == nil || im.Found.Calls != 4 {
+		t.Errorf("interrupted: %+v, %v", im.Found, err)
 	}
 	for name, change := range map[string]func(*SearchRequest){
 		"two prompts":                func(sr *SearchRequest) { sr.Prompts = []string{"a", "b"} },
@@ -110,7 +116,7 @@ func TestPipeline_Search_drops(t *testing.T) {
 		if change(&bad); bad.Prompts == nil {
 			t.Fatal(name)
 		}
-		if _, _, err := p.Search(t.Context(), bad); err == nil {
+		if _, err := p.Search(t.Context(), bad); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

@@ -49,7 +49,9 @@ type Found struct {
 	Latents []float32 // of the best picture; nil when none was finished
 	Noise   []float32 // unit-variance noise that it starts from; nil where a method steers on the way
 	Score   float64
-	First   float64 // score of the plain picture of the seed
+	// First is the score of the plain picture of the seed, FirstLatents that picture.
+	First        float64
+	FirstLatents []float32
 	NFE     int
 	Calls   int // images verified
 	Dropped int // images that could not be scored
@@ -280,8 +282,8 @@ func (s *Search) Finish(ctx context.Context, latents, noise []float32, images in
 	if err != nil {
 		return nil, err
 	}
-	if math.IsNaN(s.found.First) {
-		s.found.First = scores[0]
+	if s.found.FirstLatents == nil {
+		s.found.First, s.found.FirstLatents = scores[0], slices.Clone(latents[:s.Size])
 	}
 	for i, v := range scores {
 		if !(v > s.found.Score) {

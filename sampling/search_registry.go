@@ -1,0 +1,34 @@
+package sampling
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// SearchInfo describes a search method that can be named.
+type SearchInfo struct {
+	Name, About string
+	Noisy       bool // needs a sampler that adds noise on the way, such as euler-a, or ddim with eta
+	method      func() Method
+}
+
+// searches are all methods with their defaults.
+var searches = []SearchInfo{
+	{"random", "best of N fresh noises", false, RandomSearch},
+}
+
+// SearchMethods lists the methods.
+func SearchMethods() []SearchInfo { return slices.Clone(searches) }
+
+// NewSearch is a method by name, with its defaults.
+func NewSearch(name string) (Method, error) {
+	var names []string
+	for _, s := range searches {
+		if s.Name == name {
+			return s.method(), nil
+		}
+		names = append(names, s.Name)
+	}
+	return nil, fmt.Errorf("sampling: there is no search %q; known are %s", name, strings.Join(names, ", "))
+}
