@@ -23,7 +23,7 @@ type SearchRequest struct {
 	Verify Verifier
 	// VerifyTimeout bounds one call of Verify; 0: none.
 	VerifyTimeout time.Duration
-	// OnPoint is told of every verified batch; an error stops the search.
+	// OnPoint is told of every entry of the trace; an error stops the search.
 	OnPoint func(sampling.Point) error
 }
 

@@ -32,15 +32,15 @@ type SearchOptions struct {
 	Budget int
 	// Seed makes a search repeatable. The first candidate of every method is the picture of this seed.
 	Seed uint64
-	// OnPoint is told of every verified batch; an error stops the search.
+	// OnPoint is told of every entry of the trace; an error stops the search.
 	OnPoint func(Point) error
 }
 
-// Point is one entry of a search's trace.
+// Point is one entry of a search's trace: a finished picture, or a batch of predictions on the way.
 type Point struct {
 	NFE   int     `json:"nfe"`   // spent so far
 	Calls int     `json:"calls"` // images verified so far
-	Score float64 `json:"score"` // the best of this batch; NaN when all were dropped
+	Score float64 `json:"score"` // of the picture, or the best of the batch; NaN when it was dropped
 	Best  float64 `json:"best"`  // so far, of finished pictures
 }
 
@@ -52,10 +52,10 @@ type Found struct {
 	// First is the score of the plain picture of the seed, FirstLatents that picture.
 	First        float64
 	FirstLatents []float32
-	NFE     int
-	Calls   int // images verified
-	Dropped int // images that could not be scored
-	Trace   []Point
+	NFE          int
+	Calls        int // images verified
+	Dropped      int // images that could not be scored
+	Trace        []Point
 }
 
 // Method is a way to search. It spends the budget by the methods of Search.
@@ -235,7 +235,13 @@ func (s *Search) Score(ctx context.Context, x []float32, images int) ([]float64,
 	if err != nil {
 		return nil, err
 	}
-	return scores, s.point(scores)
+	best := math.NaN()
+	for _, v := range scores {
+		if v > best || math.IsNaN(best) {
+			best = v
+		}
+	}
+	return scores, s.point(Point{NFE: s.found.NFE, Calls: s.found.Calls, Score: best, Best: s.found.Score})
 }
 
 func (s *Search) verify(ctx context.Context, x []float32, images int) (scores []float64, err error) {
@@ -260,15 +266,8 @@ func (s *Search) verify(ctx context.Context, x []float32, images int) (scores []
 	return scores, nil
 }
 
-// point adds a batch to the trace.
-func (s *Search) point(scores []float64) error {
-	best := math.NaN()
-	for _, v := range scores {
-		if v > best || math.IsNaN(best) {
-			best = v
-		}
-	}
-	p := Point{NFE: s.found.NFE, Calls: s.found.Calls, Score: best, Best: s.found.Score}
+// point adds an entry to the trace.
+func (s *Search) point(p Point) error {
 	s.found.Trace = append(s.found.Trace, p)
 	if s.onPoint == nil {
 		return nil
@@ -285,17 +284,24 @@ func (s *Search) Finish(ctx context.Context, latents, noise []float32, images in
 	if s.found.FirstLatents == nil {
 		s.found.First, s.found.FirstLatents = scores[0], slices.Clone(latents[:s.Size])
 	}
+	// Candidates of a batch were made together; in the trace each has its share of what was spent since the last entry.
+	before, calls := 0, s.found.Calls-images
+	if n := len(s.found.Trace); n > 0 {
+		before = s.found.Trace[n-1].NFE
+	}
 	for i, v := range scores {
-		if !(v > s.found.Score) {
-			continue
+		if v > s.found.Score {
+			s.found.Score, s.found.Noise = v, nil
+			s.found.Latents = slices.Clone(latents[i*s.Size : (i+1)*s.Size])
+			if noise != nil {
+				s.found.Noise = slices.Clone(noise[i*s.Size : (i+1)*s.Size])
+			}
 		}
-		s.found.Score, s.found.Noise = v, nil
-		s.found.Latents = slices.Clone(latents[i*s.Size : (i+1)*s.Size])
-		if noise != nil {
-			s.found.Noise = slices.Clone(noise[i*s.Size : (i+1)*s.Size])
+		if err := s.point(Point{NFE: before + (s.found.NFE-before)*(i+1)/images, Calls: calls + i + 1, Score: v, Best: s.found.Score}); err != nil {
+			return scores, err
 		}
 	}
-	return scores, s.point(scores)
+	return scores, nil
 }
 
 // Best is the best picture so far: its score, and the noise that it started from.

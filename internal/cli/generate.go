@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ type generateOptions struct {
 	truncate, rank, noRank bool
 	reward, rewardModel    []string
 	alarm                  float64
+	search                 searchOptions
 	by                     rewardOptions // the flags that the pictures' model has too stand above
 	config, saveConfig     string
 	executorOptions
@@ -47,7 +49,8 @@ model. Each argument is one prompt, so a prompt stands in quotes.`,
 		Example: `  winnow generate "a red circle above a blue square"
   winnow generate --model ./stable-diffusion-v1-5-onnx --steps 25 --seed 7 "a red fox in the snow"
   winnow generate --prompt-file prompts.txt --num-images 1 --output pictures
-  winnow generate --scheduler euler-a --num-images 8 --html best.html "two green stars"`,
+  winnow generate --scheduler euler-a --num-images 8 --html best.html "two green stars"
+  winnow generate --search random --search-budget 800 --num-images 1 --holdout-reward checker "a red circle above a blue square"`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.config != "" {
 				if err := loadConfig(c, o.config); err != nil {
@@ -99,6 +102,7 @@ func (o *generateOptions) flags(c *cobra.Command) {
 	o.by.asked.flags(f)
 	o.by.scaleFlags(f)
 	f.Float64Var(&o.alarm, "alarm", 0, "mark pictures on which the transformed scores of the rewards have a standard deviation above this")
+	o.search.flags(f)
 	f.StringVar(&o.latents, "latents", "", "safetensors file with the initial noise")
 	f.StringVar(&o.saveLatents, "save-latents", "", "write the final latents to this safetensors file")
 	f.StringVar(&o.embeds, "prompt-embeds", "", "safetensors file that replaces the text encoder")
@@ -146,7 +150,7 @@ func (o *generateOptions) complete(args []string) error {
 	if o.threads < 0 {
 		return usagef("--threads %d: want at least 1, or 0 for all", o.threads)
 	}
-	if err := o.executorOptions.check(); err != nil {
+	if err := errors.Join(o.executorOptions.check(), o.search.check(o.changed)); err != nil {
 		return err
 	}
 	if o.changed("guidance-scale") && o.guidance == 0 {
@@ -228,6 +232,7 @@ func (o *generateOptions) settings(d diffusion.Defaults) yaml.MapSlice {
 	add("judge", o.by.asked.url, o.by.asked.url != "")
 	add("judge-model", o.by.asked.model, o.by.asked.model != "")
 	add("judge-votes", o.by.asked.votes, o.by.asked.votes != 0)
+	o.search.settings(add)
 	add("no-rank", true, len(o.reward) == 0)
 	add("executor", o.executor, o.executor != ort.Embedded)
 	add("ort-lib", o.ortLibrary, o.ortLibrary != "")

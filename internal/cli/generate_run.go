@@ -46,12 +46,25 @@ func (a *app) generate(ctx context.Context, o *generateOptions) (err error) {
 	if g.reward != nil {
 		defer func() { err = errors.Join(err, g.reward.Close()) }()
 	}
-	runErr := g.run(ctx)
+	var found *searchRun
+	var runErr error
+	if g.search.method != "" {
+		found, runErr = g.runSearch(ctx)
+	} else {
+		runErr = g.run(ctx)
+	}
 	if runErr != nil && g.made == 0 {
 		return runErr
 	}
 	// What was finished before an error or Ctrl-C is whole and worth having.
 	g.result.Command, g.result.Version, g.result.Seconds = "generate", diffusion.Version(), time.Since(start).Seconds()
+	if found != nil {
+		runErr = errors.Join(runErr, found.report())
+		if g.html != "" {
+			runErr = errors.Join(runErr, writePage(g.html, found.page()))
+			g.html = ""
+		}
+	}
 	return errors.Join(runErr, g.finish())
 }
 

@@ -1,0 +1,350 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"winnow/diffusion"
+	"winnow/internal/evaluation"
+	"winnow/internal/miniworld"
+	"winnow/internal/report"
+	"winnow/rewards"
+	"winnow/sampling"
+)
+
+// searchOptions are the flags of generate --search.
+type searchOptions struct {
+	method       string
+	budget       int
+	checker      bool
+	holdout      string
+	holdoutModel string
+	trace        string
+	timeout      time.Duration
+}
+
+func (o *searchOptions) flags(f *pflag.FlagSet) {
+	var names []string
+	for _, s := range sampling.SearchMethods() {
+		names = append(names, s.Name)
+	}
+	f.StringVar(&o.method, "search", "", "search for pictures that the reward likes: "+strings.Join(names, ", "))
+	f.IntVar(&o.budget, "search-budget", 0, "evaluations of the denoiser for each picture, two a step with guidance (default: 8 plain pictures)")
+	f.BoolVar(&o.checker, "checker", false, "search by the exact checker of the mini world instead of a reward")
+	f.StringVar(&o.holdout, "holdout-reward", "", "reward that the search never sees, for the report; or \"checker\"")
+	f.StringVar(&o.holdoutModel, "holdout-reward-model", "", "folder of the held-out reward's model")
+	f.StringVar(&o.trace, "search-trace", "", "write the trace of every search: JSON lines")
+	f.DurationVar(&o.timeout, "verify-timeout", 0, "drop candidates that the reward does not score in this time (default: none)")
+}
+
+// check refuses settings that belong to a search without one.
+func (o *searchOptions) check(changed func(string) bool) error {
+	if o.method != "" {
+		_, err := sampling.NewSearch(o.method)
+		if err != nil {
+			return fmt.Errorf("--search: %w", err)
+		}
+		return writable(o.trace)
+	}
+	for _, flag := range []string{"search-budget", "checker", "holdout-reward", "holdout-reward-model", "search-trace", "verify-timeout"} {
+		if changed(flag) {
+			return fmt.Errorf("--%s needs --search", flag)
+		}
+	}
+	return nil
+}
+
+// settings adds the flags that repeat the search.
+func (o *searchOptions) settings(add func(key string, value any, when bool)) {
+	add("search", o.method, o.method != "")
+	add("search-budget", o.budget, o.budget != 0)
+	add("checker", true, o.checker)
+	add("holdout-reward", o.holdout, o.holdout != "")
+	add("holdout-reward-model", o.holdoutModel, o.holdoutModel != "")
+	add("verify-timeout", o.timeout.String(), o.timeout != 0)
+}
+
+// searched is one picture that was searched for.
+type searched struct {
+	Type         string            `json:"type"` // "search"
+	Prompt       string            `json:"prompt"`
+	File         string            `json:"file"`
+	Method       string            `json:"method"`
+	Budget       int               `json:"budget"`
+	NFE          int               `json:"nfe"`
+	Verified     int               `json:"verified"` // pictures that were scored
+	Dropped      int               `json:"dropped"`
+	Before       evaluation.Number `json:"before"` // score of the plain picture of the seed
+	After        evaluation.Number `json:"after"`
+	HoldoutBy    string            `json:"holdout_by,omitempty"`
+	HoldoutFirst evaluation.Number `json:"holdout_before,omitempty"`
+	HoldoutLast  evaluation.Number `json:"holdout_after,omitempty"`
+	Trace        []tracePoint      `json:"trace"`
+
+	first, last image.Image
+}
+
+// tracePoint is sampling.Point with numbers that JSON can hold.
+type tracePoint struct {
+	NFE   int               `json:"nfe"`
+	Calls int               `json:"calls"`
+	Score evaluation.Number `json:"score"`
+	Best  evaluation.Number `json:"best"`
+}
+
+// verifier scores a prompt's pictures.
+type verifier = diffusion.Verifier
+
+// searchRun is the searches of one generate.
+type searchRun struct {
+	*generation
+	verify  verifier
+	holdout verifier // nil: none
+	done    []searched
+}
+
+// verifiers opens what the search is to please, and what it never sees.
+func (g *generation) verifiers(ctx context.Context) (s *searchRun, closeAll func() error, err error) {
+	s, closeAll = &searchRun{generation: g}, func() error { return nil }
+	if g.search.checker || g.search.holdout == checkerName {
+		for _, prompt := range g.prompts {
+			if _, err := miniworld.ParseCaption(prompt); err != nil {
+				return nil, nil, usagef("the checker knows captions of the mini world only: %w", err)
+			}
+		}
+	}
+	switch {
+	case g.search.checker:
+		s.verify = byChecker
+	case g.reward == nil:
+		return nil, nil, usagef("--search needs a reward; name one, as in --reward clip --reward-model DIR, or --checker")
+	default:
+		s.verify = by(g.reward)
+	}
+	switch name := g.search.holdout; name {
+	case "":
+	case checkerName:
+		s.holdout = byChecker
+	default:
+		var folders []string
+		if g.search.holdoutModel != "" {
+			folders = []string{g.search.holdoutModel}
+		}
+		m, err := rewards.OpenMix(ctx, strings.Split(name, ","), folders, "", &rewards.Options{
+			Threads: g.threads, Truncate: g.truncate, Executor: g.executor, ORTLibrary: g.ortLibrary,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		s.holdout, closeAll = by(m), m.Close
+	}
+	return s, closeAll, nil
+}
+
+// by is a reward as a verifier.
+func by(s rewards.Scorer) verifier {
+	return func(ctx context.Context, prompt string, images []image.Image) ([]float64, error) { return s.Score(ctx, prompt, images) }
+}
+
+// byChecker is the exact checker of the mini world as a verifier.
+func byChecker(_ context.Context, prompt string, images []image.Image) ([]float64, error) {
+	spec, err := miniworld.ParseCaption(prompt)
+	if err != nil {
+		return nil, err
+	}
+	scores := make([]float64, len(images))
+	for i, img := range images {
+		r, err := miniworld.Check(img, spec)
+		if err != nil {
+			return nil, err
+		}
+		scores[i] = r.Score
+	}
+	return scores, nil
+}
+
+// runSearch searches for every picture of every prompt.
+func (g *generation) runSearch(ctx context.Context) (s *searchRun, err error) {
+	s, closeAll, err := g.verifiers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeAll()) }()
+	for _, prompt := range g.prompts {
+		var images []diffusion.Image
+		var runErr error
+		for i := range g.count {
+			var im diffusion.Image
+			if im, runErr = s.one(ctx, prompt, i); im.NRGBA != nil {
+				images = append(images, im)
+			}
+			if runErr != nil {
+				break
+			}
+		}
+		before := g.made
+		if err := errors.Join(runErr, g.keep(ctx, images, runErr == nil)); err != nil {
+			return s, err
+		}
+		s.name(before)
+	}
+	return s, nil
+}
+
+// one searches for picture i of a prompt.
+func (s *searchRun) one(ctx context.Context, prompt string, i int) (diffusion.Image, error) {
+	o := &s.search
+	req := s.req
+	req.Prompts, req.Count, req.Seed = []string{prompt}, 1, s.req.Seed+uint64(i)
+	budget := o.budget
+	if budget == 0 {
+		budget = 8 * s.plainCost()
+	}
+	method, err := sampling.NewSearch(o.method)
+	if err != nil {
+		return diffusion.Image{}, err
+	}
+	task := s.app.progress().Start(fmt.Sprintf("searching for %q", prompt), budget)
+	result, err := s.pipe.Search(ctx, diffusion.SearchRequest{
+		Request: req, Method: method, Name: o.method, Budget: budget, Verify: s.verify, VerifyTimeout: o.timeout,
+		OnPoint: func(p sampling.Point) error { task.Set(p.NFE); return nil },
+	})
+	task.Stop()
+	f := result.Found
+	line := searched{
+		Type: "search", Prompt: prompt, Method: o.method, Budget: budget, NFE: f.NFE, Verified: f.Calls, Dropped: f.Dropped,
+		Before: evaluation.Number(f.First), After: evaluation.Number(f.Score), HoldoutBy: o.holdout,
+	}
+	for _, p := range f.Trace {
+		line.Trace = append(line.Trace, tracePoint{p.NFE, p.Calls, evaluation.Number(p.Score), evaluation.Number(p.Best)})
+	}
+	if result.NRGBA == nil {
+		return result.Image, err
+	}
+	line.last = result.NRGBA
+	if result.First != nil {
+		line.first = result.First.NRGBA
+	}
+	if s.holdout != nil && err == nil {
+		err = s.heldOut(ctx, &line)
+	}
+	if f.Dropped > 0 {
+		s.app.warn("%q: %d of %d candidates could not be scored and were dropped", prompt, f.Dropped, f.Calls)
+	}
+	s.done = append(s.done, line)
+	return result.Image, err
+}
+
+// plainCost is the number of evaluations of one picture.
+func (s *searchRun) plainCost() int {
+	d := s.pipe.Defaults()
+	steps, scale := s.req.Steps, s.req.GuidanceScale
+	if steps == 0 {
+		steps = d.Steps
+	}
+	if scale == 0 {
+		scale = d.GuidanceScale
+	}
+	if scale > 1 {
+		return 2 * steps
+	}
+	return steps
+}
+
+func (s *searchRun) heldOut(ctx context.Context, line *searched) error {
+	if line.first == nil {
+		line.first = line.last
+	}
+	v, err := s.holdout(ctx, line.Prompt, []image.Image{line.first, line.last})
+	if err != nil {
+		return fmt.Errorf("held-out reward: %w", err)
+	}
+	line.HoldoutFirst, line.HoldoutLast = evaluation.Number(v[0]), evaluation.Number(v[1])
+	return nil
+}
+
+// name gives the searches since picture number before the files of their pictures: groups are ranked, so by seed.
+func (s *searchRun) name(before int) {
+	group := s.result.Groups[len(s.result.Groups)-1]
+	for i := before; i < len(s.done) && i < s.made; i++ {
+		for _, im := range group.Images {
+			if im.Seed != nil && *im.Seed == s.req.Seed+uint64(i-before) {
+				s.done[i].File = im.File
+			}
+		}
+	}
+}
+
+// report writes what is known about the searches besides their pictures.
+func (s *searchRun) report() error {
+	if s.search.trace != "" {
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		for _, line := range s.done {
+			if err := enc.Encode(line); err != nil {
+				return err
+			}
+		}
+		if err := writeFile(s.search.trace, b.Bytes()); err != nil {
+			return err
+		}
+	}
+	for _, line := range s.done {
+		if s.app.json {
+			if err := s.app.line(line); err != nil {
+				return err
+			}
+			continue
+		}
+		held := ""
+		if line.HoldoutBy != "" {
+			held = fmt.Sprintf("; held out, %s: %.4f → %.4f", line.HoldoutBy, float64(line.HoldoutFirst), float64(line.HoldoutLast))
+		}
+		if !s.app.quiet {
+			s.app.warn("%s: %s, %d evaluations, %d pictures scored: %.4f → %.4f%s", line.File, line.Method, line.NFE, line.Verified, float64(line.Before), float64(line.After), held)
+		}
+	}
+	return nil
+}
+
+// page is the report of the searches.
+func (s *searchRun) page() *report.Page {
+	p := &report.Page{Title: "winnow generate --search " + s.search.method, Subtitle: s.model, Facts: []report.Fact{
+		{Name: "method", Value: s.search.method}, {Name: "winnow", Value: diffusion.Version()}, {Name: "first seed", Value: fmt.Sprint(s.req.Seed)},
+	}}
+	curve := report.LineChart{Title: "best score so far", X: "evaluations of the denoiser", Y: "score"}
+	table := &report.Table{Head: []string{"prompt", "file", "evaluations", "scored", "dropped", "before", "after", "held out before", "held out after"}}
+	examples := report.Section{Title: "Before and after", Note: "The plain picture of the seed, and what the search found at the end of its budget."}
+	for _, l := range s.done {
+		line := report.Line{Name: l.File}
+		for _, t := range l.Trace {
+			if !math.IsInf(float64(t.Best), 0) {
+				line.X, line.Y = append(line.X, float64(t.NFE)), append(line.Y, float64(t.Best))
+			}
+		}
+		curve.Lines = append(curve.Lines, line)
+		held := []string{"", ""}
+		if l.HoldoutBy != "" {
+			held = []string{number(l.HoldoutFirst), number(l.HoldoutLast)}
+		}
+		table.Rows = append(table.Rows, append([]string{
+			l.Prompt, l.File, fmt.Sprint(l.NFE), fmt.Sprint(l.Verified), fmt.Sprint(l.Dropped), number(l.Before), number(l.After),
+		}, held...))
+		examples.Examples = append(examples.Examples, report.Example{Caption: l.Prompt, Pictures: []report.Picture{
+			{Label: "before", Image: l.first, Lines: []string{number(l.Before)}},
+			{Label: "after", Image: l.last, Lines: []string{number(l.After)}, Good: true},
+		}})
+	}
+	p.Sections = []report.Section{{Title: "Score and cost", Charts: []report.Chart{curve}, Table: table}, examples}
+	return p
+}
