@@ -152,7 +152,9 @@ func (g *generation) verifiers(ctx context.Context) (s *searchRun, closeAll func
 
 // by is a reward as a verifier.
 func by(s rewards.Scorer) verifier {
-	return func(ctx context.Context, prompt string, images []image.Image) ([]float64, error) { return s.Score(ctx, prompt, images) }
+	return func(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
+		return s.Score(ctx, prompt, images)
+	}
 }
 
 // byChecker is the exact checker of the mini world as a verifier.
