@@ -5,10 +5,34 @@ import "math"
 // Guide writes classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, in the convention of diffusers) into
 // dst: uncond + scale·(cond − uncond). At scale 1 that is cond. The slices have equal length and dst may be one of the
 // inputs.
+//
+// With the prediction of a weaker network for the same prompt in place of uncond it is autoguidance (Karras et al. 2024,
+// arXiv 2406.02507).
 func Guide(dst, uncond, cond []float32, scale float64) {
 	s := float32(scale)
 	for i, u := range uncond {
 		dst[i] = u + float32(s*(cond[i]-u))
+	}
+}
+
+// Contrast writes the combination of CHATS (Fu et al. 2025, arXiv 2502.12579) into dst: win + scale·(win − lose), where win
+// is what the network of preferred pictures predicts for the prompt, and lose what the network of dispreferred ones
+// predicts for the proxy prompt (see [Proxy]). Scale counts what comes on top of win: with one network and alpha 0 it is
+// [Guide] at scale+1. At scale 0 it is win. The slices have equal length and dst may be one of the inputs.
+func Contrast(dst, win, lose []float32, scale float64) {
+	s := float32(scale)
+	for i, w := range win {
+		dst[i] = w + float32(s*(w-lose[i]))
+	}
+}
+
+// Proxy writes the proxy prompt of CHATS into dst: (1+alpha)·null − alpha·cond, on text embeddings and pooled ones alike.
+// Alpha 0 is null, a larger one lies further from the prompt, and −1 is the prompt itself. The slices have equal length
+// and dst may be one of the inputs.
+func Proxy(dst, cond, null []float32, alpha float64) {
+	a, b := float32(-alpha), float32(1+alpha)
+	for i, c := range cond {
+		dst[i] = float32(a*c) + float32(b*null[i])
 	}
 }
 
