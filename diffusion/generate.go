@@ -48,7 +48,11 @@ func (p *Pipeline) newRun(ctx context.Context, req Request) (*run, error) {
 	if err != nil {
 		return nil, public(err)
 	}
-	return &run{p: p, req: req, plan: plan, cond: cond, uncond: uncond}, nil
+	steps, err := stepsOf(req, plan)
+	if err != nil {
+		return nil, err
+	}
+	return &run{p: p, req: req, plan: plan, cond: cond, uncond: uncond, steps: steps}, nil
 }
 
 // Check reports what is wrong with a request without running it, prompts that are too long included.
@@ -87,31 +91,13 @@ func (p *Pipeline) scheduler(req Request) (*sampling.Scheduler, error) {
 	return sched, nil
 }
 
-// embed gives one row of text embeddings per prompt, and the negatives with one row, or one per prompt. Without
-// guidance there are no negatives.
-func (p *Pipeline) embed(ctx context.Context, req Request) (cond, uncond ldm.Embeds, err error) {
-	guided := req.GuidanceScale > 1
-	if req.Embeds != nil {
-		cond, uncond = req.Embeds.rows(guided)
-		return cond, uncond, nil
-	}
-	if cond, err = p.ldm.Encode(ctx, req.Prompts, req.Truncate); err != nil || !guided {
-		return cond, uncond, err
-	}
-	if req.NegativePrompt == "" {
-		uncond, err = p.ldm.EncodeEmpty(ctx)
-	} else {
-		uncond, err = p.ldm.Encode(ctx, []string{req.NegativePrompt}, req.Truncate)
-	}
-	return cond, uncond, err
-}
-
 // run is one Generate call.
 type run struct {
 	p            *Pipeline
 	req          Request
 	plan         *sampling.Plan
 	cond, uncond ldm.Embeds
+	steps        guidedSteps
 }
 
 // batch makes pictures first … first+n−1.
@@ -172,13 +158,14 @@ func (r *run) onStep(first, n int) func(sampling.Step) error {
 		return r.req.OnStep(Step{
 			Batch: first / r.req.BatchSize, Batches: (total + r.req.BatchSize - 1) / r.req.BatchSize,
 			First: first, Pictures: n, Index: s.Index + 1, Count: s.Count, Timestep: s.Timestep,
-			NFE: (s.Index + 1) * r.nfePerStep(), X: s.Next.X, Denoised: s.Clean,
+			NFE: r.steps.nfe[s.Index], X: s.Next.X, Denoised: s.Clean,
 		})
 	}
 }
 
+// nfePerStep is the number of network evaluations of a guided step, if there are any, else of any step.
 func (r *run) nfePerStep() int {
-	if r.req.GuidanceScale > 1 {
+	if r.req.guided() {
 		return 2
 	}
 	return 1

@@ -9,32 +9,34 @@ import (
 )
 
 // denoiser is the network as the sampler sees it for pictures first … first+n−1, guidance applied. Under guidance both
-// halves run as one batch, the unconditional half first.
+// halves run as one batch, the negative half first.
 func (r *run) denoiser(first, n int) (sampling.Denoiser, error) {
 	h, w := r.latentSides()
 	emb := r.cond.Pick(r.rows(first, n, r.cond.Rows()))
-	guided := r.req.GuidanceScale > 1
-	if guided {
-		var err error
-		if emb, err = r.uncond.Pick(r.rows(first, n, r.uncond.Rows())).Stack(emb); err != nil {
-			return nil, err
-		}
+	one := emb.Cond(r.req.Height, r.req.Width)
+	alone := func(ctx context.Context, dst, x []float32, t float64) error {
+		return r.p.ldm.Denoise(ctx, dst, x, n, h, w, t, one)
 	}
-	cond := emb.Cond(r.req.Height, r.req.Width)
-	if !guided {
-		return func(ctx context.Context, dst, x []float32, t float64) error {
-			return r.p.ldm.Denoise(ctx, dst, x, n, h, w, t, cond)
-		}, nil
+	if !r.req.guided() {
+		return alone, nil
 	}
+	stacked, err := r.uncond.Pick(r.rows(first, n, r.uncond.Rows())).Stack(emb)
+	if err != nil {
+		return nil, err
+	}
+	both := stacked.Cond(r.req.Height, r.req.Width)
 	size := n * r.p.latentSize(r.req)
 	in, out := make([]float32, 2*size), make([]float32, 2*size)
 	return func(ctx context.Context, dst, x []float32, t float64) error {
+		if r.steps.alone[t] {
+			return alone(ctx, dst, x, t)
+		}
 		copy(in, x)
 		copy(in[size:], x)
-		if err := r.p.ldm.Denoise(ctx, out, in, 2*n, h, w, t, cond); err != nil {
+		if err := r.p.ldm.Denoise(ctx, out, in, 2*n, h, w, t, both); err != nil {
 			return err
 		}
-		sampling.Guide(dst, out[:size], out[size:], r.req.GuidanceScale)
+		r.req.combine(dst, out[:size], out[size:])
 		sampling.Rescale(dst, out[size:], n, r.req.GuidanceRescale)
 		return nil
 	}, nil

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"image"
 	"math"
+
+	"winnow/sampling"
 )
 
 // Request says what to generate. The zero value of every field but Prompts means the model's own default, unless the
@@ -13,7 +15,7 @@ type Request struct {
 	NegativePrompt string   // applies to every prompt; "" means none, which XL models treat as zeros
 	Height, Width  int      // pixels, multiples of the VAE factor (8 for most models)
 	Steps          int      // sampling steps
-	GuidanceScale  float64  // classifier-free guidance; 1 or less (above 0) turns it off, 0 means the model's default
+	GuidanceScale  float64  // 1 or less (above 0) turns guidance off, but that of CHATS; 0 means the model's default
 	Seed           uint64   // picture i of a prompt starts from Seed+i; 0 is a seed like any other
 	Count          int      // pictures per prompt; 0 means 1
 	BatchSize      int      // pictures per network call; 0 chooses by size
@@ -21,6 +23,16 @@ type Request struct {
 	Sigmas         string   // "", "karras", "exponential" or "beta"
 	Eta            float64  // DDIM's share of noise, 0 to 1
 
+	// Guidance is the rule that makes one prediction of two: "" or "cfg", classifier-free guidance; "chats", the rule of CHATS
+	// (arXiv 2502.12579), whose scale s is one less than that of the others; "auto", guidance by a weaker network.
+	Guidance string
+	// GuidanceInterval limits guidance to a part of the run; nil means all of it.
+	GuidanceInterval *sampling.Interval
+	// CHATSAlpha says how far the proxy prompt of CHATS lies from the prompt; nil means 0.5.
+	CHATSAlpha *float64
+	// NullPrompt says what stands for no prompt where NegativePrompt is empty: "encoded", the empty string; "zeros"; ""
+	// means encoded for CHATS, else what the model's own pipeline does.
+	NullPrompt string
 	// GuidanceRescale corrects over-exposure under guidance (Lin et al., 2023, section 3.4), 0 (off) to 1.
 	GuidanceRescale float64
 
@@ -65,6 +77,11 @@ type Params struct {
 	Steps           int     `json:"steps"`
 	GuidanceScale   float64 `json:"guidance_scale"`
 	GuidanceRescale float64 `json:"guidance_rescale,omitempty"`
+	// Guidance is the rule; "" is classifier-free guidance. The fields below it are as in a Request.
+	Guidance         string   `json:"guidance,omitempty"`
+	GuidanceInterval string   `json:"guidance_interval,omitempty"` // in the form of sampling.ParseInterval
+	CHATSAlpha       *float64 `json:"chats_alpha,omitempty"`
+	NullPrompt       string   `json:"null_prompt,omitempty"`
 	Seed            uint64  `json:"seed"`
 	Height          int     `json:"height"`
 	Width           int     `json:"width"`
@@ -112,6 +129,7 @@ func (p *Pipeline) withDefaults(r Request) Request {
 	if r.GuidanceScale == 0 {
 		r.GuidanceScale = d.GuidanceScale
 	}
+	r.guidanceDefaults()
 	if r.BatchSize == 0 {
 		r.BatchSize = max(1, autoBatch/(r.Height/p.ldm.Factor*(r.Width/p.ldm.Factor)+1))
 	}
@@ -145,6 +163,9 @@ func (p *Pipeline) check(r Request) error {
 	case r.BatchSize < 1:
 		return badValue("batch-size", r.BatchSize, "want at least 1")
 	}
+	if err := r.checkGuidance(); err != nil {
+		return err
+	}
 	return p.checkArrays(r)
 }
 
@@ -163,7 +184,7 @@ func (p *Pipeline) checkArrays(r Request) error {
 		}
 	}
 	if e := r.Embeds; e != nil {
-		return e.check(len(r.Prompts), p.ldm.XL, r.GuidanceScale > 1)
+		return e.check(len(r.Prompts), p.ldm.XL, r.needsNull())
 	}
 	return nil
 }

@@ -44,6 +44,8 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 		return SearchResult{}, badValue("search", len(req.Prompts)*req.Count, "a search is for one picture of one prompt")
 	case sr.Method == nil || sr.Verify == nil:
 		return SearchResult{}, badValue("search", sr.Name, "a search needs a method and a verifier")
+	case req.GuidanceInterval != nil:
+		return SearchResult{}, badValue("guidance-interval", req.GuidanceInterval, "a search counts every step as guided or none")
 	case req.Latents != nil:
 		return SearchResult{}, badValue("latents", len(req.Latents), "a search draws its own noise")
 	}

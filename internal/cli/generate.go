@@ -23,6 +23,7 @@ type generateOptions struct {
 	scheduler, sigmas      string
 	steps, height, width   int
 	guidance, rescale, eta float64
+	guide                  guidanceOptions
 	seed                   uint64
 	count, batch, threads  int
 	output, html           string
@@ -79,8 +80,9 @@ func (o *generateOptions) flags(c *cobra.Command) {
 	f.StringVarP(&o.negative, "negative-prompt", "n", "", "what the pictures should not show")
 	f.StringVarP(&o.model, "model", "m", diffusion.Mini, "model folder in diffusers' ONNX layout, or \"mini\" (embedded)")
 	f.IntVar(&o.steps, "steps", 0, "sampling steps (default: the model's)")
-	f.Float64Var(&o.guidance, "guidance-scale", 0, "classifier-free guidance; 1 turns it off (default: the model's)")
+	f.Float64Var(&o.guidance, "guidance-scale", 0, "strength of guidance; 1 turns cfg off (default: the model's)")
 	f.Float64Var(&o.rescale, "guidance-rescale", 0, "correct over-exposure under guidance, 0 to 1")
+	o.guide.flags(f)
 	f.StringVar(&o.scheduler, "scheduler", "", "ddim, ddpm, euler, euler-a, dpmpp-2m, … or a diffusers class name (default: the model's)")
 	f.StringVar(&o.sigmas, "sigmas", "", "noise levels: karras, exponential or beta (default: the scheduler's)")
 	f.Float64Var(&o.eta, "eta", 0, "share of fresh noise of ddim, 0 to 1")
@@ -153,7 +155,13 @@ func (o *generateOptions) complete(args []string) error {
 	if err := errors.Join(o.executorOptions.check(), o.search.check(o.changed)); err != nil {
 		return err
 	}
+	if err := o.guide.check(); err != nil {
+		return err
+	}
 	if o.changed("guidance-scale") && o.guidance == 0 {
+		if o.guide.rule == diffusion.CHATS {
+			return usagef("--guidance-scale 0: leaves nothing of chats; --guidance cfg --guidance-scale 1 is the same picture")
+		}
 		o.guidance = 1 // both mean no guidance; in a Request 0 means the model's default
 	}
 	if o.rank && o.noRank {
@@ -177,11 +185,11 @@ func (o *generateOptions) pictures() int { return len(o.prompts) * o.count }
 
 // request is the part of the options that the pipeline takes.
 func (o *generateOptions) request() diffusion.Request {
-	return diffusion.Request{
+	return o.guide.apply(diffusion.Request{
 		NegativePrompt: o.negative, Height: o.height, Width: o.width, Steps: o.steps,
 		GuidanceScale: o.guidance, GuidanceRescale: o.rescale, Seed: o.seed, Count: o.count, BatchSize: o.batch,
 		Scheduler: o.scheduler, Sigmas: o.sigmas, Eta: o.eta, Truncate: o.truncate,
-	}
+	})
 }
 
 // settings are the flags that repeat the run, defaults resolved.
@@ -212,6 +220,7 @@ func (o *generateOptions) settings(d diffusion.Defaults) yaml.MapSlice {
 	add("steps", pick(o.steps, d.Steps), true)
 	add("guidance-scale", guidance, true)
 	add("guidance-rescale", o.rescale, o.rescale != 0)
+	o.guide.settings(add)
 	add("scheduler", scheduler, true)
 	add("sigmas", o.sigmas, o.sigmas != "")
 	add("eta", o.eta, o.eta != 0)

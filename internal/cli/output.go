@@ -146,6 +146,9 @@ func parameters(p diffusion.Params) pngmeta.Parameters {
 		add("Schedule type", p.Sigmas)
 	}
 	add("CFG scale", p.GuidanceScale)
+	if p.Guidance != "" {
+		add("Guidance", p.Guidance)
+	}
 	add("Seed", p.Seed)
 	add("Size", fmt.Sprintf("%dx%d", p.Width, p.Height))
 	add("Model", filepath.Base(p.Model))

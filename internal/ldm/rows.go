@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"winnow/internal/tensor"
+	"winnow/sampling"
 )
 
 // Pick gives the chosen rows, in order; a row may be chosen more than once.
@@ -19,6 +20,23 @@ func (e Embeds) Stack(f Embeds) (Embeds, error) {
 	}
 	pooled, err := stackRows(e.Pooled, f.Pooled)
 	return Embeds{Hidden: hidden, Pooled: pooled}, err
+}
+
+// Proxy gives the proxy prompts of CHATS for the prompts e, see [sampling.Proxy]. null has as many rows as e, or one for all.
+func (e Embeds) Proxy(null Embeds, alpha float64) Embeds {
+	return Embeds{Hidden: proxyRows(e.Hidden, null.Hidden, alpha), Pooled: proxyRows(e.Pooled, null.Pooled, alpha)}
+}
+
+func proxyRows(cond, null tensor.Tensor, alpha float64) tensor.Tensor {
+	if cond.DType == tensor.Invalid {
+		return cond
+	}
+	out := tensor.New(tensor.F32, cond.Shape...)
+	c, n, o := cond.F32(), null.F32(), out.F32()
+	for at := 0; at < len(c); at += len(n) {
+		sampling.Proxy(o[at:at+len(n)], c[at:at+len(n)], n, alpha)
+	}
+	return out
 }
 
 // Rows is the number of prompts.

@@ -136,10 +136,16 @@ func (p *Pipeline) CheckPrompts(prompts []string) error {
 }
 
 // EncodeEmpty embeds the missing negative prompt, one row: zeros for XL models that say so, else the empty string.
-func (p *Pipeline) EncodeEmpty(ctx context.Context) (Embeds, error) {
+func (p *Pipeline) EncodeEmpty(ctx context.Context) (Embeds, error) { return p.EncodeNull(ctx, p.forceZeros) }
+
+// EncodeNull embeds no prompt at all, one row: as zeros, or as the empty string.
+func (p *Pipeline) EncodeNull(ctx context.Context, zeros bool) (Embeds, error) {
 	e, err := p.Encode(ctx, []string{""}, false)
-	if err != nil || !p.forceZeros {
+	if err != nil || !zeros {
 		return e, err
+	}
+	if !p.XL {
+		return Embeds{Hidden: tensor.New(tensor.F32, e.Hidden.Shape...)}, nil
 	}
 	return Embeds{
 		Hidden: tensor.New(tensor.F32, e.Hidden.Shape...),

@@ -10,6 +10,8 @@ for script in rng smalltypes schedulers safetensors_files images pixel_gradients
 done
 echo "== pipelines" >&2
 "$PYTHON" tests/oracle/pipelines.py tests/tiny/sd15/tokenizer
+echo "== guided" >&2
+"$PYTHON" tests/oracle/guided.py
 echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2

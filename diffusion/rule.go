@@ -1,0 +1,166 @@
+package diffusion
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"winnow/internal/ldm"
+	"winnow/sampling"
+)
+
+// Rules of guidance, see Request.Guidance.
+const (
+	CFG   = "cfg"
+	CHATS = "chats"
+	Auto  = "auto"
+)
+
+// Values of Request.NullPrompt.
+const (
+	Encoded = "encoded"
+	Zeros   = "zeros"
+)
+
+// guided reports whether any step takes two predictions. The scale of CHATS is what comes on top of the prediction for the
+// prompt, so that any works; that of the other rules does nothing at 1.
+func (r Request) guided() bool {
+	if r.Guidance == CHATS {
+		return r.GuidanceScale > 0
+	}
+	return r.GuidanceScale > 1
+}
+
+// needsNull reports whether the negative prompt, or none, has to be embedded.
+func (r Request) needsNull() bool { return r.guided() && r.Guidance != Auto }
+
+// guidanceDefaults fills in what the rule leaves open.
+func (r *Request) guidanceDefaults() {
+	if r.Guidance != CHATS {
+		return
+	}
+	if r.CHATSAlpha == nil {
+		alpha := 0.5
+		r.CHATSAlpha = &alpha
+	}
+	if r.NullPrompt == "" && r.NegativePrompt == "" && r.Embeds == nil {
+		r.NullPrompt = Encoded
+	}
+}
+
+func (r Request) checkGuidance() error {
+	if v := r.GuidanceInterval; v != nil {
+		if err := v.Check(); err != nil {
+			return badValue("guidance-interval", *v, err.Error())
+		}
+	}
+	switch a := r.CHATSAlpha; {
+	case r.Guidance == Auto:
+		return badValue("guidance", r.Guidance, "needs a weaker network for one of the predictions")
+	case r.Guidance != "" && r.Guidance != CFG && r.Guidance != CHATS && r.Guidance != Auto:
+		return badValue("guidance", r.Guidance, "want cfg, chats or auto")
+	case a != nil && r.Guidance != CHATS:
+		return badValue("chats-alpha", *a, "is a setting of --guidance chats")
+	case a != nil && (math.IsNaN(*a) || math.IsInf(*a, 0)):
+		return badValue("chats-alpha", *a, "want a finite number")
+	case r.NullPrompt != "" && r.NullPrompt != Encoded && r.NullPrompt != Zeros:
+		return badValue("null-prompt", r.NullPrompt, "want encoded or zeros")
+	case r.NullPrompt != "" && r.NegativePrompt != "":
+		return badValue("null-prompt", r.NullPrompt, "the negative prompt stands in its place; give one of them")
+	case r.NullPrompt != "" && r.Embeds != nil:
+		return badValue("null-prompt", r.NullPrompt, "the embeddings given hold the negative prompt; give one of them")
+	case r.NullPrompt != "" && r.Guidance == Auto:
+		return badValue("null-prompt", r.NullPrompt, "--guidance auto takes both predictions for the prompt")
+	}
+	return nil
+}
+
+// combine makes one prediction of two.
+func (r Request) combine(dst, negative, positive []float32) {
+	if r.Guidance == CHATS {
+		sampling.Contrast(dst, positive, negative, r.GuidanceScale)
+		return
+	}
+	sampling.Guide(dst, negative, positive, r.GuidanceScale)
+}
+
+// embed gives one row of text embeddings per prompt, and those of the negative half with one row, or one per prompt.
+// Without guidance there is no negative half.
+func (p *Pipeline) embed(ctx context.Context, req Request) (cond, negative ldm.Embeds, err error) {
+	var null ldm.Embeds
+	if req.Embeds != nil {
+		cond, null = req.Embeds.rows(req.needsNull())
+	} else if cond, err = p.ldm.Encode(ctx, req.Prompts, req.Truncate); err == nil && req.needsNull() {
+		null, err = p.embedNull(ctx, req)
+	}
+	switch {
+	case err != nil:
+		return cond, null, err
+	case req.guided() && req.Guidance == CHATS:
+		return cond, cond.Proxy(null, *req.CHATSAlpha), nil
+	case req.guided() && req.Guidance == Auto:
+		return cond, cond, nil
+	}
+	return cond, null, nil
+}
+
+// embedNull embeds the negative prompt, or what stands for none.
+func (p *Pipeline) embedNull(ctx context.Context, req Request) (ldm.Embeds, error) {
+	switch {
+	case req.NegativePrompt != "":
+		return p.ldm.Encode(ctx, []string{req.NegativePrompt}, req.Truncate)
+	case req.NullPrompt == "":
+		return p.ldm.EncodeEmpty(ctx)
+	}
+	return p.ldm.EncodeNull(ctx, req.NullPrompt == Zeros)
+}
+
+// guidedSteps says which steps of a run take two predictions.
+type guidedSteps struct {
+	alone map[float64]bool // timesteps that take one although the run is guided
+	nfe   []int            // evaluations of one picture after each step
+}
+
+// stepsOf looks at the noise level of every step. A sampler asks by timestep; PNDM asks for one of them twice and is answered
+// twice alike.
+func stepsOf(req Request, plan *sampling.Plan) (guidedSteps, error) {
+	s := guidedSteps{alone: map[float64]bool{}, nfe: make([]int, plan.Len())}
+	total, some := 0, false
+	for i, t := range plan.Timesteps {
+		if _, seen := s.alone[t]; !seen {
+			s.alone[t] = !req.guided() || req.GuidanceInterval != nil && !req.GuidanceInterval.Contains(plan, i)
+		}
+		total++
+		if !s.alone[t] {
+			total, some = total+1, true
+		}
+		s.nfe[i] = total
+	}
+	if req.guided() && !some {
+		return s, badValue("guidance-interval", *req.GuidanceInterval,
+			fmt.Sprintf("none of the %d steps lies in it; noise levels go from %.4g down to %.4g", plan.Len(), plan.Sigmas[0], plan.Sigmas[plan.Len()-1]))
+	}
+	return s, nil
+}
+
+// rule names the rule for Params: "" is classifier-free guidance, as in files from before there were others.
+func (r Request) rule() string {
+	if r.Guidance == CFG || !r.guided() {
+		return ""
+	}
+	return r.Guidance
+}
+
+func (r Request) interval() string {
+	if r.GuidanceInterval == nil || !r.guided() {
+		return ""
+	}
+	return r.GuidanceInterval.String()
+}
+
+func (r Request) alpha() *float64 {
+	if r.rule() != CHATS {
+		return nil
+	}
+	return r.CHATSAlpha
+}

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"github.com/spf13/pflag"
+
+	"winnow/diffusion"
+	"winnow/sampling"
+)
+
+// guidanceOptions are the flags that say how two predictions of a step become one.
+type guidanceOptions struct {
+	rule, null, interval string
+	alpha                float64
+	changed              func(flag string) bool
+	parsed               *sampling.Interval
+}
+
+func (o *guidanceOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.rule, "guidance", diffusion.CFG, "cfg, or chats: away from a proxy prompt; its scale is one less than that of cfg")
+	f.Float64Var(&o.alpha, "chats-alpha", 0.5, "how far the proxy prompt of chats lies beyond the null prompt")
+	f.StringVar(&o.null, "null-prompt", "", "encoded or zeros: what stands for no prompt (default: encoded with chats, else the model's)")
+	f.StringVar(&o.interval, "guidance-interval", "", "guide only at noise levels LOW,HIGH, or from LOW%,HIGH% of the steps")
+	o.changed = f.Changed
+}
+
+// check reads what can be read without the model.
+func (o *guidanceOptions) check() error {
+	if o.interval == "" {
+		return nil
+	}
+	v, err := sampling.ParseInterval(o.interval)
+	if err != nil {
+		return usagef("--guidance-interval %s: %w", o.interval, err)
+	}
+	o.parsed = &v
+	return nil
+}
+
+// apply puts the settings into a request.
+func (o *guidanceOptions) apply(r diffusion.Request) diffusion.Request {
+	r.Guidance, r.NullPrompt, r.GuidanceInterval = o.rule, o.null, o.parsed
+	if o.changed("chats-alpha") {
+		r.CHATSAlpha = &o.alpha
+	}
+	return r
+}
+
+// settings are the flags that repeat the run.
+func (o *guidanceOptions) settings(add func(key string, value any, when bool)) {
+	add("guidance", o.rule, o.rule != diffusion.CFG)
+	add("chats-alpha", o.alpha, o.rule == diffusion.CHATS)
+	add("null-prompt", o.null, o.null != "")
+	add("guidance-interval", o.interval, o.interval != "")
+}
