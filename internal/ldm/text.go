@@ -136,7 +136,9 @@ func (p *Pipeline) CheckPrompts(prompts []string) error {
 }
 
 // EncodeEmpty embeds the missing negative prompt, one row: zeros for XL models that say so, else the empty string.
-func (p *Pipeline) EncodeEmpty(ctx context.Context) (Embeds, error) { return p.EncodeNull(ctx, p.forceZeros) }
+func (p *Pipeline) EncodeEmpty(ctx context.Context) (Embeds, error) {
+	return p.EncodeNull(ctx, p.forceZeros)
+}
 
 // EncodeNull embeds no prompt at all, one row: as zeros, or as the empty string.
 func (p *Pipeline) EncodeNull(ctx context.Context, zeros bool) (Embeds, error) {
