@@ -21,10 +21,10 @@ both.
 
 With --json every object has a "type": "image", "network", "run", "version",
 "doctor", "data", "format", "failed", "reference", "eval", "comparison",
-"agreement", "flag", "win_rate", "benchmark", "figures", "reward_figures", "summary",
-or "error" (with "code", "message" and, where one is meant, "file"). "winnow score"
-writes its lines without a type: image, prompt, score and more. Fields are added over
-time and never change their meaning.
+"agreement", "flag", "win_rate", "benchmark", "figures", "reward_figures",
+"search", "search_figures", "summary", or "error" (with "code", "message" and, where
+one is meant, "file"). "winnow score" writes its lines without a type: image, prompt,
+score and more. Fields are added over time and never change their meaning.
 
 Exit codes
     0  done

@@ -1,0 +1,165 @@
+package minibench
+
+import (
+	"context"
+	"fmt"
+	"image"
+
+	"winnow/diffusion"
+	"winnow/internal/miniworld"
+	"winnow/rewards/metric"
+	"winnow/sampling"
+)
+
+// SearchOptions says how to compare searches.
+type SearchOptions struct {
+	Methods   []string
+	Multiples []int // budgets, in pictures of plain sampling
+	Steps     int   // of a picture
+	Guidance  float64
+	Seed      uint64
+	ByChecker bool // the checker is what the searches please, and the reward is held out; else the other way round
+	OnPrompt  func(done, total int)
+}
+
+// SearchReport is one method at one budget. Scores are of the pictures that it ends with.
+type SearchReport struct {
+	Method   string `json:"method"` // "plain": one picture, without a search
+	Multiple int    `json:"multiple"`
+	Budget   int    `json:"budget"` // evaluations of the denoiser a prompt
+	Prompts  int    `json:"prompts"`
+	NFE      Figure `json:"nfe"`    // spent a prompt
+	Calls    Figure `json:"scored"` // pictures verified a prompt
+	Reward   Figure `json:"reward"`
+	Checker  Figure `json:"checker"` // frac + 0.3·clean
+	Strict   Figure `json:"strict"`
+	// OverRandom is the difference of what is searched for to random search at the same budget, paired over prompts, and P its
+	// two-sided p-value by bootstrap.
+	OverRandom Figure  `json:"over_random"`
+	P          float64 `json:"p"`
+
+	wanted []float64
+}
+
+// RunSearches compares methods at equal budgets on the same prompts and seeds.
+func RunSearches(ctx context.Context, p *diffusion.Pipeline, reward diffusion.Verifier, prompts []miniworld.Prompt, o SearchOptions) ([]SearchReport, error) {
+	b := &searchBench{p: p, reward: reward, prompts: prompts, o: o}
+	b.total = len(prompts) * (1 + len(o.Methods)*len(o.Multiples))
+	plain, err := b.run(ctx, "random", 1)
+	if err != nil {
+		return nil, err
+	}
+	plain.Method = "plain"
+	out := []SearchReport{plain}
+	for _, m := range o.Multiples {
+		var random *SearchReport
+		for _, name := range o.Methods {
+			r, err := b.run(ctx, name, m)
+			if err != nil {
+				return out, fmt.Errorf("%s at %d×: %w", name, m, err)
+			}
+			if name == "random" {
+				random = &r
+			}
+			out = append(out, r)
+		}
+		if random == nil {
+			continue
+		}
+		for i := range out {
+			if out[i].Multiple == m && out[i].Method != "random" {
+				out[i].compare(random)
+			}
+		}
+	}
+	return out, nil
+}
+
+func (r *SearchReport) compare(random *SearchReport) {
+	d := metric.PairedBootstrap(len(r.wanted), resamples, 1, 0.95, metric.MeanOf(r.wanted), metric.MeanOf(random.wanted))
+	r.OverRandom, r.P = Figure{d.Value, d.Low, d.High}, d.P
+}
+
+type searchBench struct {
+	p           *diffusion.Pipeline
+	reward      diffusion.Verifier
+	prompts     []miniworld.Prompt
+	o           SearchOptions
+	done, total int
+}
+
+// run is one method at one budget on all prompts.
+func (b *searchBench) run(ctx context.Context, name string, multiple int) (SearchReport, error) {
+	cost := b.o.Steps
+	if b.o.Guidance > 1 {
+		cost *= 2
+	}
+	r := SearchReport{Method: name, Multiple: multiple, Budget: cost * multiple, Prompts: len(b.prompts)}
+	var nfe, calls, reward, checker, strict []float64
+	for i, q := range b.prompts {
+		method, err := sampling.NewSearch(name)
+		if err != nil {
+			return r, err
+		}
+		req := diffusion.Request{Prompts: []string{q.Text}, Steps: b.o.Steps, GuidanceScale: b.o.Guidance, Seed: b.o.Seed + uint64(i), BatchSize: 16}
+		if noisy(name) {
+			req.Eta = 1
+		}
+		result, err := b.p.Search(ctx, diffusion.SearchRequest{Request: req, Method: method, Name: name, Budget: r.Budget, Verify: b.verifier(q)})
+		if err != nil {
+			return r, fmt.Errorf("prompt %q: %w", q.Text, err)
+		}
+		verdict, err := miniworld.Check(result.NRGBA, q.Spec)
+		if err != nil {
+			return r, err
+		}
+		score, err := b.reward(ctx, q.Text, []image.Image{result.NRGBA})
+		if err != nil {
+			return r, err
+		}
+		nfe, calls = append(nfe, float64(result.Found.NFE)), append(calls, float64(result.Found.Calls))
+		reward, checker, strict = append(reward, score[0]), append(checker, verdict.Score), append(strict, truth(verdict.Strict))
+		if b.done++; b.o.OnPrompt != nil {
+			b.o.OnPrompt(b.done, b.total)
+		}
+	}
+	r.NFE, r.Calls, r.Reward, r.Checker, r.Strict = Interval(nfe), Interval(calls), Interval(reward), Interval(checker), Interval(strict)
+	if r.wanted = reward; b.o.ByChecker {
+		r.wanted = checker
+	}
+	return r, nil
+}
+
+func (b *searchBench) verifier(q miniworld.Prompt) diffusion.Verifier {
+	if !b.o.ByChecker {
+		return b.reward
+	}
+	return func(_ context.Context, _ string, images []image.Image) ([]float64, error) {
+		out := make([]float64, len(images))
+		for i, img := range images {
+			r, err := miniworld.Check(img, q.Spec)
+			if err != nil {
+				return nil, err
+			}
+			out[i] = r.Score
+		}
+		return out, nil
+	}
+}
+
+// noisy says whether a method needs noise on the way.
+func noisy(name string) bool {
+	for _, s := range sampling.SearchMethods() {
+		if s.Name == name {
+			return s.Noisy
+		}
+	}
+	return false
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
