@@ -16,6 +16,12 @@ type SearchInfo struct {
 // searches are all methods with their defaults.
 var searches = []SearchInfo{
 	{"random", "best of N fresh noises", false, RandomSearch},
+	{"zero-order", "climbs from noise to the best of its neighbours", false, func() Method { return ZeroOrder(ZeroOrderOptions{}) }},
+	{"zero-order-restart", "the same, from fresh noise where no neighbour is better", false, func() Method { return ZeroOrder(ZeroOrderOptions{Restart: true}) }},
+	// A small population: budgets of 8 to 16 pictures still see several generations.
+	{"evolution", "breeds noises", false, func() Method { return Evolution(EvolutionOptions{Population: 5}) }},
+	{"smc", "particles that are resampled on the way (FK steering)", true, func() Method { return SMC(SMCOptions{}) }},
+	{"svdd", "the best of several children at every step", true, func() Method { return SVDD(SVDDOptions{}) }},
 }
 
 // SearchMethods lists the methods.

@@ -32,7 +32,9 @@ func TestRunSearches(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	score := func(ctx context.Context, prompt string, images []image.Image) ([]float64, error) { return m.Score(ctx, prompt, images) }
+	score := func(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
+		return m.Score(ctx, prompt, images)
+	}
 	o := SearchOptions{Methods: []string{"random"}, Multiples: []int{2, 6}, Steps: 4, Guidance: 3, Seed: 5}
 	r, err := RunSearches(t.Context(), p, score, prompts[:8], o)
 	if err != nil || len(r) != 3 || r[0].Method != "plain" {
