@@ -177,7 +177,11 @@ func (s *Search) filter(ctx context.Context, o *SMCOptions, n int, checks []int,
 			return err
 		}
 	}
-	scores, err := s.endRun(ctx, st.X, noise, n, first && n == 1)
+	plain := first && n == 1
+	if !plain {
+		noise = nil
+	}
+	scores, err := s.endRun(ctx, st.X, noise, n, plain)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package sampling
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -50,12 +51,7 @@ func (v Seen) Pick(images ...int) (Seen, error) {
 		return Seen{}, err
 	}
 	size := len(v.X) / v.Images
-	out := Seen{State: st, Output: make([]float32, 0, len(st.X)), Clean: make([]float32, 0, len(st.X))}
-	for _, k := range images {
-		out.Output = append(out.Output, v.Output[k*size:(k+1)*size]...)
-		out.Clean = append(out.Clean, v.Clean[k*size:(k+1)*size]...)
-	}
-	return out, nil
+	return Seen{State: st, Output: gather(v.Output, size, images), Clean: gather(v.Clean, size, images)}, nil
 }
 
 // draw is fresh noise for images, drawn one by one, so that how they are batched does not matter.
@@ -85,6 +81,20 @@ func (s *Search) stepNoise(plain bool) Noise {
 	}
 }
 
+// shared is the noise inside the steps of plain pictures: the same for all, however many there are left of them.
+func (s *Search) shared() Noise {
+	one := s.inner(1)
+	if one == nil {
+		return nil
+	}
+	return func(dst []float32, sigma, sigmaNext float64) {
+		one(dst[:s.Size], sigma, sigmaNext)
+		for i := s.Size; i < len(dst); i += s.Size {
+			copy(dst[i:], dst[:s.Size])
+		}
+	}
+}
+
 // noisy reports whether a step from begin to before end adds noise: without, copies of a state stay copies.
 func (s *Search) noisy(begin, end int) bool {
 	for i := begin; i < end; i++ {
@@ -104,21 +114,25 @@ func (s *Search) needNoise(method string) error {
 		"take euler-a, ddpm, dpmpp-2m-sde, or ddim with an eta above 0", method, s.Plan.scheduler.config.Class, s.Plan.Len())
 }
 
-// finishSteered is Finish for pictures that are not those of their initial noise: there is no noise to make them again from, and
-// the first of them is not the plain picture of the seed, so that Found.First stays as it is, NaN where none was made.
-func (s *Search) finishSteered(ctx context.Context, latents []float32, images int) ([]float64, error) {
+// endRun is Finish for a run that need not have made the plain picture of the seed as its first: Found.First then stays as it is,
+// NaN where that picture was never made. noise is nil where a picture does not follow from its initial noise.
+func (s *Search) endRun(ctx context.Context, latents, noise []float32, images int, plain bool) ([]float64, error) {
 	first := s.found.First
-	scores, err := s.Finish(ctx, latents, nil, images)
-	s.found.First = first
+	scores, err := s.Finish(ctx, latents, noise, images)
+	if !plain {
+		s.found.First = first
+	}
 	return scores, err
 }
 
-// endRun is Finish where the pictures are plain, so those of their noise, and finishSteered where they are not.
-func (s *Search) endRun(ctx context.Context, latents, noise []float32, images int, plain bool) ([]float64, error) {
-	if plain {
-		return s.Finish(ctx, latents, noise, images)
+// plain spends what is left on plain pictures.
+func (s *Search) plain(ctx context.Context, first bool) error {
+	before, n := s.found.First, s.Left()/s.Cost()
+	_, err := s.Evaluate(ctx, s.draw(n), n)
+	if !first {
+		s.found.First = before
 	}
-	return s.finishSteered(ctx, latents, images)
+	return err
 }
 
 // runs repeats a run until the budget does not pay for another picture; first tells the run that starts from the seed's noise. A run
@@ -151,13 +165,31 @@ func (s *Search) stops(shares []float64) ([]int, error) {
 	return slices.Compact(out), nil
 }
 
-// bestOf is the index of the highest score, -1 when all are NaN.
+// bestOf is the index of the highest score, the first of equal ones; -1 when all are NaN.
 func bestOf(scores []float64) int {
-	best := -1
+	if best := topOf(scores, 1); len(best) > 0 {
+		return best[0]
+	}
+	return -1
+}
+
+// topOf are the indices of the n highest scores, best first and the first of equal ones first, without any NaN.
+func topOf(scores []float64, n int) []int {
+	var out []int
 	for i, v := range scores {
-		if !math.IsNaN(v) && (best < 0 || v > scores[best]) {
-			best = i
+		if !math.IsNaN(v) {
+			out = append(out, i)
 		}
 	}
-	return best
+	slices.SortStableFunc(out, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
+	return out[:min(n, len(out))]
+}
+
+// gather copies the chosen images of x, which holds images of equal size one after another.
+func gather(x []float32, size int, images []int) []float32 {
+	out := make([]float32, 0, size*len(images))
+	for _, k := range images {
+		out = append(out, x[k*size:(k+1)*size]...)
+	}
+	return out
 }

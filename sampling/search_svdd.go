@@ -80,7 +80,11 @@ func (s *Search) descend(ctx context.Context, o *SVDDOptions, children int, firs
 	if st, err = s.Take(seen, source); err != nil {
 		return err
 	}
-	_, err = s.endRun(ctx, st.X, noise, 1, first && children == 1)
+	plain := first && children == 1
+	if !plain {
+		noise = nil
+	}
+	_, err = s.endRun(ctx, st.X, noise, 1, plain)
 	return err
 }
 
