@@ -22,6 +22,10 @@ var searches = []SearchInfo{
 	{"evolution", "breeds noises", false, func() Method { return Evolution(EvolutionOptions{Population: 5}) }},
 	{"smc", "particles that are resampled on the way (FK steering)", true, func() Method { return SMC(SMCOptions{}) }},
 	{"svdd", "the best of several children at every step", true, func() Method { return SVDD(SVDDOptions{}) }},
+	{"pcn", "draws from prior times exp(score/β) by a Markov chain over noise", false, func() Method { return PCN(PCNOptions{}) }},
+	{"suffix", "the same over the noise of all steps, redrawing the last ones", true, func() Method { return Suffix(ChainOptions{}) }},
+	// Few directions: small budgets still see several iterations.
+	{"spsa", "climbs along gradients estimated from differences of scores", false, func() Method { return SPSA(SPSAOptions{Pairs: 2}) }},
 }
 
 // SearchMethods lists the methods.

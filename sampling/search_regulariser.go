@@ -6,7 +6,7 @@ import "math"
 // of the density of ‖ε‖ under a standard normal law, up to a constant. It is least at ‖ε‖ = √(d−1). dst receives the gradient
 // (1 − (d−1)/‖ε‖²)·ε; it may be noise itself, or nil where only the value is wanted. At ε = 0 the gradient has no direction and is
 // given as 0. It panics when dst and noise differ in length.
-// (Eyring et al. 2024, ReNO, arXiv 2406.04312, section 3.2; there it is minimised with the weight 0.01.)
+// (Eyring et al. 2024, ReNO, arXiv 2406.04312; there it is minimised with the weight 0.01.)
 func NoiseRegulariser(dst, noise []float32) float64 {
 	if dst != nil && len(dst) != len(noise) {
 		panic("sampling: NoiseRegulariser with a gradient of another length than the noise")

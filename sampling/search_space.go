@@ -16,7 +16,7 @@ func (s *Search) fresh() []float32 {
 }
 
 // blend writes √(1−ρ²)·z + ρ·ξ to dst with fresh ξ: the proposal of the preconditioned Crank-Nicolson algorithm (Cotter, Roberts,
-// Stuart and White 2013, arXiv 1202.0709, section 4.2). It is reversible under the standard normal law, so that a move or a
+// Stuart and White 2013, arXiv 1202.0709). It is reversible under the standard normal law, so that a move or a
 // mutation by it keeps noise noise whatever ρ is. dst may be z.
 func (s *Search) blend(dst, z []float32, rho float64) {
 	keep := math.Sqrt(1 - rho*rho)

@@ -69,6 +69,12 @@ func spaceMethods() []method {
 		{"zero-order, restart", ZeroOrder(ZeroOrderOptions{Restart: true, Neighbours: 2}), false},
 		{"evolution", Evolution(EvolutionOptions{Population: 6}), false},
 		{"evolution, tournament, mix", Evolution(EvolutionOptions{Population: 6, Tournament: 2, Crossover: Mix}), false},
+		{"pcn", PCN(PCNOptions{BurnIn: 5}), false},
+		{"pcn, four chains", PCN(PCNOptions{ChainOptions: ChainOptions{Chains: 4, Beta: 1}, BurnIn: 5}), false},
+		{"suffix", Suffix(ChainOptions{}), true},
+		{"suffix, three chains", Suffix(ChainOptions{Chains: 3, Beta: 1, Step: 0.5}), true},
+		{"spsa", SPSA(SPSAOptions{Pairs: 2}), false},
+		{"spsa, regulariser", SPSA(SPSAOptions{Pairs: 2, Regulariser: 0.5, Momentum: -1}), false},
 	}
 }
 
@@ -91,7 +97,7 @@ func TestSpaceMethods_beatOneSample(t *testing.T) {
 				t.Errorf("%s, seed %d: %v after %v, %d evaluations", m.name, seed, f.Score, f.First, f.NFE)
 			}
 		}
-		// 60 pictures: the first is the best of as many fresh ones in one run of 60.
+		// Among 60 fresh pictures the first would be the best in one run of 60.
 		if better < 18 {
 			t.Errorf("%s: better than the seed's picture in %d runs of 20", m.name, better)
 		}
@@ -140,8 +146,13 @@ func TestSpaceMethods_spend(t *testing.T) {
 	for _, m := range spaceMethods() {
 		for _, budget := range []int{10, 11, 20, 57, 130} {
 			p := m.problem(t)
+			images, network := 0, p.Model
+			p.Model = func(ctx context.Context, dst, x []float32, at float64) error {
+				images += len(x) / toySize
+				return network(ctx, dst, x, at)
+			}
 			f := search(t, p.Problem, m.run, budget, 1)
-			if f.NFE != f.Trace[len(f.Trace)-1].NFE || f.Calls < 1 || budget-f.NFE >= 10*2 && !m.stochastic {
+			if f.NFE != 2*images || f.NFE != f.Trace[len(f.Trace)-1].NFE || f.Calls < 1 || budget-f.NFE >= 10*2 && !m.stochastic {
 				t.Errorf("%s: %d evaluations of %d, %d calls", m.name, f.NFE, budget, f.Calls)
 			}
 		}
@@ -211,15 +222,26 @@ func TestSpaceMethods_interrupted(t *testing.T) {
 
 func TestSpaceMethods_settings(t *testing.T) {
 	for name, m := range map[string]Method{
-		"cosine 1.2":       ZeroOrder(ZeroOrderOptions{Cosine: 1.2}),
-		"cosine NaN":       ZeroOrder(ZeroOrderOptions{Cosine: math.NaN()}),
-		"neighbours -1":    ZeroOrder(ZeroOrderOptions{Neighbours: -1}),
-		"population 1":     Evolution(EvolutionOptions{Population: 1}),
-		"elite 16":         Evolution(EvolutionOptions{Elite: 16}),
-		"survivors 2":      Evolution(EvolutionOptions{Survivors: 2}),
-		"tournament -1":    Evolution(EvolutionOptions{Tournament: -1}),
-		"mutation -0.1":    Evolution(EvolutionOptions{Mutation: -0.1}),
-		"crossover \"mx\"": Evolution(EvolutionOptions{Crossover: "mx"}),
+		"cosine 1.2":        ZeroOrder(ZeroOrderOptions{Cosine: 1.2}),
+		"cosine NaN":        ZeroOrder(ZeroOrderOptions{Cosine: math.NaN()}),
+		"neighbours -1":     ZeroOrder(ZeroOrderOptions{Neighbours: -1}),
+		"population 1":      Evolution(EvolutionOptions{Population: 1}),
+		"elite 16":          Evolution(EvolutionOptions{Elite: 16}),
+		"survivors 2":       Evolution(EvolutionOptions{Survivors: 2}),
+		"tournament -1":     Evolution(EvolutionOptions{Tournament: -1}),
+		"mutation -0.1":     Evolution(EvolutionOptions{Mutation: -0.1}),
+		"temperature -1":    PCN(PCNOptions{ChainOptions: ChainOptions{Beta: -1}}),
+		"chains -1":         PCN(PCNOptions{ChainOptions: ChainOptions{Chains: -1}}),
+		"step 1.1":          PCN(PCNOptions{ChainOptions: ChainOptions{Step: 1.1}}),
+		"ladder 0.5":        PCN(PCNOptions{Ladder: 0.5}),
+		"suffix's step NaN": Suffix(ChainOptions{Step: math.NaN()}),
+		"no step noise":     Suffix(ChainOptions{}),
+		"pairs -1":          SPSA(SPSAOptions{Pairs: -1}),
+		"radius -1":         SPSA(SPSAOptions{Radius: -1}),
+		"rate 2":            SPSA(SPSAOptions{Rate: 2}),
+		"momentum 1":        SPSA(SPSAOptions{Momentum: 1}),
+		"regulariser -1":    SPSA(SPSAOptions{Regulariser: -1}),
+		"crossover \"mx\"":  Evolution(EvolutionOptions{Crossover: "mx"}),
 	} {
 		p := newToy(t, 5)
 		f, err := RunSearch(t.Context(), p.Problem, m, SearchOptions{Budget: 400})
@@ -232,9 +254,6 @@ func TestSpaceMethods_settings(t *testing.T) {
 // With nested seeds a larger budget sees the same candidates first.
 func TestSpaceMethods_monotone(t *testing.T) {
 	for _, m := range append(spaceMethods(), method{"random", RandomSearch(), false}) {
-		if m.name == "pcn" || m.name == "suffix" {
-			continue
-		}
 		last := math.Inf(-1)
 		for budget := 10; budget < 300; budget += 30 {
 			f := search(t, m.problem(t).Problem, m.run, budget, 2)
