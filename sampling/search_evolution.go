@@ -67,15 +67,7 @@ func Evolution(o EvolutionOptions) Method {
 			for i, v := range scores {
 				next[elite+i].score = v
 			}
-			slices.SortStableFunc(next, func(a, b member) int {
-				switch {
-				case better(a.score, b.score):
-					return -1
-				case better(b.score, a.score):
-					return 1
-				}
-				return 0
-			})
+			slices.SortStableFunc(next, func(a, b member) int { return rank(a.score, b.score) })
 			population = next
 		}
 	}

@@ -51,11 +51,11 @@ type PCNOptions struct {
 // firstPictures is the number of pictures that the default temperature is estimated from.
 const firstPictures = 8
 
-// PCN walks through the space of initial noises by a Metropolis chain with preconditioned Crank-Nicolson proposals, which leave the
-// prior as it is: z' = √(1−ρ²)·z + ρ·ξ is accepted with the probability min(1, exp((score' − score)/β)). Chain 0 starts from the
-// seed's noise. A proposal costs one picture for each chain. Candidates that cannot be scored are never accepted. (Cotter, Roberts,
-// Stuart and White 2013, arXiv 1202.0709; the target is that of QAlign, Faria and Smith 2025, arXiv 2504.03790, carried over to
-// noise; swaps as in Geyer 1991.)
+// PCN walks through the space of initial noises by a Metropolis chain with preconditioned Crank-Nicolson proposals, which leave
+// the prior as it is: z' = √(1−ρ²)·z + ρ·ξ is accepted with the probability min(1, exp((score' − score)/β)). The first picture
+// is the seed's; with several first pictures chain 0 starts from the best of them. A proposal costs one picture for each chain.
+// Candidates that cannot be scored are never accepted. (Cotter, Roberts, Stuart and White 2013, arXiv 1202.0709; the target is
+// that of QAlign, Faria and Smith 2025, arXiv 2504.03790, carried over to noise; swaps as in Geyer 1991.)
 func PCN(o PCNOptions) Method {
 	o.Chains, o.Step, o.Ladder = orElse(o.Chains, 1), orElse(o.Step, 0.3), orElse(o.Ladder, 2)
 	return func(ctx context.Context, s *Search) error {
@@ -103,7 +103,8 @@ func (c *chain) step() float64 {
 	return c.rho
 }
 
-// startChains verifies the first noises. Those beyond the number of chains only serve to know the spread of scores.
+// startChains verifies the first noises. The coldest chains start from the best of them, which shortens the burn-in; the others
+// only serve to know the spread of scores.
 func (s *Search) startChains(ctx context.Context, o *PCNOptions) ([]chain, error) {
 	images := o.Chains
 	if o.Beta == 0 {
@@ -119,9 +120,9 @@ func (s *Search) startChains(ctx context.Context, o *PCNOptions) ([]chain, error
 	}
 	beta := orElse(o.Beta, temperature(scores))
 	chains := make([]chain, o.Chains)
-	for i := range chains {
-		a, b := i*s.Size, (i+1)*s.Size
-		chains[i] = chain{noise[a:b], latents[a:b], scores[i], beta * math.Pow(o.Ladder, float64(i)), o.Step}
+	for i, k := range ranked(scores)[:o.Chains] {
+		a, b := k*s.Size, (k+1)*s.Size
+		chains[i] = chain{noise[a:b], latents[a:b], scores[k], beta * math.Pow(o.Ladder, float64(i)), o.Step}
 		o.tell(&chains[i], ChainState{Chain: i, Step: o.Step})
 	}
 	return chains, nil

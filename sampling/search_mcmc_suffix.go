@@ -8,13 +8,14 @@ import (
 	"slices"
 )
 
-// Suffix is a Metropolis chain over all the noise of a picture with a sampler that adds noise: the initial noise and that of every
-// step. A proposal keeps the noise up to a place drawn at random and redraws what comes behind, so that only the remaining steps
-// cost evaluations of the network, about half of them on average. It is accepted with the probability min(1, exp((score' −
-// score)/β)): the place is drawn without looking at the picture, and redrawing keeps the prior. The place may be the beginning, so
-// that the chain can get anywhere. With Step below 1 noise behind the place is moved instead, as in [PCN]. Chain 0 starts from the
-// seed's picture; all chains have one temperature and redraw from the same place. (The suffix proposal of QUEST, Faria et al. 2024,
-// arXiv 2406.00049, and QAlign, Faria and Smith 2025, arXiv 2504.03790, carried over from tokens to noise.)
+// Suffix is a Metropolis chain over all the noise of a picture with a sampler that adds noise: the initial noise and that of
+// every step. A proposal keeps the noise up to a place drawn at random and redraws what comes behind, so that only the remaining
+// steps cost evaluations of the network, about half of them on average. It is accepted with the probability min(1, exp((score' −
+// score)/β)): the place is drawn without looking at the picture, and redrawing keeps the prior. The place may be the beginning,
+// so that the chain can get anywhere. With Step below 1 noise behind the place is moved instead, as in [PCN]. The first picture
+// is the seed's; with several first pictures the chains start from the best of them. All chains have one temperature and redraw
+// from the same place. (The suffix proposal of QUEST, Faria et al. 2024, arXiv 2406.00049, and QAlign, Faria and Smith 2025,
+// arXiv 2504.03790, carried over from tokens to noise.)
 func Suffix(o ChainOptions) Method {
 	o.Chains, o.Step = orElse(o.Chains, 1), orElse(o.Step, 1)
 	return func(ctx context.Context, s *Search) error {
@@ -63,7 +64,7 @@ func (s *Search) places() []int {
 	return places
 }
 
-// startTrails makes the first pictures. Those beyond the number of chains only serve to know the spread of scores.
+// startTrails makes the first pictures. The chains start from the best of them; the others only serve to know the spread of scores.
 func (s *Search) startTrails(ctx context.Context, o *ChainOptions) (trails []trail, beta float64, err error) {
 	images := o.Chains
 	if o.Beta == 0 {
@@ -93,8 +94,10 @@ func (s *Search) startTrails(ctx context.Context, o *ChainOptions) (trails []tra
 		scores = append(scores, t.score)
 	}
 	beta = orElse(o.Beta, temperature(scores))
-	trails = trails[:min(len(trails), o.Chains)]
-	for i := range trails {
+	all := trails
+	trails = make([]trail, min(len(all), o.Chains))
+	for i, k := range ranked(scores)[:len(trails)] {
+		trails[i] = all[k]
 		trails[i].tell(o, ChainState{Chain: i, Beta: beta, Step: o.Step})
 	}
 	return trails, beta, nil

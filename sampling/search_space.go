@@ -3,6 +3,7 @@ package sampling
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -58,6 +59,27 @@ func best(scores []float64) int {
 		}
 	}
 	return k
+}
+
+// ranked are the indices of scores, the best first, no score last.
+func ranked(scores []float64) []int {
+	order := make([]int, len(scores))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return rank(scores[i], scores[j]) })
+	return order
+}
+
+// rank is −1 where score a goes before b in a list with the best first, 1 where it goes behind.
+func rank(a, b float64) int {
+	switch {
+	case better(a, b):
+		return -1
+	case better(b, a):
+		return 1
+	}
+	return 0
 }
 
 // span is a setting that must lie between two numbers, ends included.

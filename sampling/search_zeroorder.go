@@ -23,7 +23,11 @@ type ZeroOrderOptions struct {
 func ZeroOrder(o ZeroOrderOptions) Method {
 	o.Cosine, o.Neighbours = orElse(o.Cosine, 0.95), orElse(o.Neighbours, 4)
 	return func(ctx context.Context, s *Search) error {
-		err := checkSpans("zero-order search", span{"the cosine", o.Cosine, 0, 1}, span{"the number of neighbours", float64(o.Neighbours), 1, 1 << 20})
+		err := checkSpans(
+			"zero-order search",
+			span{"the cosine", o.Cosine, 0, 1},
+			span{"the number of neighbours", float64(o.Neighbours), 1, 1 << 20},
+		)
 		if err != nil {
 			return err
 		}
