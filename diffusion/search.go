@@ -3,6 +3,7 @@ package diffusion
 import (
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"math"
 	"time"
@@ -23,6 +24,10 @@ type SearchRequest struct {
 	Verify Verifier
 	// VerifyTimeout bounds one call of Verify; 0: none.
 	VerifyTimeout time.Duration
+	// Journal, where given, keeps what the search learns, so that the same search goes on from it after it was interrupted; see
+	// sampling.Journaled. JournalKey says what the verifier is: a journal of another request or verifier is refused.
+	Journal    sampling.JournalFile
+	JournalKey string
 	// OnPoint is told of every entry of the trace; an error stops the search.
 	OnPoint func(sampling.Point) error
 }
@@ -53,7 +58,14 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 	if err != nil {
 		return SearchResult{}, err
 	}
-	found, err := sampling.RunSearch(ctx, s.problem(), sr.Method, sampling.SearchOptions{Budget: sr.Budget, Seed: req.Seed, OnPoint: sr.OnPoint})
+	problem := s.problem()
+	if sr.Journal != nil {
+		key := fmt.Sprintf("%+v %s %d %d %s", s.run.params(0), sr.Name, sr.Budget, req.BatchSize, sr.JournalKey)
+		if problem, err = sampling.Journaled(problem, sr.Journal, key); err != nil {
+			return SearchResult{}, err
+		}
+	}
+	found, err := sampling.RunSearch(ctx, problem, sr.Method, sampling.SearchOptions{Budget: sr.Budget, Seed: req.Seed, OnPoint: sr.OnPoint})
 	if errors.Is(err, sampling.ErrNoScore) && s.last != nil {
 		err = errors.Join(err, s.last)
 	}

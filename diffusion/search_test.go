@@ -5,6 +5,8 @@ import (
 	"errors"
 	"image"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -119,5 +121,45 @@ func TestPipeline_Search_drops(t *testing.T) {
 		if _, err := p.Search(t.Context(), bad); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// A search that was interrupted goes on from its journal and ends with the picture of one run.
+func TestPipeline_Search_journal(t *testing.T) {
+	p := openMini(t)
+	whole, err := p.Search(t.Context(), miniSearch(96))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(t.TempDir(), "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	sr := miniSearch(96)
+	sr.Journal = f
+	sr.OnPoint = func(pt sampling.Point) error {
+		if pt.Calls == 4 {
+			cancel()
+		}
+		return nil
+	}
+	if _, err := p.Search(ctx, sr); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	asked := 0
+	sr.OnPoint, sr.Verify = nil, func(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
+		asked += len(images)
+		return checked(ctx, prompt, images)
+	}
+	again, err := p.Search(t.Context(), sr)
+	if err != nil || !slices.Equal(again.Pix, whole.Pix) || again.Found.Score != whole.Found.Score || again.Found.NFE != whole.Found.NFE || asked != 4 {
+		t.Errorf("score %v after %v, %d pictures verified again (%v)", again.Found.Score, whole.Found.Score, asked, err)
+	}
+	var other *sampling.JournalError
+	sr.Seed++
+	if _, err := p.Search(t.Context(), sr); !errors.As(err, &other) {
+		t.Errorf("another seed: %v", err)
 	}
 }

@@ -117,20 +117,20 @@ func (s *Search) needNoise(method string) error {
 // endRun is Finish for a run that need not have made the plain picture of the seed as its first: Found.First then stays as it is,
 // NaN where that picture was never made. noise is nil where a picture does not follow from its initial noise.
 func (s *Search) endRun(ctx context.Context, latents, noise []float32, images int, plain bool) ([]float64, error) {
-	first := s.found.First
+	first, picture := s.found.First, s.found.FirstLatents
 	scores, err := s.Finish(ctx, latents, noise, images)
 	if !plain {
-		s.found.First = first
+		s.found.First, s.found.FirstLatents = first, picture
 	}
 	return scores, err
 }
 
 // plain spends what is left on plain pictures.
 func (s *Search) plain(ctx context.Context, first bool) error {
-	before, n := s.found.First, s.Left()/s.Cost()
+	before, picture, n := s.found.First, s.found.FirstLatents, s.Left()/s.Cost()
 	_, err := s.Evaluate(ctx, s.draw(n), n)
 	if !first {
-		s.found.First = before
+		s.found.First, s.found.FirstLatents = before, picture
 	}
 	return err
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -29,6 +31,7 @@ type searchOptions struct {
 	holdout      string
 	holdoutModel string
 	trace        string
+	journal      string
 	timeout      time.Duration
 }
 
@@ -43,6 +46,7 @@ func (o *searchOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.holdout, "holdout-reward", "", "reward that the search never sees, for the report; or \"checker\"")
 	f.StringVar(&o.holdoutModel, "holdout-reward-model", "", "folder of the held-out reward's model")
 	f.StringVar(&o.trace, "search-trace", "", "write the trace of every search: JSON lines")
+	f.StringVar(&o.journal, "search-journal", "", "folder that keeps what searches have learnt: the same command goes on there after it was stopped")
 	f.DurationVar(&o.timeout, "verify-timeout", 0, "drop candidates that the reward does not score in this time (default: none)")
 }
 
@@ -55,7 +59,7 @@ func (o *searchOptions) check(changed func(string) bool) error {
 		}
 		return writable(o.trace)
 	}
-	for _, flag := range []string{"search-budget", "checker", "holdout-reward", "holdout-reward-model", "search-trace", "verify-timeout"} {
+	for _, flag := range []string{"search-budget", "checker", "holdout-reward", "holdout-reward-model", "search-trace", "search-journal", "verify-timeout"} {
 		if changed(flag) {
 			return fmt.Errorf("--%s needs --search", flag)
 		}
@@ -108,6 +112,7 @@ type verifier = diffusion.Verifier
 type searchRun struct {
 	*generation
 	verify  verifier
+	key     string   // what verify is, for journals
 	holdout verifier // nil: none
 	done    []searched
 }
@@ -124,11 +129,11 @@ func (g *generation) verifiers(ctx context.Context) (s *searchRun, closeAll func
 	}
 	switch {
 	case g.search.checker:
-		s.verify = byChecker
+		s.verify, s.key = byChecker, checkerName
 	case g.reward == nil:
 		return nil, nil, usagef("--search needs a reward; name one, as in --reward clip --reward-model DIR, or --checker")
 	default:
-		s.verify = by(g.reward)
+		s.verify, s.key = by(g.reward), fmt.Sprintf("%+v", g.reward.Info())
 	}
 	switch name := g.search.holdout; name {
 	case "":
@@ -181,12 +186,12 @@ func (g *generation) runSearch(ctx context.Context) (s *searchRun, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
-	for _, prompt := range g.prompts {
+	for k := range g.prompts {
 		var images []diffusion.Image
 		var runErr error
 		for i := range g.count {
 			var im diffusion.Image
-			if im, runErr = s.one(ctx, prompt, i); im.NRGBA != nil {
+			if im, runErr = s.journaled(ctx, k, i); im.NRGBA != nil {
 				images = append(images, im)
 			}
 			if runErr != nil {
@@ -202,8 +207,29 @@ func (g *generation) runSearch(ctx context.Context) (s *searchRun, err error) {
 	return s, nil
 }
 
+// journaled searches for picture i of prompt number k, with a journal where one is wanted.
+func (s *searchRun) journaled(ctx context.Context, k, i int) (im diffusion.Image, err error) {
+	if s.search.journal == "" {
+		return s.one(ctx, s.prompts[k], i, nil)
+	}
+	if err := os.MkdirAll(s.search.journal, 0o755); err != nil {
+		return im, pathError("use journal folder", s.search.journal, err)
+	}
+	path := filepath.Join(s.search.journal, fmt.Sprintf("%05d-%d.journal", k, i))
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return im, pathError("open", path, err)
+	}
+	im, err = s.one(ctx, s.prompts[k], i, f)
+	var other *sampling.JournalError
+	if errors.As(err, &other) {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return im, errors.Join(err, f.Close())
+}
+
 // one searches for picture i of a prompt.
-func (s *searchRun) one(ctx context.Context, prompt string, i int) (diffusion.Image, error) {
+func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.File) (diffusion.Image, error) {
 	o := &s.search
 	req := s.req
 	req.Prompts, req.Count, req.Seed = []string{prompt}, 1, s.req.Seed+uint64(i)
@@ -216,10 +242,14 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int) (diffusion.Im
 		return diffusion.Image{}, err
 	}
 	task := s.app.progress().Start(fmt.Sprintf("searching for %q", prompt), budget)
-	result, err := s.pipe.Search(ctx, diffusion.SearchRequest{
-		Request: req, Method: method, Name: o.method, Budget: budget, Verify: s.verify, VerifyTimeout: o.timeout,
+	sr := diffusion.SearchRequest{
+		Request: req, Method: method, Name: o.method, Budget: budget, Verify: s.verify, VerifyTimeout: o.timeout, JournalKey: s.key,
 		OnPoint: func(p sampling.Point) error { task.Set(p.NFE); return nil },
-	})
+	}
+	if journal != nil {
+		sr.Journal = journal
+	}
+	result, err := s.pipe.Search(ctx, sr)
 	task.Stop()
 	f := result.Found
 	line := searched{
@@ -235,6 +265,8 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int) (diffusion.Im
 	line.last = result.NRGBA
 	if result.First != nil {
 		line.first = result.First.NRGBA
+	} else if err == nil {
+		err = s.plain(ctx, req, &line)
 	}
 	if s.holdout != nil && err == nil {
 		err = s.heldOut(ctx, &line)
@@ -244,6 +276,21 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int) (diffusion.Im
 	}
 	s.done = append(s.done, line)
 	return result.Image, err
+}
+
+// plain makes the picture of the seed, outside of the budget, for methods that steer on the way and never make it.
+func (s *searchRun) plain(ctx context.Context, req diffusion.Request, line *searched) error {
+	images, err := s.pipe.Generate(ctx, req)
+	if err != nil {
+		return err
+	}
+	line.first = images[0].NRGBA
+	scores, err := s.verify(ctx, line.Prompt, []image.Image{line.first})
+	if err != nil {
+		return err
+	}
+	line.Before = evaluation.Number(scores[0])
+	return nil
 }
 
 // plainCost is the number of evaluations of one picture.
@@ -263,9 +310,6 @@ func (s *searchRun) plainCost() int {
 }
 
 func (s *searchRun) heldOut(ctx context.Context, line *searched) error {
-	if line.first == nil {
-		line.first = line.last
-	}
 	v, err := s.holdout(ctx, line.Prompt, []image.Image{line.first, line.last})
 	if err != nil {
 		return fmt.Errorf("held-out reward: %w", err)
