@@ -29,7 +29,7 @@ func TestRenoise(t *testing.T) {
 				cross += d * float64(clean[i]) / n
 				residue += d * d / n
 			}
-			if math.Abs(residue/(b2*b2)-1) > 3*math.Sqrt(2./n) || math.Abs(cross) > 3*b2/math.Sqrt(n) {
+			if !(math.Abs(residue/(b2*b2)-1) <= 3*math.Sqrt(2./n)) || !(math.Abs(cross) <= 3*b2/math.Sqrt(n)) {
 				t.Errorf("%s, %v: the noise has a variance of %v, not %v, and a covariance of %v with the picture", sampler, c, residue, b2*b2, cross)
 			}
 		}
@@ -56,7 +56,7 @@ func TestRenoise_rules(t *testing.T) {
 		if sampler == "ddim" {
 			ratio, std = a2/a, math.Sqrt(1-a2*a2/(a*a))
 		}
-		if math.Abs(float64(x[0])-2*ratio) > 1e-6 || math.Abs(float64(x[1])-2*ratio-std) > 1e-6*std {
+		if !(math.Abs(float64(x[0])-2*ratio) <= 1e-6) || !(math.Abs(float64(x[1])-2*ratio-std) <= 1e-6*std) {
 			t.Errorf("%s: %v", sampler, x)
 		}
 	}

@@ -53,22 +53,32 @@ func TestSearchPaths_cost(t *testing.T) {
 	}
 }
 
-// Where the verifier has no preference, noising again and denoising leave pictures of the data.
+// What the verifier says nothing about follows the law that the steps and the noise in between make, which is linear.
 func TestSearchPaths_law(t *testing.T) {
 	for _, sampler := range []string{"ddim", "euler", "euler-a"} {
 		p := newGauss(t, sampler, 25)
+		s := &Search{Problem: p.Problem}
+		r := s.route(&PathsOptions{Start: 0.2, Forward: 0.1, Backward: 0.3})
+		want := p.spread(t, p.Plan.InitNoiseSigma*p.Plan.InitNoiseSigma, 0, r.start)
+		at := r.start
+		for _, c := range r.rounds {
+			a, b := p.Plan.Level(at)
+			a2, b2 := p.Plan.Level(c[0])
+			want = p.spread(t, want*a2*a2/(a*a)+b2*b2-b*b*a2*a2/(a*a), c[0], c[1])
+			at = c[1]
+		}
 		var squares, scores []float64
 		for seed := range uint64(150) {
 			f := search(t, p.Problem, SearchPaths(PathsOptions{Paths: 2, Copies: 2}), 2*(2*5+4*32), seed)
 			scores = append(scores, f.Score)
-			for _, v := range f.Latents[1:] { // the score says nothing about these
+			for _, v := range f.Latents[1:] {
 				squares = append(squares, float64(v)*float64(v))
 			}
 		}
-		if mean, se := meanOf(squares); math.Abs(mean-p.variance) > 3*se+0.05 {
-			t.Errorf("%s: variance %v ± %v; plain pictures %v", sampler, mean, se, p.variance)
+		if mean, se := meanOf(squares); !(math.Abs(mean-want) <= 3*se) {
+			t.Errorf("%s: variance %v ± %v, not %v", sampler, mean, se, want)
 		}
-		if mean, se := meanOf(scores); mean < 5*se {
+		if mean, se := meanOf(scores); !(mean > 5*se) {
 			t.Errorf("%s: scores %v ± %v", sampler, mean, se)
 		}
 	}

@@ -95,7 +95,27 @@ func TestRBF_starts(t *testing.T) {
 		plain = append(plain, search(t, p.Problem, RBF(RBFOptions{Starts: 1}), 2*5, seed).Score)
 	}
 	a, sa := meanOf(looked)
-	if b, sb := meanOf(plain); a-b < 5*math.Hypot(sa, sb) {
+	if b, sb := meanOf(plain); !(a-b >= 5*math.Hypot(sa, sb)) {
 		t.Errorf("the best of 20 noises scores %v ± %v, the first %v ± %v", a, sa, b, sb)
+	}
+}
+
+// A picture is called the seed's, or that of its noise, only when nothing was steered.
+func TestRBF_plain(t *testing.T) {
+	p := newGauss(t, "euler-a", 5)
+	steered := 0
+	for seed := range uint64(40) {
+		f := search(t, p.Problem, RBF(RBFOptions{Starts: 1}), 2*9, seed)
+		plain := search(t, p.Problem, RandomSearch(), 10, seed)
+		same := slices.Equal(f.Latents, plain.Latents)
+		if same != (f.First == plain.First) || same != slices.Equal(f.Noise, plain.Noise) || !same && !math.IsNaN(f.First) {
+			t.Errorf("seed %d: first %v, noise %v; the plain picture scores %v", seed, f.First, f.Noise, plain.First)
+		}
+		if !same {
+			steered++
+		}
+	}
+	if steered == 0 || steered == 40 {
+		t.Errorf("%d of 40 seeds were steered", steered)
 	}
 }

@@ -22,6 +22,9 @@ var searches = []SearchInfo{
 	{"evolution", "breeds noises", false, func() Method { return Evolution(EvolutionOptions{Population: 5}) }},
 	{"smc", "particles that are resampled on the way (FK steering)", true, func() Method { return SMC(SMCOptions{}) }},
 	{"svdd", "the best of several children at every step", true, func() Method { return SVDD(SVDDOptions{}) }},
+	{"paths", "noises paths again on the way and keeps the best", false, func() Method { return SearchPaths(PathsOptions{}) }},
+	{"rbf", "children until one is better, what is left rolls over to later steps", true, func() Method { return RBF(RBFOptions{}) }},
+	{"parm", "stops candidates whose previews promise little", false, func() Method { return PARM(PARMOptions{}) }},
 	{"pcn", "draws from prior times exp(score/β) by a Markov chain over noise", false, func() Method { return PCN(PCNOptions{}) }},
 	{"suffix", "the same over the noise of all steps, redrawing the last ones", true, func() Method { return Suffix(ChainOptions{}) }},
 	// Few directions: small budgets still see several iterations.

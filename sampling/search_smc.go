@@ -117,6 +117,8 @@ type particle struct {
 	sum    float64 // of r
 }
 
+func newParticles(n int) []particle { return slices.Repeat([]particle{{most: math.Inf(-1)}}, n) }
+
 // meet weighs a particle by the potential of a score; NaN ends its line.
 func (p *particle) meet(kind Potential, lambda, r float64) {
 	if math.IsNaN(r) {
@@ -154,10 +156,7 @@ func (s *Search) filter(ctx context.Context, o *SMCOptions, n int, checks []int,
 	if err != nil {
 		return err
 	}
-	source, lines := s.stepNoise(first), make([]particle, n)
-	for i := range lines {
-		lines[i].most = math.Inf(-1)
-	}
+	source, lines := s.stepNoise(first), newParticles(n)
 	for st.Index < s.Plan.Len() {
 		seen, err := s.Look(ctx, st)
 		if err != nil {

@@ -3,7 +3,10 @@ package sampling
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
+
+	"winnow/internal/rng"
 )
 
 func TestNormalised(t *testing.T) {
@@ -22,7 +25,7 @@ func TestNormalised(t *testing.T) {
 			continue
 		}
 		for i, w := range c.want {
-			if math.Abs(got[i]-w) > 1e-12 {
+			if !(math.Abs(got[i]-w) <= 1e-12) {
 				t.Errorf("%v: %v, not %v", c.logs, got, c.want)
 			}
 		}
@@ -39,7 +42,7 @@ func TestEffective(t *testing.T) {
 		{[]float64{0.5, 0.5, 0, 0}, 2},
 		{[]float64{0.6, 0.4}, 1 / 0.52},
 	} {
-		if got := effective(c.weights); math.Abs(got-c.want) > 1e-12 {
+		if got := effective(c.weights); !(math.Abs(got-c.want) <= 1e-12) {
 			t.Errorf("%v: %v, not %v", c.weights, got, c.want)
 		}
 	}
@@ -66,7 +69,7 @@ func TestSystematic(t *testing.T) {
 			}
 		}
 		for i, w := range weights {
-			if math.Abs(counts[i]-float64(n)*w) > 2.0/shifts {
+			if !(math.Abs(counts[i]-float64(n)*w) <= 2.0/shifts) {
 				t.Errorf("%d: index %d is chosen %v times on average, not %v", n, i, counts[i], float64(n)*w)
 			}
 		}
@@ -89,14 +92,14 @@ func TestParticle(t *testing.T) {
 		{PotentialAdd, []float64{-0.2, -0.6, -1.65, -0.15}},
 		{PotentialRT, []float64{-0.2, 0.2, -0.15, 2.85}},
 	} {
-		p := particle{most: math.Inf(-1)}
+		p := newParticles(1)[0]
 		for i, r := range scores {
 			p.meet(c.kind, lambdas[i], r)
-			if math.Abs(p.psi-c.want[i]) > 1e-12 || p.weight != p.psi {
+			if !(math.Abs(p.psi-c.want[i]) <= 1e-12) || p.weight != p.psi {
 				t.Errorf("%s after %v: %v, weight %v, not %v", c.kind, scores[:i+1], p.psi, p.weight, c.want[i])
 			}
 		}
-		if p.end(1, 2.5); math.Abs(p.weight-2.5) > 1e-12 {
+		if p.end(1, 2.5); !(math.Abs(p.weight-2.5) <= 1e-12) {
 			t.Errorf("%s: a weight of %v at the end, not 2.5", c.kind, p.weight)
 		}
 	}
@@ -107,7 +110,7 @@ func TestParticle(t *testing.T) {
 		for _, v := range []float64{1, -3, 0.25} {
 			to.meet(PotentialDiff, 2, v)
 		}
-		if got, want := to.psi-from.psi, 2*(0.25-r); math.Abs(got-want) > 1e-12 {
+		if got, want := to.psi-from.psi, 2*(0.25-r); !(math.Abs(got-want) <= 1e-12) {
 			t.Errorf("potentials after the first multiply to exp(%v), not exp(%v)", got, want)
 		}
 	}
@@ -116,7 +119,7 @@ func TestParticle(t *testing.T) {
 func TestSMCOptions_lambda(t *testing.T) {
 	o := SMCOptions{Temperature: 0.5, Gamma: 0.008}
 	for _, c := range []struct{ share, want float64 }{{0, 0}, {0.01, 0.016}, {0.5, 2 * (math.Pow(1.008, 50) - 1)}, {0.9, 2}, {1, 2}} {
-		if got := o.lambda(c.share); math.Abs(got-c.want) > 1e-12 {
+		if got := o.lambda(c.share); !(math.Abs(got-c.want) <= 1e-12) {
 			t.Errorf("after %v of the run λ is %v, not %v", c.share, got, c.want)
 		}
 	}
@@ -153,11 +156,11 @@ func TestSMC_gauss(t *testing.T) {
 				search(t, p.Problem, SMC(o), particles*16, seed)
 			}
 			want := lambda * p.variance
-			if mean, se := meanOf(means); math.Abs(mean-want) > 3*se || se > 0.1*want || len(means) != runs {
+			if mean, se := meanOf(means); !(math.Abs(mean-want) <= 3*se) || se > 0.1*want || len(means) != runs {
 				t.Errorf("%s, options %d: mean %v ± %v, not %v", sampler, i, mean, se, want)
 			}
 			want = p.variance + want*want
-			if mean, se := meanOf(squares); math.Abs(mean-want) > 3*se {
+			if mean, se := meanOf(squares); !(math.Abs(mean-want) <= 3*se) {
 				t.Errorf("%s, options %d: second moment %v ± %v, not %v", sampler, i, mean, se, want)
 			}
 		}
@@ -201,5 +204,58 @@ func TestSMC_copies(t *testing.T) {
 	}}), 8*12, 3)
 	if len(seen) != 8 {
 		t.Errorf("%d different pictures of 8", len(seen))
+	}
+}
+
+// A check after which no noise is added, as in the last step here, is left out.
+func TestSMC_checks(t *testing.T) {
+	p := newGauss(t, "ddim", 6)
+	for _, c := range []struct {
+		checks []float64
+		calls  int
+	}{{[]float64{0.3, 0.6}, 3 * 8}, {[]float64{0.6, 0.9}, 2 * 8}, {[]float64{0.9}, 8}, {[]float64{}, 8}} {
+		if f := search(t, p.Problem, SMC(SMCOptions{Checks: c.checks}), 8*12, 3); f.Calls != c.calls {
+			t.Errorf("checks %v: %d verified, not %d", c.checks, f.Calls, c.calls)
+		}
+	}
+}
+
+// A particle that cannot be scored is replaced at once, though the weights of the others are equal, and takes its history along.
+func TestSearch_resample(t *testing.T) {
+	p := newGauss(t, "ddim", 6)
+	s := &Search{Problem: p.Problem, budget: 1000, stream: rng.New(1)}
+	st, err := s.Start(s.draw(4), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := s.Look(t.Context(), st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		scores, psi []float64
+		moves       bool
+	}{
+		{[]float64{1, 1, math.NaN(), 1}, []float64{2, 2, 2, 2}, true},
+		{[]float64{1, 1.2, 0.8, 1}, []float64{2, 2.4, 1.6, 2}, false},
+		{[]float64{1, 90, 0.8, 1}, []float64{180, 180, 180, 180}, true},
+	} {
+		lines := newParticles(4)
+		got, err := s.resample(&SMCOptions{Temperature: 0.5, Threshold: 0.5, Potential: PotentialRT}, seen, lines, c.scores)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Equal(got.X, seen.X) == c.moves {
+			t.Errorf("%v: resampled is %v", c.scores, !c.moves)
+		}
+		for i := range lines {
+			if weight := lines[i].weight; lines[i].psi != c.psi[i] || (weight == 0) != c.moves {
+				t.Errorf("%v: particle %d has %+v", c.scores, i, lines[i])
+			}
+		}
+	}
+	got, err := s.resample(&SMCOptions{Temperature: 1}, seen, newParticles(4), slices.Repeat([]float64{math.NaN()}, 4))
+	if err != nil || got.Images != 0 {
+		t.Errorf("none alive: %d images, %v", got.Images, err)
 	}
 }

@@ -26,10 +26,10 @@ func TestSVDD_law(t *testing.T) {
 				}
 			}
 			mean, se := meanOf(firsts)
-			if moved := mean > 5*se; moved == math.IsInf(c.temperature, 1) || !moved && math.Abs(mean) > 3*se {
+			if moved := mean > 5*se; moved == math.IsInf(c.temperature, 1) || !moved && !(math.Abs(mean) <= 3*se) {
 				t.Errorf("%s, τ = %v, blocks of %d: mean %v ± %v", sampler, c.temperature, c.every, mean, se)
 			}
-			if mean, se := meanOf(squares); math.Abs(mean-p.variance) > 3*se {
+			if mean, se := meanOf(squares); !(math.Abs(mean-p.variance) <= 3*se) {
 				t.Errorf("%s, τ = %v, blocks of %d: variance %v ± %v, not %v", sampler, c.temperature, c.every, mean, se, p.variance)
 			}
 		}
@@ -66,7 +66,7 @@ func TestSVDD_argmax(t *testing.T) {
 	for seed := range uint64(10) {
 		// The last step here adds no noise and, with the network certain of nothing more, leads to the preview that it starts from.
 		f := search(t, p.Problem, SVDD(SVDDOptions{Children: 6}), 2*(1+6*4), seed)
-		if math.Abs(f.Score-best) > 1e-5 {
+		if !(math.Abs(f.Score-best) <= 1e-5) {
 			t.Errorf("seed %d: the picture scores %v, the best preview before the last step %v", seed, f.Score, best)
 		}
 	}
@@ -94,7 +94,7 @@ func TestSearch_choose(t *testing.T) {
 		counts[s.choose([]float64{1, 1 + 0.5*math.Log(3), nan, 1}, 0.5)] += 1. / draws
 	}
 	for i, want := range []float64{0.2, 0.6, 0, 0.2} {
-		if math.Abs(counts[i]-want) > 3*math.Sqrt(want*(1-want)/draws) {
+		if !(math.Abs(counts[i]-want) <= 3*math.Sqrt(want*(1-want)/draws)) {
 			t.Errorf("child %d is kept with a chance of %v, not %v", i, counts[i], want)
 		}
 	}
