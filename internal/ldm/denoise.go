@@ -65,6 +65,15 @@ func (p *Pipeline) loadDenoiser(opt *model.Options) error {
 // timestep. Exports with an integer timestep see it truncated, as in diffusers' own ONNX pipelines.
 func (p *Pipeline) Denoise(ctx context.Context, dst, x []float32, n, height, width int, t float64, c Cond) error {
 	p.warnFraction(t)
+	out, err := p.denoiser.Run(ctx, p.denoiserInputs(x, n, height, width, t, c))
+	if err != nil {
+		return err
+	}
+	return p.takePrediction(dst, out[p.ports.out], n, height, width)
+}
+
+// denoiserInputs names the inputs.
+func (p *Pipeline) denoiserInputs(x []float32, n, height, width int, t float64, c Cond) map[string]tensor.Tensor {
 	in := map[string]tensor.Tensor{
 		p.ports.sample.Name:   p.ports.sample.Floats(x, n, p.LatentChannels, height, width),
 		p.ports.timestep.Name: timestep(*p.ports.timestep, n, t),
@@ -80,11 +89,11 @@ func (p *Pipeline) Denoise(ctx context.Context, dst, x []float32, n, height, wid
 		// Guidance embedding of distilled models; zeros mean "not given", the shape comes from the graph.
 		in[cond.Name] = tensor.New(cond.DType, n, cond.Shape[len(cond.Shape)-1])
 	}
-	out, err := p.denoiser.Run(ctx, in)
-	if err != nil {
-		return err
-	}
-	y := out[p.ports.out]
+	return in
+}
+
+// takePrediction checks the output and copies it.
+func (p *Pipeline) takePrediction(dst []float32, y tensor.Tensor, n, height, width int) error {
 	if !slices.Equal(y.Shape, []int{n, p.LatentChannels, height, width}) {
 		return fmt.Errorf("%s: output %v has another shape than the latents %v", p.denoiser.Path(), y.Shape,
 			[]int{n, p.LatentChannels, height, width})

@@ -18,6 +18,7 @@ echo "== contrib_models" >&2
 "$PYTHON" tests/oracle/contrib_models.py
 echo "== gradients" >&2
 "$PYTHON" tests/oracle/gradients.py
+"$PYTHON" tests/oracle/search_gradients.py
 echo "== families" >&2
 "$PYTHON" tests/oracle/families
 git status --short -- tests internal
