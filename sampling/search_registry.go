@@ -2,7 +2,6 @@ package sampling
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -10,38 +9,51 @@ import (
 type SearchInfo struct {
 	Name, About string
 	Noisy       bool // needs a sampler that adds noise on the way, such as euler-a, or ddim with eta
-	method      func() Method
+	Gradient    bool // needs Gradients
+	method      func(Gradients) Method
 }
 
+// plainly is a method that needs no gradients.
+func plainly(m Method) func(Gradients) Method { return func(Gradients) Method { return m } }
+
 // searches are all methods with their defaults.
-var searches = []SearchInfo{
-	{"random", "best of N fresh noises", false, RandomSearch},
-	{"zero-order", "climbs from noise to the best of its neighbours", false, func() Method { return ZeroOrder(ZeroOrderOptions{}) }},
-	{"zero-order-restart", "the same, from fresh noise where no neighbour is better", false, func() Method { return ZeroOrder(ZeroOrderOptions{Restart: true}) }},
-	// A small population: budgets of 8 to 16 pictures still see several generations.
-	{"evolution", "breeds noises", false, func() Method { return Evolution(EvolutionOptions{Population: 5}) }},
-	{"smc", "particles that are resampled on the way (FK steering)", true, func() Method { return SMC(SMCOptions{}) }},
-	{"svdd", "the best of several children at every step", true, func() Method { return SVDD(SVDDOptions{}) }},
-	{"paths", "noises paths again on the way and keeps the best", false, func() Method { return SearchPaths(PathsOptions{}) }},
-	{"rbf", "children until one is better, what is left rolls over to later steps", true, func() Method { return RBF(RBFOptions{}) }},
-	{"parm", "stops candidates whose previews promise little", false, func() Method { return PARM(PARMOptions{}) }},
-	{"pcn", "draws from prior times exp(score/β) by a Markov chain over noise", false, func() Method { return PCN(PCNOptions{}) }},
-	{"suffix", "the same over the noise of all steps, redrawing the last ones", true, func() Method { return Suffix(ChainOptions{}) }},
-	// Few directions: small budgets still see several iterations.
-	{"spsa", "climbs along gradients estimated from differences of scores", false, func() Method { return SPSA(SPSAOptions{Pairs: 2}) }},
+func searches() []SearchInfo {
+	return []SearchInfo{
+		{"random", "best of N fresh noises", false, false, plainly(RandomSearch())},
+		{"zero-order", "climbs from noise to the best of its neighbours", false, false, plainly(ZeroOrder(ZeroOrderOptions{}))},
+		{"zero-order-restart", "the same, from fresh noise where no neighbour is better", false, false, plainly(ZeroOrder(ZeroOrderOptions{Restart: true}))},
+		// A small population: budgets of 8 to 16 pictures still see several generations.
+		{"evolution", "breeds noises", false, false, plainly(Evolution(EvolutionOptions{Population: 5}))},
+		{"pcn", "draws from prior times exp(score/β) by a Markov chain over noise", false, false, plainly(PCN(PCNOptions{}))},
+		{"suffix", "the same over the noise of all steps, redrawing the last ones", true, false, plainly(Suffix(ChainOptions{}))},
+		// Few directions: small budgets still see several iterations.
+		{"spsa", "climbs along gradients estimated from differences of scores", false, false, plainly(SPSA(SPSAOptions{Pairs: 2}))},
+		{"paths", "noises the best paths again and denoises them otherwise", false, false, plainly(SearchPaths(PathsOptions{}))},
+		{"svdd", "the best of several children at every step", true, false, plainly(SVDD(SVDDOptions{}))},
+		{"smc", "particles that are resampled on the way (FK steering)", true, false, plainly(SMC(SMCOptions{}))},
+		{"rbf", "children at every step until one is better; what is left rolls over", true, false, plainly(RBF(RBFOptions{}))},
+		{"parm", "stops candidates whose previews promise little", false, false, plainly(PARM(PARMOptions{}))},
+		{"reno", "climbs the reward's gradient in the initial noise (few-step models)", false, true, func(g Gradients) Method { return ReNO(g, ReNOOptions{}) }},
+		{"dno", "climbs it in the noise of all steps", true, true, func(g Gradients) Method { return DNO(g, DNOOptions{}) }},
+		{"guidance", "follows it at every step", false, true, func(g Gradients) Method { return RewardGuidance(g, GuidanceOptions{}) }},
+		{"das", "particles that follow it and are resampled", true, true, func(g Gradients) Method { return DAS(g, DASOptions{}) }},
+	}
 }
 
 // SearchMethods lists the methods.
-func SearchMethods() []SearchInfo { return slices.Clone(searches) }
+func SearchMethods() []SearchInfo { return searches() }
 
-// NewSearch is a method by name, with its defaults.
-func NewSearch(name string) (Method, error) {
+// FindSearch describes a method.
+func FindSearch(name string) (SearchInfo, error) {
 	var names []string
-	for _, s := range searches {
+	for _, s := range searches() {
 		if s.Name == name {
-			return s.method(), nil
+			return s, nil
 		}
 		names = append(names, s.Name)
 	}
-	return nil, fmt.Errorf("sampling: there is no search %q; known are %s", name, strings.Join(names, ", "))
+	return SearchInfo{}, fmt.Errorf("sampling: there is no search %q; known are %s", name, strings.Join(names, ", "))
 }
+
+// Method is the method with its defaults. g is looked at where Gradient is set.
+func (i SearchInfo) Method(g Gradients) Method { return i.method(g) }

@@ -41,7 +41,9 @@ intervals over prompts, and with random search at the same budget (paired).`,
 	o.benchOptions.flags(f, []float64{3}, 1000)
 	var names []string
 	for _, s := range sampling.SearchMethods() {
-		names = append(names, s.Name)
+		if !s.Gradient {
+			names = append(names, s.Name)
+		}
 	}
 	f.StringSliceVar(&o.methods, "methods", names, "methods to compare")
 	f.IntSliceVar(&o.multiples, "budgets", []int{8, 16}, "budgets, in pictures of plain sampling")
@@ -58,8 +60,10 @@ func (a *app) benchSearch(ctx context.Context, o *benchSearchOptions) (err error
 		return usagef("want one --guidance-scale, and at least one of --methods and --budgets")
 	}
 	for _, name := range o.methods {
-		if _, err := sampling.NewSearch(name); err != nil {
+		if info, err := sampling.FindSearch(name); err != nil {
 			return usagef("--methods: %w", err)
+		} else if info.Gradient {
+			return usagef("--methods: %s needs the gradient of the reward, which this comparison does not have", name)
 		}
 	}
 	for _, m := range o.multiples {

@@ -38,7 +38,9 @@ type searchOptions struct {
 func (o *searchOptions) flags(f *pflag.FlagSet) {
 	var names []string
 	for _, s := range sampling.SearchMethods() {
-		names = append(names, s.Name)
+		if !s.Gradient {
+			names = append(names, s.Name)
+		}
 	}
 	f.StringVar(&o.method, "search", "", "search for pictures that the reward likes: "+strings.Join(names, ", "))
 	f.IntVar(&o.budget, "search-budget", 0, "evaluations of the denoiser for each picture, two a step with guidance (default: 8 plain pictures)")
@@ -53,9 +55,12 @@ func (o *searchOptions) flags(f *pflag.FlagSet) {
 // check refuses settings that belong to a search without one.
 func (o *searchOptions) check(changed func(string) bool) error {
 	if o.method != "" {
-		_, err := sampling.NewSearch(o.method)
+		info, err := sampling.FindSearch(o.method)
 		if err != nil {
 			return fmt.Errorf("--search: %w", err)
+		}
+		if info.Gradient {
+			return fmt.Errorf("--search %s needs the gradient of the reward, which generate does not have", o.method)
 		}
 		return writable(o.trace)
 	}
@@ -237,13 +242,13 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 	if budget == 0 {
 		budget = 8 * s.plainCost()
 	}
-	method, err := sampling.NewSearch(o.method)
+	info, err := sampling.FindSearch(o.method)
 	if err != nil {
 		return diffusion.Image{}, err
 	}
 	task := s.app.progress().Start(fmt.Sprintf("searching for %q", prompt), budget)
 	sr := diffusion.SearchRequest{
-		Request: req, Method: method, Name: o.method, Budget: budget, Verify: s.verify, VerifyTimeout: o.timeout, JournalKey: s.key,
+		Request: req, Method: info.Method(sampling.Gradients{}), Name: o.method, Budget: budget, Verify: s.verify, VerifyTimeout: o.timeout, JournalKey: s.key,
 		OnPoint: func(p sampling.Point) error { task.Set(p.NFE); return nil },
 	}
 	if journal != nil {

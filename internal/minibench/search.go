@@ -94,18 +94,18 @@ func (b *searchBench) run(ctx context.Context, name string, multiple int) (Searc
 	if b.o.Guidance > 1 {
 		cost *= 2
 	}
+	info, err := sampling.FindSearch(name)
+	if err != nil {
+		return SearchReport{}, err
+	}
 	r := SearchReport{Method: name, Multiple: multiple, Budget: cost * multiple, Prompts: len(b.prompts)}
 	var nfe, calls, reward, checker, strict []float64
 	for i, q := range b.prompts {
-		method, err := sampling.NewSearch(name)
-		if err != nil {
-			return r, err
-		}
 		req := diffusion.Request{Prompts: []string{q.Text}, Steps: b.o.Steps, GuidanceScale: b.o.Guidance, Seed: b.o.Seed + uint64(i), BatchSize: 16}
-		if noisy(name) {
+		if info.Noisy {
 			req.Eta = 1
 		}
-		result, err := b.p.Search(ctx, diffusion.SearchRequest{Request: req, Method: method, Name: name, Budget: r.Budget, Verify: b.verifier(q)})
+		result, err := b.p.Search(ctx, diffusion.SearchRequest{Request: req, Method: info.Method(sampling.Gradients{}), Name: name, Budget: r.Budget, Verify: b.verifier(q)})
 		if err != nil {
 			return r, fmt.Errorf("prompt %q: %w", q.Text, err)
 		}
@@ -145,16 +145,6 @@ func (b *searchBench) verifier(q miniworld.Prompt) diffusion.Verifier {
 		}
 		return out, nil
 	}
-}
-
-// noisy says whether a method needs noise on the way.
-func noisy(name string) bool {
-	for _, s := range sampling.SearchMethods() {
-		if s.Name == name {
-			return s.Noisy
-		}
-	}
-	return false
 }
 
 func truth(b bool) float64 {
