@@ -2,8 +2,11 @@ package sampling
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
+
+	"winnow/internal/rng"
 )
 
 func TestSearchPaths_route(t *testing.T) {
@@ -47,6 +50,11 @@ func TestSearchPaths_cost(t *testing.T) {
 			t.Errorf("%+v: the seed's picture scores %v", c, f.First)
 		}
 	}
+	// What is left after a steered run pays for one plain picture, which is not the seed's.
+	f := search(t, p.Problem, SearchPaths(PathsOptions{Paths: 2, Copies: 3}), 2*(2*4+6*24+20), 1)
+	if f.NFE != 2*172 || f.Calls != 25 || !math.IsNaN(f.First) {
+		t.Errorf("with a plain picture at the end: %d evaluations, %d calls, first %v", f.NFE, f.Calls, f.First)
+	}
 	q := newGauss(t, "pndm", 6)
 	if _, err := RunSearch(t.Context(), q.Problem, SearchPaths(PathsOptions{}), SearchOptions{Budget: 200}); err == nil || !strings.Contains(err.Error(), "PNDM") {
 		t.Errorf("PNDM: %v", err)
@@ -81,5 +89,24 @@ func TestSearchPaths_law(t *testing.T) {
 		if mean, se := meanOf(scores); !(mean > 5*se) {
 			t.Errorf("%s: scores %v ± %v", sampler, mean, se)
 		}
+	}
+}
+
+// Every path has its copies, next to one another, and each copy noise of its own.
+func TestSearch_renoise(t *testing.T) {
+	p := newGauss(t, "ddim", 6)
+	s := &Search{Problem: p.Problem, budget: 1000, stream: rng.New(1)}
+	x := s.draw(3)
+	st, err := s.Plan.Resume(4, x, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, err := s.renoise(st, 4, 2) // to its own level: no noise at all
+	if err != nil || same.Index != 4 || same.Images != 6 || !slices.Equal(same.X, gather(x, toySize, []int{0, 0, 1, 1, 2, 2})) {
+		t.Errorf("%+v, %v", same, err)
+	}
+	up, err := s.renoise(st, 2, 2)
+	if err != nil || up.Index != 2 || slices.Equal(up.X[:toySize], up.X[toySize:2*toySize]) {
+		t.Errorf("%+v, %v", up, err)
 	}
 }
