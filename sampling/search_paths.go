@@ -21,7 +21,7 @@ type PathsOptions struct {
 
 // SearchPaths keeps several paths to a picture: each round noises copies of every path again, a little, denoises them by more than
 // that, verifies the previews and keeps the best. Any sampler will do that can start on the way. Where the budget does not pay for a
-// round of two candidates, it is spent on plain pictures. (Ma et al. 2025, arXiv 2501.09732, section 3.1, search over paths.)
+// round of two candidates, it is spent on plain pictures. (Ma et al. 2025, arXiv 2501.09732, search over paths.)
 func SearchPaths(o PathsOptions) Method {
 	if o.Paths == 0 {
 		o.Paths = 2

@@ -9,7 +9,7 @@ import (
 // RBFOptions are the settings of [RBF]. The zero value has the defaults.
 type RBFOptions struct {
 	// Starts is how many initial noises are looked at, the best of which is gone on from. 0 means a twentieth of the evaluations
-	// (published: 25 of 500), at least one; never so many that a step would have none.
+	// (the published program takes 25 of 500), at least one; never so many that a step would have none.
 	Starts int
 }
 
@@ -17,7 +17,7 @@ type RBFOptions struct {
 // of one scores higher than that of the state it comes from; what it did not need rolls over to the next step. A step that finds
 // none takes the best child. What is left at the end goes to further runs from fresh noise. Children come one after another by
 // nature, so that Batch makes no difference. The sampler must add noise.
-// (Kim, Yoon, Park, Park, Sung 2025, arXiv 2503.19385, section 5. They turn a flow into a stochastic process first.)
+// (Kim, Yoon, Hwang, Sung 2025, arXiv 2503.19385. They turn a flow into a stochastic process first.)
 func RBF(o RBFOptions) Method {
 	return func(ctx context.Context, s *Search) error {
 		if o.Starts < 0 {

@@ -11,7 +11,7 @@ import (
 // tempered 1/τ. Whatever it is, the weights at the end are those of exp(r/τ) with r the score of the finished picture.
 type Potential string
 
-// The potentials of Feynman-Kac steering (Singhal et al. 2025, arXiv 2501.06848, section 4).
+// The potentials of Feynman-Kac steering (Singhal et al. 2025, arXiv 2501.06848).
 const (
 	PotentialDiff Potential = "diff" // exp(λr − λ′r′) with those of the check before: the weights so far are exp(λr)
 	PotentialMax  Potential = "max"  // exp(λ·highest r so far): favours what was good once
@@ -22,10 +22,10 @@ const (
 // SMCOptions are the settings of [SMC]. The zero value has the defaults.
 type SMCOptions struct {
 	// Particles is how many run at a time; runs with fresh noise follow while the budget pays for a picture. 0 means as many as
-	// the budget pays for in one run. (Feynman-Kac steering was published with 4.)
+	// the budget pays for in one run. (The published program of Feynman-Kac steering takes 4.)
 	Particles int
-	// Temperature τ is the difference in score that is worth a factor of e; λ = 1/τ in the papers. 0 means 0.1 (λ = 10, published
-	// for ImageReward); +Inf weighs all the same. It belongs to the verifier's scale.
+	// Temperature τ is the difference in score that is worth a factor of e; λ = 1/τ in the papers. 0 means 0.1 (λ = 10,
+	// the published program's for ImageReward); +Inf weighs all the same. It belongs to the verifier's scale.
 	Temperature float64
 	Potential   Potential // "" means diff
 	// Checks says after what share of the steps previews are verified, in (0, 1). nil means 0.2, 0.4, 0.6, 0.8.
@@ -33,8 +33,8 @@ type SMCOptions struct {
 	// Threshold is the effective sample size, as a share of the particles, below which they are resampled. 0 means 0.5; with 1
 	// they are at every check. Between, weights are carried.
 	Threshold float64
-	// Gamma tempers: λ is 1/τ times min((1+γ)^(100·share of the run)−1, 1) at a check, and 1/τ at the end. 0 means none, DAS was
-	// published with 0.008 for 100 steps (Kim, Kim, Park 2025, arXiv 2501.05803).
+	// Gamma tempers: λ is 1/τ times min((1+γ)^(100·share of the run)−1, 1) at a check, and 1/τ at the end. 0 means none, the
+	// published program of DAS has 0.008 for 100 steps (Kim, Kim, Park 2025, arXiv 2501.05803).
 	Gamma float64
 	// OnEnd, if set, is given the finished particles of every run with their weights, which sum to 1: a weighted sample of the
 	// sampler's law times exp(r/τ).

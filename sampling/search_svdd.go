@@ -8,9 +8,9 @@ import (
 // SVDDOptions are the settings of [SVDD]. The zero value has the defaults.
 type SVDDOptions struct {
 	// Children is how many copies each block is done with; runs with fresh noise follow while the budget pays for a picture. 0 means
-	// as many as the budget pays for in one run. (Published with 10 to 20.)
+	// as many as the budget pays for in one run.
 	Children int
-	// Every is the number of steps of a block. 0 means 1, which is SVDD; CoDe was published with 5.
+	// Every is the number of steps of a block. 0 means 1, which is SVDD; more is CoDe.
 	Every int
 	// Temperature τ: a child is kept with a chance ∝ exp(score/τ). 0 keeps the best, +Inf any.
 	Temperature float64
