@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -95,7 +96,7 @@ func TestGenerate_batchSize(t *testing.T) {
 			if e := relative(t, got[i].Latents, want[i].Latents); !(e < 1e-4) {
 				t.Errorf("batch size %d, picture %d: latents differ by %.2g from those of batch size 1", size, i, e)
 			}
-			if got[i].Params != want[i].Params {
+			if !reflect.DeepEqual(got[i].Params, want[i].Params) {
 				t.Errorf("batch size %d, picture %d: parameters %+v, want %+v", size, i, got[i].Params, want[i].Params)
 			}
 		}

@@ -25,6 +25,7 @@ func (r *run) denoiser(first, n int) (sampling.Denoiser, error) {
 		return nil, err
 	}
 	both := stacked.Cond(r.req.Height, r.req.Width)
+	both.Negative = n
 	size := n * r.p.latentSize(r.req)
 	in, out := make([]float32, 2*size), make([]float32, 2*size)
 	return func(ctx context.Context, dst, x []float32, t float64) error {

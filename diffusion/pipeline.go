@@ -30,6 +30,8 @@ type Options struct {
 	Executor string
 	// ORTLibrary is the shared library of ONNX Runtime, or the folder that holds it; "" searches.
 	ORTLibrary string
+	// LoRA are adapters of the U-Net, which add up.
+	LoRA []LoRA
 }
 
 // Pipeline is a loaded text-to-image model. It is safe for concurrent use; runs take turns on the cores.
@@ -46,9 +48,12 @@ func Open(ctx context.Context, dir string, opt *Options) (*Pipeline, error) {
 	if opt == nil {
 		opt = &Options{}
 	}
+	files, err := adapters(opt.LoRA)
+	if err != nil {
+		return nil, err
+	}
 	folder := model.FSFolder(assets.Mini(), Mini)
 	if dir != Mini {
-		var err error
 		if folder, err = ldm.DirFolder(dir); err != nil {
 			return nil, err
 		}
@@ -58,7 +63,7 @@ func Open(ctx context.Context, dir string, opt *Options) (*Pipeline, error) {
 		return nil, err
 	}
 	pool := kernel.NewPool(opt.Threads)
-	l, err := ldm.Open(ctx, folder, ldm.Options{Pool: pool, Executor: exec, Logger: opt.Logger})
+	l, err := ldm.Open(ctx, folder, ldm.Options{Pool: pool, Executor: exec, Logger: opt.Logger, Adapters: files})
 	if err != nil {
 		pool.Close()
 		return nil, err

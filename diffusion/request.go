@@ -82,16 +82,18 @@ type Params struct {
 	GuidanceInterval string   `json:"guidance_interval,omitempty"` // in the form of sampling.ParseInterval
 	CHATSAlpha       *float64 `json:"chats_alpha,omitempty"`
 	NullPrompt       string   `json:"null_prompt,omitempty"`
-	Seed             uint64   `json:"seed"`
-	Height           int      `json:"height"`
-	Width            int      `json:"width"`
-	NFE              int      `json:"nfe"`
-	LatentsGiven     bool     `json:"latents_given,omitempty"` // initial noise came from a file: Seed alone does not make the picture
-	EmbedsGiven      bool     `json:"prompt_embeds_given,omitempty"`
-	Truncated        bool     `json:"truncated,omitempty"`
-	Search           string   `json:"search,omitempty"` // method that found it; Seed is that of its first candidate
-	SearchBudget     int      `json:"search_budget,omitempty"`
-	Version          string   `json:"winnow_version,omitempty"`
+
+	LoRA         []AdapterInfo `json:"lora,omitempty"`
+	Seed         uint64        `json:"seed"`
+	Height       int           `json:"height"`
+	Width        int           `json:"width"`
+	NFE          int           `json:"nfe"`
+	LatentsGiven bool          `json:"latents_given,omitempty"` // initial noise came from a file: Seed alone does not make the picture
+	EmbedsGiven  bool          `json:"prompt_embeds_given,omitempty"`
+	Truncated    bool          `json:"truncated,omitempty"`
+	Search       string        `json:"search,omitempty"` // method that found it; Seed is that of its first candidate
+	SearchBudget int           `json:"search_budget,omitempty"`
+	Version      string        `json:"winnow_version,omitempty"`
 }
 
 // Image is one picture with all that is needed to make it again.
@@ -163,7 +165,7 @@ func (p *Pipeline) check(r Request) error {
 	case r.BatchSize < 1:
 		return badValue("batch-size", r.BatchSize, "want at least 1")
 	}
-	if err := r.checkGuidance(); err != nil {
+	if err := r.checkGuidance(p.oneSided()); err != nil {
 		return err
 	}
 	return p.checkArrays(r)

@@ -48,15 +48,15 @@ func (r *Request) guidanceDefaults() {
 	}
 }
 
-func (r Request) checkGuidance() error {
+func (r Request) checkGuidance(oneSided bool) error {
 	if v := r.GuidanceInterval; v != nil {
 		if err := v.Check(); err != nil {
 			return badValue("guidance-interval", *v, err.Error())
 		}
 	}
 	switch a := r.CHATSAlpha; {
-	case r.Guidance == Auto:
-		return badValue("guidance", r.Guidance, "needs a weaker network for one of the predictions")
+	case r.Guidance == Auto && !oneSided:
+		return badValue("guidance", r.Guidance, "needs two networks: an adapter for one of the predictions (--lora, --weak-lora)")
 	case r.Guidance != "" && r.Guidance != CFG && r.Guidance != CHATS && r.Guidance != Auto:
 		return badValue("guidance", r.Guidance, "want cfg, chats or auto")
 	case a != nil && r.Guidance != CHATS:

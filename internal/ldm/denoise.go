@@ -22,6 +22,9 @@ type Cond struct {
 	Hidden  tensor.Tensor // [n, tokens, dim] text embeddings
 	Pooled  tensor.Tensor // [n, dim] pooled text embeddings; XL only
 	TimeIDs tensor.Tensor // [n, 6] original height and width, crop top and left, target height and width; XL only
+	// Negative is how many of the rows, counted from the first, are the negative side of guidance, which adapters may be
+	// limited to or kept from.
+	Negative int
 }
 
 func (p *Pipeline) loadDenoiser(opt *model.Options) error {
@@ -89,6 +92,7 @@ func (p *Pipeline) denoiserInputs(x []float32, n, height, width int, t float64, 
 		// Guidance embedding of distilled models; zeros mean "not given", the shape comes from the graph.
 		in[cond.Name] = tensor.New(cond.DType, n, cond.Shape[len(cond.Shape)-1])
 	}
+	p.addAdapters(in, n, c.Negative)
 	return in
 }
 

@@ -13,6 +13,7 @@ import (
 	"winnow/internal/graph"
 	"winnow/internal/kernel"
 	"winnow/internal/model"
+	"winnow/internal/tensor"
 	"winnow/internal/tokenizer"
 	"winnow/sampling"
 )
@@ -22,6 +23,7 @@ type Options struct {
 	Pool     *kernel.Pool   // nil runs serially
 	Executor graph.Executor // nil is the embedded one
 	Logger   *slog.Logger   // nil discards
+	Adapters []AdapterFile  // of the denoiser
 }
 
 // Pipeline is a loaded model folder. It is safe for concurrent use.
@@ -36,12 +38,15 @@ type Pipeline struct {
 	Factor         int      // pixels per latent and side
 	toDecoder      []affine // per latent channel
 	forceZeros     bool
+	Adapters       []Adapter // of the denoiser
 
 	tokenizers []*tokenizer.CLIP
 	texts      []*model.Model
 	maxTokens  []int
 	denoiser   *model.Model
 	ports      denoiserPorts
+	wanted     []AdapterFile
+	factors    map[string]tensor.Tensor // inputs of the denoiser, of all adapters
 	decoder    *model.Model
 	encoder    *model.Model // nil when the folder has none
 	log        *slog.Logger
@@ -50,7 +55,7 @@ type Pipeline struct {
 
 // Open loads the networks of a folder. Weights are mapped, not read, so this is quick; graphs are compiled at first use.
 func Open(_ context.Context, f model.Folder, opt Options) (*Pipeline, error) {
-	p := &Pipeline{Folder: f, log: opt.Logger}
+	p := &Pipeline{Folder: f, log: opt.Logger, wanted: opt.Adapters}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -75,7 +80,7 @@ func (p *Pipeline) load(opt *model.Options) error {
 	}
 	p.ClassName, p.XL = idx.ClassName, isXL(idx.ClassName)
 	p.forceZeros = p.XL && (idx.ForceZerosEmptyPrompt == nil || *idx.ForceZerosEmptyPrompt)
-	for _, step := range []func(*model.Options) error{p.loadScheduler, p.loadText, p.loadDenoiser, p.loadVAE, p.loadDefaults} {
+	for _, step := range []func(*model.Options) error{p.loadScheduler, p.loadText, p.loadDenoiser, p.loadAdapters, p.loadVAE, p.loadDefaults} {
 		if err := step(opt); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ type Adapter struct {
 	Alpha   float64            // the product is scaled by alpha/r; 0 means alpha = r
 	Targets []string           // target_modules: whole names, ends of names such as "to_out.0", or AllLinear
 	Pattern string             // target_modules given as one regular expression for whole names
+	Modules []string           // whole names, besides Targets and Pattern
 	Exclude []string           // exclude_modules, by the rule of Targets
 	Ranks   map[string]int     // rank of single modules by whole name
 	Alphas  map[string]float64 // alpha of single modules by whole name
@@ -81,13 +82,7 @@ type surveyed struct {
 	nameless, fused int
 }
 
-// Inject returns a graph that computes what g computes with adapters added; g is not changed, and weights are shared.
-// Factors and scales become inputs: lora.<adapter>.<module>.lora_A.weight, …lora_B.weight and lora.<adapter>.scale.
-//
-// The first axis of every adapted activation must hold whole samples: [batch, …] or, after a Reshape, [batch·tokens, …].
-// A graph where it does not fails to compile with an error that names the module. A target that matches nothing is a
-// *TargetError.
-func Inject(g *graph.Graph, adapters ...Adapter) (*Injection, error) {
+func look(g *graph.Graph) *surveyed {
 	s := &surveyed{}
 	s.modules, s.nameless = survey(g)
 	for i := range g.Nodes {
@@ -95,6 +90,17 @@ func Inject(g *graph.Graph, adapters ...Adapter) (*Injection, error) {
 			s.fused++
 		}
 	}
+	return s
+}
+
+// Inject returns a graph that computes what g computes with adapters added; g is not changed, and weights are shared.
+// Factors and scales become inputs: lora.<adapter>.<module>.lora_A.weight, …lora_B.weight and lora.<adapter>.scale.
+//
+// The first axis of every adapted activation must hold whole samples: [batch, …] or, after a Reshape, [batch·tokens, …].
+// A graph where it does not fails to compile with an error that names the module. A target that matches nothing is a
+// *TargetError.
+func Inject(g *graph.Graph, adapters ...Adapter) (*Injection, error) {
+	s := look(g)
 	e := newEditor(g)
 	out := &Injection{}
 	for i := range adapters {

@@ -20,13 +20,19 @@ func (a *Adapter) chosen(source string, s *surveyed) ([]*Module, error) {
 			return nil, fmt.Errorf("adapter %q: target pattern: %w", a.Name, err)
 		}
 	}
-	used := map[string]bool{}
+	used, named := map[string]bool{}, map[string]bool{}
+	for _, name := range a.Modules {
+		named[name] = true
+	}
 	var out []*Module
 	for i := range s.modules {
 		m := &s.modules[i]
 		hit := pattern != nil && pattern.MatchString(m.Name)
 		if hit {
 			used[a.Pattern] = true
+		}
+		if named[m.Name] {
+			used[m.Name], hit = true, true
 		}
 		for _, t := range a.Targets {
 			if matches(m, t) {
@@ -37,7 +43,7 @@ func (a *Adapter) chosen(source string, s *surveyed) ([]*Module, error) {
 			out = append(out, m)
 		}
 	}
-	wanted := slices.Clone(a.Targets)
+	wanted := slices.Concat(a.Targets, a.Modules)
 	if pattern != nil {
 		wanted = append(wanted, a.Pattern)
 	}
@@ -124,6 +130,12 @@ func (s *surveyed) unmatched(source, adapter, target string) error {
 	for i, name := range e.Candidates {
 		e.Candidates[i] = fmt.Sprintf("%s (%d)", name, count[name])
 	}
+	e.Why = s.hidden()
+	return e
+}
+
+// hidden says what hides modules in the file, "" if nothing is known to.
+func (s *surveyed) hidden() string {
 	var why []string
 	if s.fused > 0 {
 		why = append(why, fmt.Sprintf("the file holds %d fused operators of other domains, which hide modules: "+
@@ -132,8 +144,7 @@ func (s *surveyed) unmatched(source, adapter, target string) error {
 	if s.nameless > 0 {
 		why = append(why, fmt.Sprintf("%d products in the file have lost their module's name, as optimisers of ONNX files do", s.nameless))
 	}
-	e.Why = strings.Join(why, "; ")
-	return e
+	return strings.Join(why, "; ")
 }
 
 // ending is the shortest end of a module's name that says what it is: to_q, to_out.0.

@@ -99,6 +99,10 @@ func (m *Model) Path() string { return m.path }
 // File is the decoded ONNX model, for inspection.
 func (m *Model) File() *onnx.Model { return m.file }
 
+// SetGraph makes g, a rewrite of the file's graph that shares its weights, the network that runs. It must come before the first
+// run. Inputs lists what g adds, too.
+func (m *Model) SetGraph(g *graph.Graph) { m.file.Graph = g }
+
 // Inputs lists the tensors that Run wants, in file order. Initialisers that old exporters also list are left out.
 func (m *Model) Inputs() []Port { return m.ports(m.file.Graph.Inputs) }
 

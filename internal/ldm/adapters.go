@@ -1,0 +1,77 @@
+package ldm
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+
+	"winnow/internal/lora"
+	"winnow/internal/model"
+	"winnow/internal/tensor"
+)
+
+// Side says which rows of a call an adapter changes.
+type Side int
+
+// Sides of a guided call. A call without guidance has positive rows only.
+const (
+	Both Side = iota
+	Positive
+	Negative
+)
+
+// AdapterFile is a LoRA of the denoiser to be loaded.
+type AdapterFile struct {
+	Path  string // safetensors file, or a folder with one
+	Scale float64
+	Side  Side
+}
+
+// Adapter is a LoRA of the denoiser that was loaded.
+type Adapter struct {
+	AdapterFile
+	*lora.Weights
+	input string // name of its scale
+}
+
+// loadAdapters reads the adapters and writes them into the denoiser's graph.
+func (p *Pipeline) loadAdapters(*model.Options) error {
+	if len(p.wanted) == 0 {
+		return nil
+	}
+	g := p.denoiser.File().Graph
+	var into []lora.Adapter
+	for i, file := range p.wanted {
+		w, err := lora.Read(file.Path, g)
+		if err != nil {
+			return fmt.Errorf("adapter: %w", err)
+		}
+		name := "lora" + strconv.Itoa(i+1)
+		into = append(into, w.Adapter(name))
+		p.Adapters = append(p.Adapters, Adapter{file, w, lora.ScaleName(name)})
+	}
+	injected, err := lora.Inject(g, into...)
+	if err != nil {
+		return err
+	}
+	p.factors = map[string]tensor.Tensor{}
+	for i, a := range p.Adapters {
+		maps.Copy(p.factors, a.Inputs(injected, into[i].Name))
+	}
+	p.denoiser.SetGraph(injected.Graph)
+	return nil
+}
+
+// addAdapters adds the inputs of the adapters for n rows, the first of which are on the negative side.
+func (p *Pipeline) addAdapters(in map[string]tensor.Tensor, n, negative int) {
+	maps.Copy(in, p.factors)
+	for _, a := range p.Adapters {
+		scales := make([]float32, n)
+		for row := range scales {
+			if a.Side == Both || (a.Side == Negative) == (row < negative) {
+				scales[row] = float32(a.Scale)
+			}
+		}
+		in[a.input] = tensor.FromF32(scales, n)
+	}
+}
