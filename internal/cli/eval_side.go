@@ -114,6 +114,9 @@ func (r *winRateRun) generator(value string) (o *generateOptions, generates bool
 		}
 		o.model = value
 	}
+	if err := o.guide.check(); err != nil {
+		return nil, false, fmt.Errorf("%s: %w", value, err)
+	}
 	set := c.Flags().Changed
 	if !set("steps") {
 		o.steps = r.o.steps
@@ -143,7 +146,7 @@ const sideSettings = "settings.yaml"
 
 // generateSide makes the pictures that are not there, a few prompts at a time, so that a run that stopped goes on.
 func (r *winRateRun) generateSide(ctx context.Context, o *generateOptions, folder string) (_ [][]string, err error) {
-	pipe, err := diffusion.Open(ctx, o.model, &diffusion.Options{Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary, Logger: r.app.logger()})
+	pipe, err := diffusion.Open(ctx, o.model, &diffusion.Options{Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary, Logger: r.app.logger(), LoRA: o.guide.lora.parsed})
 	if err != nil {
 		return nil, err
 	}

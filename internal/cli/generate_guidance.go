@@ -13,18 +13,23 @@ type guidanceOptions struct {
 	alpha                float64
 	changed              func(flag string) bool
 	parsed               *sampling.Interval
+	lora                 loraOptions
 }
 
 func (o *guidanceOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.rule, "guidance", diffusion.CFG, "cfg, or chats: away from a proxy prompt; its scale is one less than that of cfg")
+	f.StringVar(&o.rule, "guidance", diffusion.CFG, "cfg; chats: away from a proxy prompt, its scale one less than that of cfg; auto: away from a weaker network")
 	f.Float64Var(&o.alpha, "chats-alpha", 0.5, "how far the proxy prompt of chats lies beyond the null prompt")
 	f.StringVar(&o.null, "null-prompt", "", "encoded or zeros: what stands for no prompt (default: encoded with chats, else the model's)")
 	f.StringVar(&o.interval, "guidance-interval", "", "guide only at noise levels LOW,HIGH, or from LOW%,HIGH% of the steps")
+	o.lora.flags(f)
 	o.changed = f.Changed
 }
 
 // check reads what can be read without the model.
 func (o *guidanceOptions) check() error {
+	if err := o.lora.check(o.rule); err != nil {
+		return err
+	}
 	if o.interval == "" {
 		return nil
 	}
@@ -51,4 +56,5 @@ func (o *guidanceOptions) settings(add func(key string, value any, when bool)) {
 	add("chats-alpha", o.alpha, o.rule == diffusion.CHATS)
 	add("null-prompt", o.null, o.null != "")
 	add("guidance-interval", o.interval, o.interval != "")
+	o.lora.settings(add)
 }

@@ -33,12 +33,13 @@ type generation struct {
 func (a *app) generate(ctx context.Context, o *generateOptions) (err error) {
 	start := time.Now()
 	pipe, err := diffusion.Open(ctx, o.model, &diffusion.Options{
-		Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary, Logger: a.logger(),
+		Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary, Logger: a.logger(), LoRA: o.guide.lora.parsed,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, pipe.Close()) }()
+	a.showAdapters(pipe.Adapters())
 	g := &generation{generateOptions: o, app: a, pipe: pipe, taken: map[string]bool{}}
 	if err := g.prepare(ctx); err != nil {
 		return err

@@ -149,6 +149,9 @@ func parameters(p diffusion.Params) pngmeta.Parameters {
 	if p.Guidance != "" {
 		add("Guidance", p.Guidance)
 	}
+	for _, l := range p.LoRA {
+		add("LoRA", fmt.Sprintf("%s %g", filepath.Base(l.File), l.Scale))
+	}
 	add("Seed", p.Seed)
 	add("Size", fmt.Sprintf("%dx%d", p.Width, p.Height))
 	add("Model", filepath.Base(p.Model))

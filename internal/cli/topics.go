@@ -153,6 +153,13 @@ before it starts, with the node and operator that stand in the way.
 const filesText = `Models      A folder in diffusers' ONNX layout (model_index.json, scheduler,
             tokenizer, text_encoder, unet, vae_decoder), or "mini", which is
             embedded. Nothing is downloaded.
+LoRA        --lora and its kin take safetensors files of the U-Net's adapters, or folders with
+            pytorch_lora_weights.safetensors or adapter_model.safetensors: keys of
+            diffusers (old and new), PEFT, and kohya's scripts with either naming of blocks.
+            Every tensor must fit a module of the network; those of text encoders, LoHa,
+            LoKr and DoRA are refused. Alpha: the file's .alpha, lora_adapter_metadata,
+            adapter_config.json, else the rank. The network must have been exported
+            without optimisation, which erases the names of modules.
 Rewards     "mini" (embedded), or "clip" with the folder of any CLIP-type dual
             encoder: model.onnx as optimum writes it, or text_model.onnx and
             vision_model.onnx; tokenizer files; preprocessor_config.json.

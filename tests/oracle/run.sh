@@ -12,6 +12,8 @@ echo "== pipelines" >&2
 "$PYTHON" tests/oracle/pipelines.py tests/tiny/sd15/tokenizer
 echo "== guided" >&2
 "$PYTHON" tests/oracle/guided.py
+echo "== lora" >&2
+"$PYTHON" tests/oracle/lora.py
 echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2
