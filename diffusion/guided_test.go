@@ -209,3 +209,26 @@ func TestGenerate_badGuidance(t *testing.T) {
 		})
 	}
 }
+
+// A search under CHATS finds its journal again: settings are compared by value, the pointer to alpha included.
+func TestPipeline_Search_chatsJournal(t *testing.T) {
+	p := openMini(t)
+	f, err := os.Create(filepath.Join(t.TempDir(), "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for range 2 {
+		sr := miniSearch(24)
+		sr.Guidance, sr.Journal = CHATS, f
+		if _, err := p.Search(t.Context(), sr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sr, other := miniSearch(24), 0.25
+	sr.Guidance, sr.CHATSAlpha, sr.Journal = CHATS, &other, f
+	var wrong *sampling.JournalError
+	if _, err := p.Search(t.Context(), sr); !errors.As(err, &wrong) {
+		t.Errorf("another alpha: %v", err)
+	}
+}

@@ -2,6 +2,7 @@ package diffusion
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -60,7 +61,11 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 	}
 	problem := s.problem()
 	if sr.Journal != nil {
-		key := fmt.Sprintf("%+v %s %d %d %s", s.run.params(0), sr.Name, sr.Budget, req.BatchSize, sr.JournalKey)
+		settings, err := json.Marshal(s.run.params(0))
+		if err != nil {
+			return SearchResult{}, err
+		}
+		key := fmt.Sprintf("%s %s %d %d %s", settings, sr.Name, sr.Budget, req.BatchSize, sr.JournalKey)
 		if problem, err = sampling.Journaled(problem, sr.Journal, key); err != nil {
 			return SearchResult{}, err
 		}

@@ -127,7 +127,9 @@ func (p *Pipeline) Pullback(g Guidance) sampling.Pullback {
 		if err != nil {
 			return nil, err
 		}
-		return p.guidedGradient(ctx, g, output, x, n, t, pixels(both), cot)
+		cond := pixels(both)
+		cond.Negative = n
+		return p.guidedGradient(ctx, g, output, x, n, t, cond, cot)
 	}
 }
 
