@@ -29,7 +29,8 @@ type SPSAOptions struct {
 //	ĝ = 1/K · Σₖ (r(ε+μδₖ) − r(ε−μδₖ)) / 2μ · δₖ,   δₖ normal,
 //
 // so that neither network nor score needs a backward pass. An iteration costs 2K pictures and one of the noise itself. A pair with
-// a picture that cannot be scored is left out. (Spall 1992, simultaneous perturbation; with normal directions it is the antithetic
+// a picture that cannot be scored is left out. The estimate of K directions among d numbers has a cosine of about √(K/(K+d)) to the
+// gradient: with latents of pictures and budgets of a few dozen pictures fresh noise does better. (Spall 1992, simultaneous perturbation; with normal directions it is the antithetic
 // evolution strategy of Salimans et al. 2017, arXiv 1703.03864.)
 func SPSA(o SPSAOptions) Method {
 	o.Pairs, o.Radius, o.Rate = orElse(o.Pairs, 4), orElse(o.Radius, 0.1), orElse(o.Rate, 0.2)
