@@ -20,6 +20,10 @@ type SearchRequest struct {
 	Request // of one prompt and one picture; its seed is that of the first candidate
 	Method  sampling.Method
 	Name    string // of the method, for Params
+	// Climb makes a method from the derivatives of Slope, in the place of Method; see sampling.ReNO, DNO, RewardGuidance and DAS.
+	// Slope may be another reward than Verify, which decides what is best.
+	Climb func(sampling.Gradients) sampling.Method
+	Slope Slope
 	// Budget is the number of evaluations of the denoiser that may be spent; a step with guidance costs two.
 	Budget int
 	Verify Verifier
@@ -48,8 +52,8 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 	switch {
 	case len(req.Prompts) != 1 || req.Count != 1:
 		return SearchResult{}, badValue("search", len(req.Prompts)*req.Count, "a search is for one picture of one prompt")
-	case sr.Method == nil || sr.Verify == nil:
-		return SearchResult{}, badValue("search", sr.Name, "a search needs a method and a verifier")
+	case (sr.Method == nil) == (sr.Climb == nil) || sr.Verify == nil || (sr.Climb == nil) != (sr.Slope == nil):
+		return SearchResult{}, badValue("search", sr.Name, "a search needs a method and a verifier, and one that climbs a slope")
 	case req.GuidanceInterval != nil:
 		return SearchResult{}, badValue("guidance-interval", req.GuidanceInterval, "a search counts every step as guided or none")
 	case req.Latents != nil:
@@ -58,6 +62,9 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 	s, err := p.newSearch(ctx, req, sr)
 	if err != nil {
 		return SearchResult{}, err
+	}
+	if sr.Climb != nil {
+		sr.Method = sr.Climb(s.gradients())
 	}
 	problem := s.problem()
 	if sr.Journal != nil {

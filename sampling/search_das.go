@@ -20,7 +20,8 @@ type DASOptions struct {
 	// Strength is the share of the derivative that steps follow: 0 means 1, a negative number none. Then no derivative is taken,
 	// and what is left is a tempered particle filter that looks at every step. The law at the end is the same.
 	Strength float64
-	// Limit bounds the root mean square of a move in units of the step's noise: 0 means 1, a negative number no bound.
+	// Limit bounds the root mean square of a move in units of the step's noise: 0 means 0.2, a negative number no bound. A move of 1
+	// doubles the variance of what is added in the step, and few-step models were never trained on that.
 	Limit float64
 	// OnEnd, if set, is given the finished particles of every run with their weights, which sum to 1: a weighted sample of the
 	// sampler's law times exp(score/τ).
@@ -35,7 +36,7 @@ type DASOptions struct {
 // (Kim, Kim, Park 2025, Test-time Alignment of Diffusion Models without Reward Over-optimization, arXiv 2501.05803.)
 func DAS(g Gradients, o DASOptions) Method {
 	o.Temperature, o.Gamma, o.Threshold = orElse(o.Temperature, 0.01), orElse(o.Gamma, 0.008), orElse(o.Threshold, 0.5)
-	o.Strength, o.Limit = max(orElse(o.Strength, 1), 0), orElse(o.Limit, 1)
+	o.Strength, o.Limit = max(orElse(o.Strength, 1), 0), orElse(o.Limit, 0.2)
 	o.Particles = orElse(o.Particles, 4)
 	return func(ctx context.Context, s *Search) error {
 		if err := errors.Join(o.check(), g.check("DAS", false), s.needNoise("DAS")); err != nil {

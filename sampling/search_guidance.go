@@ -25,24 +25,25 @@ const (
 // GuidanceOptions are the settings of [RewardGuidance]. The zero value has the defaults.
 type GuidanceOptions struct {
 	Size  GuidanceSize // "" means normalised
-	Scale float64      // 0 means 1, but 0.2 for normalised; for variance it is 1/temperature
+	Scale float64      // 0 means 1, but 0.1 for normalised; for variance it is 1/temperature
 	// Begin and End are the share of the run between which steps are guided; End 0 means 1.
 	Begin, End float64
-	// Limit bounds the root mean square of a move of size variance, in units of σ: 0 means 1, a negative number no bound.
+	// Limit bounds the root mean square of a move of size variance, in units of σ: 0 means 0.2, a negative number no bound.
 	Limit float64
 }
 
 // RewardGuidance pushes the latents uphill after each step, by the derivative of the score of the predicted clean latents. With
-// Gradients.Network a guided step costs twice what a plain one does, without it the same. Runs from fresh noise follow while the
-// budget pays for one.
+// Gradients.Network a guided step costs twice what a plain one does, without it the same; on the embedded model and reward, six
+// prompts, 10 steps and 40 evaluations, the cheap form scored 3.1 ± 0.1, the full form 2.6 ± 0.1 at best and two plain pictures 2.5 ±
+// 0.3, so try without first. Runs from fresh noise follow while the budget pays for one.
 func RewardGuidance(g Gradients, o GuidanceOptions) Method {
 	if o.Size == "" {
 		o.Size = GuideNormalised
 	}
 	if o.Scale == 0 && o.Size == GuideNormalised {
-		o.Scale = 0.2
+		o.Scale = 0.1
 	}
-	o.Scale, o.End, o.Limit = orElse(o.Scale, 1), orElse(o.End, 1), orElse(o.Limit, 1)
+	o.Scale, o.End, o.Limit = orElse(o.Scale, 1), orElse(o.End, 1), orElse(o.Limit, 0.2)
 	return func(ctx context.Context, s *Search) error {
 		if err := errors.Join(o.check(), g.check("guidance by a reward", false)); err != nil {
 			return err

@@ -1,0 +1,60 @@
+package diffusion
+
+import (
+	"context"
+	"math"
+
+	"winnow/internal/ldm"
+	"winnow/sampling"
+)
+
+// Slope scores one picture of a prompt and gives the derivative of the score with respect to every value of it. pixels are
+// 3×height×width values around −1 to 1, channel after channel, as the VAE gives them, before they are cut off and rounded.
+type Slope func(ctx context.Context, prompt string, pixels []float32, width, height int) (score float64, gradient []float32, err error)
+
+// gradients are what a method that climbs needs. A picture that Slope fails on, or does not finish in time, has no score and is not
+// followed.
+func (s *search) gradients() sampling.Gradients {
+	h, w := s.run.latentSides()
+	positive, negative := s.run.req.factors()
+	g := ldm.Guidance{Positive: s.run.cond, ByPositive: positive, ByNegative: negative, Rescale: s.run.req.GuidanceRescale, Height: h, Width: w}
+	if s.run.req.guided() {
+		g.Negative = s.run.uncond
+	}
+	return sampling.Gradients{
+		Verify: func(ctx context.Context, x []float32, images int) ([]float64, []float32, error) {
+			return s.run.p.ldm.DecodeGradient(ctx, x, images, h, w, s.slope)
+		},
+		Network: s.run.p.ldm.Pullback(g),
+	}
+}
+
+// factors are those of the two predictions that combine adds.
+func (r Request) factors() (positive, negative float64) {
+	switch {
+	case !r.guided():
+		return 1, 0
+	case r.Guidance == CHATS:
+		return 1 + r.GuidanceScale, -r.GuidanceScale
+	}
+	return r.GuidanceScale, 1 - r.GuidanceScale
+}
+
+// slope calls Slope in its time.
+func (s *search) slope(ctx context.Context, pixels []float32, width, height int) (float64, []float32, error) {
+	outer := ctx
+	if s.sr.VerifyTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.sr.VerifyTimeout)
+		defer cancel()
+	}
+	score, gradient, err := s.sr.Slope(ctx, s.run.req.Prompts[0], pixels, width, height)
+	if err == nil && len(gradient) != len(pixels) {
+		err = badValue("search", len(gradient), "the verifier gave another number of derivatives than the picture has values")
+	}
+	if err != nil {
+		s.last = err
+		return math.NaN(), make([]float32, len(pixels)), outer.Err()
+	}
+	return score, gradient, nil
+}
