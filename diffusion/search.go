@@ -31,6 +31,7 @@ type SearchRequest struct {
 	VerifyTimeout time.Duration
 	// Journal, where given, keeps what the search learns, so that the same search goes on from it after it was interrupted; see
 	// sampling.Journaled. JournalKey says what the verifier is: a journal of another request or verifier is refused.
+	// Derivatives are not kept; a search that climbs asks for them again.
 	Journal    sampling.JournalFile
 	JournalKey string
 	// OnPoint is told of every entry of the trace; an error stops the search.
