@@ -41,9 +41,7 @@ intervals over prompts, and with random search at the same budget (paired).`,
 	o.benchOptions.flags(f, []float64{3}, 1000)
 	var names []string
 	for _, s := range sampling.SearchMethods() {
-		if !s.Gradient {
-			names = append(names, s.Name)
-		}
+		names = append(names, s.Name)
 	}
 	f.StringSliceVar(&o.methods, "methods", names, "methods to compare")
 	f.IntSliceVar(&o.multiples, "budgets", []int{8, 16}, "budgets, in pictures of plain sampling")
@@ -62,8 +60,8 @@ func (a *app) benchSearch(ctx context.Context, o *benchSearchOptions) (err error
 	for _, name := range o.methods {
 		if info, err := sampling.FindSearch(name); err != nil {
 			return usagef("--methods: %w", err)
-		} else if info.Gradient {
-			return usagef("--methods: %s needs the gradient of the reward, which this comparison does not have", name)
+		} else if info.Gradient && o.checker {
+			return usagef("--methods: %s climbs the gradient of a reward, and the checker has none", name)
 		}
 	}
 	for _, m := range o.multiples {
@@ -84,7 +82,7 @@ func (a *app) benchSearch(ctx context.Context, o *benchSearchOptions) (err error
 	bar := a.progress().Start("searching", len(prompts)*(1+len(o.methods)*len(o.multiples)))
 	defer bar.Stop()
 	reports, err := minibench.RunSearches(ctx, p, by(m), prompts, minibench.SearchOptions{
-		Methods: o.methods, Multiples: o.multiples, Steps: o.steps, Guidance: o.guidance[0], Seed: o.seed, ByChecker: o.checker,
+		Methods: o.methods, Multiples: o.multiples, Steps: o.steps, Guidance: o.guidance[0], Seed: o.seed, ByChecker: o.checker, Slope: m.PixelGradient,
 		OnPrompt: func(done, _ int) { bar.Set(done) },
 	})
 	bar.Stop()

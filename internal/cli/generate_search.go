@@ -38,9 +38,7 @@ type searchOptions struct {
 func (o *searchOptions) flags(f *pflag.FlagSet) {
 	var names []string
 	for _, s := range sampling.SearchMethods() {
-		if !s.Gradient {
-			names = append(names, s.Name)
-		}
+		names = append(names, s.Name)
 	}
 	f.StringVar(&o.method, "search", "", "search for pictures that the reward likes: "+strings.Join(names, ", "))
 	f.IntVar(&o.budget, "search-budget", 0, "evaluations of the denoiser for each picture, two a step with guidance (default: 8 plain pictures)")
@@ -59,8 +57,8 @@ func (o *searchOptions) check(changed func(string) bool) error {
 		if err != nil {
 			return fmt.Errorf("--search: %w", err)
 		}
-		if info.Gradient {
-			return fmt.Errorf("--search %s needs the gradient of the reward, which generate does not have", o.method)
+		if info.Gradient && o.checker {
+			return fmt.Errorf("--search %s climbs the gradient of a reward, and the checker has none", o.method)
 		}
 		return writable(o.trace)
 	}
@@ -138,6 +136,11 @@ func (g *generation) verifiers(ctx context.Context) (s *searchRun, closeAll func
 	case g.reward == nil:
 		return nil, nil, usagef("--search needs a reward; name one, as in --reward clip --reward-model DIR, or --checker")
 	default:
+		if info, err := sampling.FindSearch(g.search.method); err == nil && info.Gradient {
+			if err := g.reward.CheckGradient(); err != nil {
+				return nil, nil, fmt.Errorf("--search %s: %w", info.Name, err)
+			}
+		}
 		s.verify, s.key = by(g.reward), fmt.Sprintf("%+v", g.reward.Info())
 	}
 	switch name := g.search.holdout; name {
@@ -248,8 +251,13 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 	}
 	task := s.app.progress().Start(fmt.Sprintf("searching for %q", prompt), budget)
 	sr := diffusion.SearchRequest{
-		Request: req, Method: info.Method(sampling.Gradients{}), Name: o.method, Budget: budget, Verify: s.verify, VerifyTimeout: o.timeout, JournalKey: s.key,
+		Request: req, Name: o.method, Budget: budget, Verify: s.verify, VerifyTimeout: o.timeout, JournalKey: s.key,
 		OnPoint: func(p sampling.Point) error { task.Set(p.NFE); return nil },
+	}
+	if info.Gradient {
+		sr.Climb, sr.Slope = info.Method, s.reward.PixelGradient
+	} else {
+		sr.Method = info.Method(sampling.Gradients{})
 	}
 	if journal != nil {
 		sr.Journal = journal

@@ -18,7 +18,8 @@ type SearchOptions struct {
 	Steps     int   // of a picture
 	Guidance  float64
 	Seed      uint64
-	ByChecker bool // the checker is what the searches please, and the reward is held out; else the other way round
+	Slope     diffusion.Slope // for methods that climb; nil: none of them
+	ByChecker bool            // the checker is what the searches please, and the reward is held out; else the other way round
 	OnPrompt  func(done, total int)
 }
 
@@ -105,7 +106,13 @@ func (b *searchBench) run(ctx context.Context, name string, multiple int) (Searc
 		if info.Noisy {
 			req.Eta = 1
 		}
-		result, err := b.p.Search(ctx, diffusion.SearchRequest{Request: req, Method: info.Method(sampling.Gradients{}), Name: name, Budget: r.Budget, Verify: b.verifier(q)})
+		sr := diffusion.SearchRequest{Request: req, Name: name, Budget: r.Budget, Verify: b.verifier(q)}
+		if info.Gradient {
+			sr.Climb, sr.Slope = info.Method, b.o.Slope
+		} else {
+			sr.Method = info.Method(sampling.Gradients{})
+		}
+		result, err := b.p.Search(ctx, sr)
 		if err != nil {
 			return r, fmt.Errorf("prompt %q: %w", q.Text, err)
 		}
