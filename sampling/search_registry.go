@@ -33,10 +33,10 @@ func searches() []SearchInfo {
 		{"smc", "particles that are resampled on the way (FK steering)", true, false, plainly(SMC(SMCOptions{}))},
 		{"rbf", "children at every step until one is better; what is left rolls over", true, false, plainly(RBF(RBFOptions{}))},
 		{"parm", "stops candidates whose previews promise little", false, false, plainly(PARM(PARMOptions{}))},
-		{"reno", "climbs the reward's gradient in the initial noise (few-step models)", false, true, func(g Gradients) Method { return ReNO(g, ReNOOptions{}) }},
-		{"dno", "climbs it in the noise of all steps", true, true, func(g Gradients) Method { return DNO(g, DNOOptions{}) }},
-		{"guidance", "follows it at every step", false, true, func(g Gradients) Method { return RewardGuidance(g, GuidanceOptions{}) }},
-		{"das", "particles that follow it and are resampled", true, true, func(g Gradients) Method { return DAS(g, DASOptions{}) }},
+		{"reno", "climbs the reward's gradient in the initial noise; for few-step models", false, true, func(g Gradients) Method { return ReNO(g, ReNOOptions{}) }},
+		{"dno", "climbs the gradient in the noise of all steps", true, true, func(g Gradients) Method { return DNO(g, DNOOptions{}) }},
+		{"guidance", "follows the gradient at every step", false, true, func(g Gradients) Method { return RewardGuidance(g, GuidanceOptions{}) }},
+		{"das", "particles that follow the gradient and are resampled", true, true, func(g Gradients) Method { return DAS(g, DASOptions{}) }},
 	}
 }
 

@@ -36,11 +36,7 @@ type searchOptions struct {
 }
 
 func (o *searchOptions) flags(f *pflag.FlagSet) {
-	var names []string
-	for _, s := range sampling.SearchMethods() {
-		names = append(names, s.Name)
-	}
-	f.StringVar(&o.method, "search", "", "search for pictures that the reward likes: "+strings.Join(names, ", "))
+	f.StringVar(&o.method, "search", "", "search for pictures that the reward likes; see winnow help search")
 	f.IntVar(&o.budget, "search-budget", 0, "evaluations of the denoiser for each picture, two a step with guidance (default: 8 plain pictures)")
 	f.BoolVar(&o.checker, "checker", false, "search by the exact checker of the mini world instead of a reward")
 	f.StringVar(&o.holdout, "holdout-reward", "", "reward that the search never sees, for the report; or \"checker\"")

@@ -1,12 +1,20 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"winnow/sampling"
+)
 
 // topics are help pages without a command: `winnow help scripting`.
 func topics() []*cobra.Command {
 	return []*cobra.Command{
 		{Use: "scripting", Short: "Streams, JSON and exit codes", Long: scriptingText},
 		{Use: "metrics", Short: "What the figures of eval are, and how they treat ties", Long: metricsText},
+		{Use: "search", Short: "Search methods of generate, and what they cost", Long: searchText()},
 		{Use: "executors", Short: "What runs the networks, and ONNX Runtime", Long: executorsText},
 		{Use: "rewards", Short: "What scores mean, judges and rewards that run elsewhere", Long: rewardsText},
 		{Use: "files", Short: "Files that are read and written", Long: filesText},
@@ -82,6 +90,38 @@ turned upright by their EXIF orientation for judges, and for nothing else.
 Remote rewards. --reward-url is sent {"prompt": "…", "images": ["PNG in base64", …]} by
 POST and answers {"scores": [1.5, …]}, with "model" and "version" if it likes.
 `
+
+// searchText lists the methods as they are.
+func searchText() string {
+	var b strings.Builder
+	b.WriteString(`"winnow generate --search METHOD --search-budget N" looks for a picture that the reward
+likes. N counts evaluations of the denoiser, all candidates of a picture together: a step
+with guidance costs two, the way back through the network for a gradient as much again.
+A search never spends more. The first candidate is the picture of the seed.
+
+`)
+	for _, s := range sampling.SearchMethods() {
+		needs := ""
+		if s.Noisy {
+			needs = " [noise]"
+		}
+		if s.Gradient {
+			needs += " [gradient]"
+		}
+		fmt.Fprintf(&b, "  %-19s %s%s\n", s.Name, s.About, needs)
+	}
+	b.WriteString(`
+[noise]     needs a sampler that adds noise: --eta 1, or --scheduler euler-a
+[gradient]  needs a reward that runs here; judges and the checker have no gradient
+
+A reward that is searched for is no longer a judge: pictures may please it without being
+better. --holdout-reward names one that the search never sees. Candidates that cannot be
+scored are dropped and counted. --search-journal keeps what was learnt, so that the same
+command goes on after it was stopped. "winnow bench search" compares the methods at equal
+cost on the embedded model.
+`)
+	return b.String()
+}
 
 const metricsText = `Accuracies differ in how they pool and in what they do with ties; numbers under two
 names are not comparable. A pair is decided when people prefer one of its pictures.
