@@ -131,6 +131,8 @@ func (g *generation) verifiers(ctx context.Context) (s *searchRun, closeAll func
 		s.verify, s.key = byChecker, checkerName
 	case g.reward == nil:
 		return nil, nil, usagef("--search needs a reward; name one, as in --reward clip --reward-model DIR, or --checker")
+	case g.reward.Info().Relative:
+		return nil, nil, usagef("--search needs scores of single pictures, and the judge compares them; take --reward %s", rewards.VQAScore)
 	default:
 		if info, err := sampling.FindSearch(g.search.method); err == nil && info.Gradient {
 			if err := g.reward.CheckGradient(); err != nil {

@@ -217,3 +217,15 @@ func TestEval_vqascore(t *testing.T) {
 	}
 	runLines(t, cli.ExitUsage, "eval", "benchmark", "--pictures", "a", "--prompts", "prompts.txt", "--judge", j.URL, "--json")
 }
+
+// A judge that is asked about single pictures is a verifier; one that compares them is refused.
+func TestGenerate_searchByJudge(t *testing.T) {
+	t.Chdir(t.TempDir())
+	j := newRedJudge(t, 0)
+	args := []string{"generate", "a red circle", "--search", "random", "--search-budget", "16", "--steps", "2", "--num-images", "1", "--judge", j.URL, "--judge-model", "red", "--json", "--reward"}
+	lines, _ := runLines(t, cli.ExitOK, append(args, "vqascore")...)
+	if lines[0]["type"] != "search" || lines[0]["verified"] != 4. {
+		t.Errorf("%v", lines[0])
+	}
+	runLines(t, cli.ExitUsage, append(args, "judge")...)
+}
