@@ -38,6 +38,9 @@ type SearchReport struct {
 	// two-sided p-value by bootstrap.
 	OverRandom Figure  `json:"over_random"`
 	P          float64 `json:"p"`
+	// RewardEach and CheckerEach are by prompt, to pair with those of other runs on the same prompts and seeds.
+	RewardEach  []float64 `json:"reward_each"`
+	CheckerEach []float64 `json:"checker_each"`
 
 	wanted []float64
 }
@@ -131,6 +134,7 @@ func (b *searchBench) run(ctx context.Context, name string, multiple int) (Searc
 		}
 	}
 	r.NFE, r.Calls, r.Reward, r.Checker, r.Strict = Interval(nfe), Interval(calls), Interval(reward), Interval(checker), Interval(strict)
+	r.RewardEach, r.CheckerEach = reward, checker
 	if r.wanted = reward; b.o.ByChecker {
 		r.wanted = checker
 	}
