@@ -104,9 +104,9 @@ func TestParticle(t *testing.T) {
 		}
 	}
 	for _, r := range []float64{0.5, 4} {
-		from, to := particle{}, particle{}
+		from := particle{}
 		from.meet(PotentialDiff, 2, r)
-		to = from
+		to := from
 		for _, v := range []float64{1, -3, 0.25} {
 			to.meet(PotentialDiff, 2, v)
 		}

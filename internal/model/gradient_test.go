@@ -18,8 +18,7 @@ func TestVJP_keepsItsProgram(t *testing.T) {
 	}
 	defer m.Close()
 	spec := graph.GradientSpec{Wrt: []string{"latent_sample"}}
-	var call func(height int, inside func()) []float32
-	call = func(height int, inside func()) []float32 {
+	call := func(height int, inside func()) []float32 {
 		back, err := m.VJP(t.Context(), map[string]tensor.Tensor{"latent_sample": latents(1, height, 4)}, spec,
 			func(out map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 				if inside != nil {
