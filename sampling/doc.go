@@ -28,6 +28,16 @@
 // latents agree with diffusers 0.42.1 to about 1e-6 for the same model outputs; the tests hold 1e-5 over whole
 // trajectories. Where diffusers does something surprising, the number is reproduced and the comment says so.
 //
+// # Searches
+//
+// RunSearch spends a budget of network evaluations on a picture that a Verifier likes:
+//
+//	info, err := sampling.FindSearch("zero-order")                            // SearchMethods lists them
+//	found, err := sampling.RunSearch(ctx, problem, info.Method(sampling.Gradients{}), sampling.SearchOptions{Budget: 800, Seed: 7})
+//
+// A method is a function over a Search, through which every evaluation passes and is counted; one method a file. Journaled makes a
+// search that was interrupted go on.
+//
 // # Samplers
 //
 //	name          diffusers class                   elsewhere          paper
