@@ -22,7 +22,7 @@ func TestDiffusionDPO_goldens(t *testing.T) {
 func randomTerms(r *rand.Rand, n int) []Terms {
 	terms := make([]Terms, n)
 	for i := range terms {
-		terms[i] = Terms{r.Float64(), r.Float64(), r.Float64(), r.Float64()}
+		terms[i] = Terms{r.Float64(), r.Float64(), r.Float64(), r.Float64(), r.Float64()}
 	}
 	return terms
 }
@@ -60,11 +60,11 @@ func TestDiffusionDPO_invariants(t *testing.T) {
 	o := DiffusionDPO{Beta: 7}
 	one := func(t Terms) float64 { return o.Evaluate([]Terms{t}, make([]Grad, 1)) }
 	for _, term := range randomTerms(r, 50) {
-		same := Terms{term.PolicyChosen, term.PolicyRejected, term.PolicyChosen, term.PolicyRejected}
+		same := Terms{term.PolicyChosen, term.PolicyRejected, term.PolicyChosen, term.PolicyRejected, 1}
 		if got := one(same); math.Abs(got-math.Ln2) > 1e-15 {
 			t.Errorf("policy = reference: loss %g, want ln 2", got)
 		}
-		swapped := Terms{term.PolicyRejected, term.PolicyChosen, term.RefRejected, term.RefChosen}
+		swapped := Terms{term.PolicyRejected, term.PolicyChosen, term.RefRejected, term.RefChosen, 1}
 		if got := math.Exp(-one(term)) + math.Exp(-one(swapped)); math.Abs(got-1) > 1e-12 {
 			t.Errorf("probabilities of both orders add up to %g", got)
 		}

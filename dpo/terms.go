@@ -1,9 +1,14 @@
 package dpo
 
-// Terms are the four denoising errors of one pair, each a mean over channels, height and width, at one timestep with
-// one noise shared by both pictures and by policy and reference.
+// Terms are the four errors of one pair at one draw of timestep and noise, which policy and reference share. An error is
+// the mean over channels, height and width of the squared difference to the target, or, for methods that look at steps
+// of a sampler, of minus the log-density of the step.
 type Terms struct {
 	PolicyChosen, PolicyRejected, RefChosen, RefRejected float64
+
+	// Label is the probability that the chosen picture is the better one, from 0 to 1; 1 is a hard label. Objectives
+	// with hard labels do not look at it.
+	Label float64
 }
 
 // ImplicitRewards are the reference's errors minus the policy's, without beta.
@@ -23,7 +28,8 @@ type Grad struct {
 }
 
 // Objective maps the errors of a batch to the mean loss, and writes its derivative into grad, which is as long as
-// terms. It keeps nothing between calls.
+// terms. It keeps nothing between calls. Errors as large as squares of float32 numbers give finite results; a NaN gives
+// a NaN. The loss of no pairs is 0.
 type Objective interface {
 	Evaluate(terms []Terms, grad []Grad) (loss float64)
 }

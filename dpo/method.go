@@ -1,0 +1,160 @@
+package dpo
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// What Method.Labels says.
+const (
+	LabelsHard = "hard" // which picture is better
+	LabelsSoft = "soft" // how probable it is that the chosen one is, in Terms.Label
+)
+
+// What Method.Kind says: where the samples of a method come from.
+const (
+	KindPairs     = "pairs"     // pictures of a data set, noised
+	KindInversion = "inversion" // pictures of a data set, inverted by the policy
+	KindSiblings  = "siblings"  // samples of one step of the policy's own sampler, ranked by a reward
+)
+
+// Method describes a training method that can be named: winnow train NAME.
+type Method struct {
+	Name, Title string
+	Paper       string // authors, title, venue, arXiv id
+	Equation    string // the loss in words
+	Source      string // published code whose conventions are kept
+
+	BetaUnit string   // what one unit of beta is, in words
+	Beta     float64  // default; 0: the method has none
+	Gamma    float64  // default; 0: the method has none
+	Losses   []string // what Settings.Loss takes, the default first; nil: the method has no choice
+
+	// Adapters are the sets of weights that are trained. Of two, the first measures the chosen picture and the last the
+	// rejected one.
+	Adapters  []string
+	Reference bool   // needs the errors of the reference
+	Rejected  bool   // needs the rejected picture
+	Labels    string // LabelsHard or LabelsSoft; see UsesLabels
+	Kind      string // KindPairs, KindInversion or KindSiblings
+
+	// NullRejected is the probability that a batch's rejected pictures are measured without their prompt, by policy and
+	// reference alike.
+	NullRejected float64
+	// Draws is the default number of draws of timestep and noise for each pair, which become one term each, side by side:
+	// see [VRPO]. 0: samples are what they are, nothing is drawn.
+	Draws int
+
+	// New makes the objective. Errors name the flag that is wrong.
+	New func(Settings) (Objective, error)
+
+	make func(Settings, Loss) Objective // with settings that are complete and valid
+}
+
+// Settings are the parameters of a method. Zero values are the method's defaults.
+type Settings struct {
+	Beta           float64 // --beta-dpo, in the unit of Method.BetaUnit; above 0
+	Loss           string  // --loss, one of Method.Losses
+	LabelSmoothing float64 // --label-smoothing, for losses that take it; above 0 and below ½
+	Gamma          float64 // --gamma, of SmPO; above 0
+	Draws          int     // --draws, of timestep and noise for each pair
+}
+
+// Methods lists the methods.
+func Methods() []Method {
+	return []Method{methodDPO(), methodCHATS(), methodTailorPO(), methodSmPO(), methodVRPO(), methodSFT()}
+}
+
+// FindMethod describes a method.
+func FindMethod(name string) (Method, error) {
+	var names []string
+	for _, m := range Methods() {
+		if m.Name == name {
+			return m, nil
+		}
+		names = append(names, m.Name)
+	}
+	return Method{}, fmt.Errorf("dpo: there is no training method %q; known are %s", name, strings.Join(names, ", "))
+}
+
+// UsesLabels reports whether the method looks at Terms.Label with the loss of that name; "" is the default one.
+func (m Method) UsesLabels(loss string) bool {
+	info, err := FindLoss(loss)
+	return m.Labels == LabelsSoft || err == nil && info.SoftLabels && slices.Contains(m.Losses, loss)
+}
+
+func oneAdapter() []string { return []string{"default"} }
+
+// method sets m.New.
+func method(m Method) Method {
+	m.New = func(s Settings) (Objective, error) {
+		s, err := m.complete(s)
+		if err != nil {
+			return nil, err
+		}
+		var loss Loss
+		if s.Loss != "" {
+			info, err := FindLoss(s.Loss)
+			if err != nil {
+				return nil, err
+			}
+			if loss, err = info.New(s.LabelSmoothing); err != nil {
+				return nil, err
+			}
+		}
+		o := m.make(s, loss)
+		if s.Draws > 1 {
+			return VRPO{Objective: o, Draws: s.Draws}, nil
+		}
+		return o, nil
+	}
+	return m
+}
+
+// complete puts the method's defaults where s is zero, and refuses what it does not take.
+func (m Method) complete(s Settings) (Settings, error) {
+	var err error
+	if s.Beta, err = m.number("--beta-dpo", "beta", s.Beta, m.Beta); err != nil {
+		return s, err
+	}
+	if s.Gamma, err = m.number("--gamma", "gamma", s.Gamma, m.Gamma); err != nil {
+		return s, err
+	}
+	switch {
+	case m.Losses == nil && s.Loss != "":
+		return s, fmt.Errorf("dpo: --loss %s: %s has a loss of its own; leave the flag out", s.Loss, m.Name)
+	case m.Losses == nil && s.LabelSmoothing != 0:
+		return s, fmt.Errorf("dpo: --label-smoothing: %s does not smooth labels; leave the flag out", m.Name)
+	case m.Losses != nil && s.Loss == "":
+		s.Loss = m.Losses[0]
+	case m.Losses != nil && !slices.Contains(m.Losses, s.Loss):
+		return s, fmt.Errorf("dpo: --loss %s: %s takes %s", s.Loss, m.Name, strings.Join(m.Losses, ", "))
+	}
+	switch {
+	case s.Draws < 0:
+		return s, fmt.Errorf("dpo: --draws %d: must be 1 or more", s.Draws)
+	case m.Draws == 0 && s.Draws > 1:
+		return s, fmt.Errorf("dpo: --draws %d: %s measures samples of its own and draws nothing; leave the flag out", s.Draws, m.Name)
+	case s.Draws == 0:
+		s.Draws = m.Draws
+	}
+	return s, nil
+}
+
+// maxSetting bounds beta and gamma: beyond it losses of large errors are no longer finite. Published betas end at 5000.
+const maxSetting = 1e9
+
+// number is a setting that is above 0, or its default where it is 0.
+func (m Method) number(flag, name string, value, preset float64) (float64, error) {
+	switch {
+	case value == 0:
+		return preset, nil
+	case preset == 0:
+		return 0, fmt.Errorf("dpo: %s %g: %s has no %s; leave the flag out", flag, value, m.Name, name)
+	case math.IsNaN(value) || value < 0 || value > maxSetting:
+		return 0, fmt.Errorf("dpo: %s %g: must be above 0 and at most %g; the default of %s is %g", flag, value, maxSetting, m.Name, preset)
+	}
+	return value, nil
+}
