@@ -83,17 +83,18 @@ type Params struct {
 	CHATSAlpha       *float64 `json:"chats_alpha,omitempty"`
 	NullPrompt       string   `json:"null_prompt,omitempty"`
 
-	LoRA         []AdapterInfo `json:"lora,omitempty"`
-	Seed         uint64        `json:"seed"`
-	Height       int           `json:"height"`
-	Width        int           `json:"width"`
-	NFE          int           `json:"nfe"`
-	LatentsGiven bool          `json:"latents_given,omitempty"` // initial noise came from a file: Seed alone does not make the picture
-	EmbedsGiven  bool          `json:"prompt_embeds_given,omitempty"`
-	Truncated    bool          `json:"truncated,omitempty"`
-	Search       string        `json:"search,omitempty"` // method that found it; Seed is that of its first candidate
-	SearchBudget int           `json:"search_budget,omitempty"`
-	Version      string        `json:"winnow_version,omitempty"`
+	LoRA          []AdapterInfo `json:"lora,omitempty"`
+	Seed          uint64        `json:"seed"`
+	Height        int           `json:"height"`
+	Width         int           `json:"width"`
+	NFE           int           `json:"nfe"`
+	LatentsGiven  bool          `json:"latents_given,omitempty"` // initial noise came from a file: Seed alone does not make the picture
+	EmbedsGiven   bool          `json:"prompt_embeds_given,omitempty"`
+	Truncated     bool          `json:"truncated,omitempty"`
+	Search        string        `json:"search,omitempty"` // method that found it; Seed is that of its first candidate
+	SearchOptions []string      `json:"search_options,omitempty"`
+	SearchBudget  int           `json:"search_budget,omitempty"`
+	Version       string        `json:"winnow_version,omitempty"`
 }
 
 // Image is one picture with all that is needed to make it again.

@@ -19,7 +19,8 @@ type Verifier func(ctx context.Context, prompt string, images []image.Image) ([]
 type SearchRequest struct {
 	Request // of one prompt and one picture; its seed is that of the first candidate
 	Method  sampling.Method
-	Name    string // of the method, for Params
+	Name    string   // of the method, for Params
+	Options []string // settings of the method, for Params and the journal
 	// Climb makes a method from the derivatives of Slope, in the place of Method; see sampling.ReNO, DNO, RewardGuidance and DAS.
 	// Slope may be another reward than Verify, which decides what is best.
 	Climb func(sampling.Gradients) sampling.Method
@@ -73,7 +74,7 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 		if err != nil {
 			return SearchResult{}, err
 		}
-		key := fmt.Sprintf("%s %s %d %d %s", settings, sr.Name, sr.Budget, req.BatchSize, sr.JournalKey)
+		key := fmt.Sprintf("%s %s %q %d %d %s", settings, sr.Name, sr.Options, sr.Budget, req.BatchSize, sr.JournalKey)
 		if problem, err = sampling.Journaled(problem, sr.Journal, key); err != nil {
 			return SearchResult{}, err
 		}
@@ -87,7 +88,8 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 	var decodeErr error
 	if found.Latents != nil {
 		out.Image, decodeErr = s.picture(context.WithoutCancel(ctx), found.Latents)
-		out.Params.Search, out.Params.SearchBudget, out.Params.NFE = sr.Name, sr.Budget, found.NFE
+		out.Params.Search, out.Params.SearchOptions = sr.Name, sr.Options
+		out.Params.SearchBudget, out.Params.NFE = sr.Budget, found.NFE
 	}
 	if found.FirstLatents != nil && decodeErr == nil {
 		var first Image

@@ -59,7 +59,7 @@ func TestSuffix_lost(t *testing.T) {
 		}
 		return out, nil
 	}
-	f := search(t, p, Suffix(ChainOptions{Beta: 1}), 300, 1)
+	f := search(t, p, Suffix(SuffixOptions{ChainOptions: ChainOptions{Beta: 1}}), 300, 1)
 	if f.Dropped != 12 || f.Trace[12].NFE != 130 || f.Calls < 20 {
 		t.Errorf("%d dropped; %+v", f.Dropped, f.Trace[12])
 	}
@@ -70,7 +70,7 @@ func TestSuffix_rest(t *testing.T) {
 	p := stochastic(t, 5).Problem
 	counts := map[int]int{}
 	for seed := range uint64(100) {
-		f := search(t, p, Suffix(ChainOptions{Beta: 1}), 14, seed)
+		f := search(t, p, Suffix(SuffixOptions{ChainOptions: ChainOptions{Beta: 1}}), 14, seed)
 		counts[f.NFE]++
 	}
 	// One of five places leaves two steps of five, which cost the 4 evaluations that are left; all others cost more.

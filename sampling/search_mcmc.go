@@ -9,9 +9,12 @@ import (
 // ChainOptions are what Markov chains over noise share. Zero values mean the defaults.
 type ChainOptions struct {
 	// Beta is the temperature β in units of the score: the chain draws noise with the density N(z)·exp(score/β). A large one
-	// leaves the prior as it is, a small one climbs. Default: half the standard deviation of the scores of the first pictures, of
-	// which there are then at least eight; for a score that depends on noise linearly this moves the mean by two deviations.
+	// leaves the prior as it is, a small one climbs. Default: half the standard deviation of the scores of the first pictures; for
+	// a score that depends on noise linearly this moves the mean by two deviations.
 	Beta float64
+	// First is how many pictures of fresh noise are made before the chains start from the best of them. Default: as many as there
+	// are chains, but at least eight where β is estimated from them.
+	First int
 	// Chains is how many chains run side by side, in batches. Default 1.
 	Chains int
 	// Step is ρ, the share of fresh noise in a proposal, above 0 to 1. Default 0.3 for [PCN], where it is the value before the
@@ -85,7 +88,16 @@ func (o *ChainOptions) check(method string, more ...span) error {
 	return checkSpans(method, append(more,
 		span{"the temperature", o.Beta, 0, math.MaxFloat64},
 		span{"the number of chains", float64(o.Chains), 1, 1 << 20},
+		span{"the number of first pictures", float64(o.First), 0, 1 << 20},
 		span{"the step", o.Step, 0, 1})...)
+}
+
+// first is the number of first pictures.
+func (o *ChainOptions) first() int {
+	if o.First == 0 && o.Beta == 0 {
+		return max(o.Chains, firstPictures)
+	}
+	return max(o.Chains, o.First)
 }
 
 // chain is one chain at work.
@@ -106,10 +118,7 @@ func (c *chain) step() float64 {
 // startChains verifies the first noises. The coldest chains start from the best of them, which shortens the burn-in; the others
 // only serve to know the spread of scores.
 func (s *Search) startChains(ctx context.Context, o *PCNOptions) ([]chain, error) {
-	images := o.Chains
-	if o.Beta == 0 {
-		images = max(images, firstPictures)
-	}
+	images := o.first()
 	noise := make([]float32, 0, images*s.Size)
 	for range images {
 		noise = append(noise, s.fresh()...)

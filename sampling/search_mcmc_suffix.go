@@ -8,6 +8,14 @@ import (
 	"slices"
 )
 
+// SuffixOptions are the settings of [Suffix].
+type SuffixOptions struct {
+	ChainOptions
+	// Begin is the share of the run, 0 to 1, before which nothing is redrawn: proposals are cheaper then, and the chain refines the
+	// picture that it starts from instead of drawing from the whole density. 0 redraws everything, the initial noise too.
+	Begin float64
+}
+
 // Suffix is a Metropolis chain over all the noise of a picture with a sampler that adds noise: the initial noise and that of
 // every step. A proposal keeps the noise up to a place drawn at random and redraws what comes behind, so that only the remaining
 // steps cost evaluations of the network, about half of them on average. It is accepted with the probability min(1, exp((score' −
@@ -16,19 +24,19 @@ import (
 // is the seed's; with several first pictures the chains start from the best of them. All chains have one temperature and redraw
 // from the same place. (The suffix proposal of QUEST, Faria et al. 2024, arXiv 2406.00049, and QAlign, Faria and Smith 2025,
 // arXiv 2504.03790, carried over from tokens to noise.)
-func Suffix(o ChainOptions) Method {
+func Suffix(o SuffixOptions) Method {
 	o.Chains, o.Step = orElse(o.Chains, 1), orElse(o.Step, 1)
 	return func(ctx context.Context, s *Search) error {
-		if err := o.check("suffix"); err != nil {
+		if err := o.check("suffix", span{"the beginning", o.Begin, 0, 1}); err != nil {
 			return err
 		}
-		places := s.places()
-		if len(places) == 1 {
+		places := s.places(o.Begin)
+		if len(s.places(0)) == 1 {
 			return fmt.Errorf("sampling: suffix: %s adds no noise in its steps, so there is nothing to redraw; "+
 				"use a sampler that does (euler-a, ddpm, dpmpp-2m-sde, or ddim with eta above 0), or pcn",
 				s.Plan.scheduler.config.Class)
 		}
-		trails, beta, err := s.startTrails(ctx, &o)
+		trails, beta, err := s.startTrails(ctx, &o.ChainOptions)
 		if err != nil {
 			return err
 		}
@@ -37,7 +45,7 @@ func Suffix(o ChainOptions) Method {
 			if !slices.ContainsFunc(trails, func(t trail) bool { return !math.IsNaN(t.score) }) {
 				place = 0 // nothing can be scored here
 			}
-			err = s.redraw(ctx, trails, place, n, beta, &o)
+			err = s.redraw(ctx, trails, place, n, beta, &o.ChainOptions)
 		}
 		if last := trails[0]; o.Last && errors.Is(err, errSpent) {
 			s.handOut(last.states[s.Plan.Len()].X, nil, last.score)
@@ -53,23 +61,24 @@ type trail struct {
 	score  float64
 }
 
-// places are where redrawing may begin: 0 for the initial noise, i+1 for step i. Steps whose noise has no weight are left out.
-func (s *Search) places() []int {
+// places are where redrawing may begin: 0 for the initial noise, i+1 for step i. Steps whose noise has no weight are left out, and
+// those before a share of the run unless no others are left.
+func (s *Search) places(begin float64) []int {
 	places := []int{0}
 	for i := range s.Plan.Len() {
 		if row, err := s.Plan.Row(i, i); err == nil && row.Noise != 0 {
 			places = append(places, i+1)
 		}
 	}
+	for len(places) > 1 && float64(places[0]) <= begin*float64(s.Plan.Len()) && begin > 0 {
+		places = places[1:]
+	}
 	return places
 }
 
 // startTrails makes the first pictures. The chains start from the best of them; the others only serve to know the spread of scores.
 func (s *Search) startTrails(ctx context.Context, o *ChainOptions) (trails []trail, beta float64, err error) {
-	images := o.Chains
-	if o.Beta == 0 {
-		images = max(images, firstPictures)
-	}
+	images := o.first()
 	trails = make([]trail, min(images, s.Left()/s.Cost()))
 	for i := range trails {
 		source := func(dst []float32, _, _ float64) { s.Normal(dst) }

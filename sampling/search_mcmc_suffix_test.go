@@ -66,7 +66,7 @@ func TestSuffix_replay(t *testing.T) {
 					t.Fatalf("%s, chain %d, proposal %d: the score is %v, of its noise %v", sampler, st.Chain, st.Proposal, st.Score, x[0])
 				}
 			}
-			if f := search(t, p, Suffix(o), 1200, 3); moves < 20 || f.Noise != nil || f.Score <= f.First {
+			if f := search(t, p, Suffix(SuffixOptions{ChainOptions: o}), 1200, 3); moves < 20 || f.Noise != nil || f.Score <= f.First {
 				t.Errorf("%s: %d moves, %v after %v", sampler, moves, f.Score, f.First)
 			}
 		}
@@ -83,7 +83,7 @@ func TestSuffix_firstIsTheSeeds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f := search(t, p, Suffix(ChainOptions{Chains: 2}), 400, 13); !slices.Equal(f.FirstLatents, want) {
+		if f := search(t, p, Suffix(SuffixOptions{ChainOptions: ChainOptions{Chains: 2}}), 400, 13); !slices.Equal(f.FirstLatents, want) {
 			t.Errorf("%s: the first picture is %v, the seed's %v", sampler, f.FirstLatents, want)
 		}
 	}
@@ -113,7 +113,7 @@ func TestSuffix_constant(t *testing.T) {
 		}
 	}}
 	costs, spent := map[int]int{}, 0
-	f, err := RunSearch(t.Context(), p, Suffix(o), SearchOptions{Budget: 2 * steps * proposals, Seed: 1, OnPoint: func(pt Point) error {
+	f, err := RunSearch(t.Context(), p, Suffix(SuffixOptions{ChainOptions: o}), SearchOptions{Budget: 2 * steps * proposals, Seed: 1, OnPoint: func(pt Point) error {
 		costs[pt.NFE-spent]++
 		spent = pt.NFE
 		return nil
@@ -155,7 +155,7 @@ func TestSuffix_linear(t *testing.T) {
 				spread = append(spread, math.Pow(st.Score/deviation-1, 2))
 			}
 		}}
-		search(t, p, Suffix(o), 300000, 2)
+		search(t, p, Suffix(SuffixOptions{ChainOptions: o}), 300000, 2)
 		scores.near(t, "mean", 1)
 		spread.near(t, "variance", 1)
 	}
@@ -165,8 +165,34 @@ func TestSuffix_last(t *testing.T) {
 	p := redrawn(t, "ddpm", 5, 0.2)
 	var last ChainState
 	o := ChainOptions{Last: true, Beta: 1e6, OnState: func(st ChainState) { last = st }}
-	f := search(t, p, Suffix(o), 503, 1)
+	f := search(t, p, Suffix(SuffixOptions{ChainOptions: o}), 503, 1)
 	if f.Score != last.Score || float64(f.Latents[0]) != f.Score || f.Score >= f.Trace[len(f.Trace)-1].Best {
 		t.Errorf("last %v, handed out %v, the best was %v", last.Score, f.Score, f.Trace[len(f.Trace)-1].Best)
+	}
+}
+
+// From a share of the run on, what lies before it stays as the first picture has it, and the best of the first ones it is.
+func TestSuffix_begin(t *testing.T) {
+	p := redrawn(t, "ddpm", 8, 0.2)
+	var firsts []float64
+	var start []float32
+	o := ChainOptions{First: 5, Beta: 1, OnState: func(st ChainState) {
+		if st.Proposal == 0 {
+			start = slices.Clone(st.Noise)
+		}
+		// Initial noise and that of steps 1 to 3 lie before half the run.
+		if kept := 4 * p.Size; !slices.Equal(st.Noise[:kept], start[:kept]) {
+			t.Fatalf("proposal %d changed noise of the first half", st.Proposal)
+		} else if st.Accepted && slices.Equal(st.Noise[kept:], start[kept:]) {
+			t.Fatalf("proposal %d changed nothing", st.Proposal)
+		}
+	}}
+	search(t, p, Suffix(SuffixOptions{ChainOptions: o, Begin: 0.5}), 900, 3)
+	f := search(t, p, Suffix(SuffixOptions{ChainOptions: ChainOptions{First: 5, Beta: 1}, Begin: 0.5}), 5*2*8, 3)
+	for _, pt := range f.Trace {
+		firsts = append(firsts, pt.Score)
+	}
+	if len(firsts) != 5 || f.Score != slices.Max(firsts) {
+		t.Errorf("the first pictures score %v, the best is %v", firsts, f.Score)
 	}
 }

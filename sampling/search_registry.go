@@ -10,34 +10,40 @@ type SearchInfo struct {
 	Name, About string
 	Noisy       bool // needs a sampler that adds noise on the way, such as euler-a, or ddim with eta
 	Gradient    bool // needs Gradients
-	method      func(Gradients) Method
+	options     any  // the defaults, a struct
+	method      func(Gradients, any) Method
 }
-
-// plainly is a method that needs no gradients.
-func plainly(m Method) func(Gradients) Method { return func(Gradients) Method { return m } }
 
 // searches are all methods with their defaults.
 func searches() []SearchInfo {
 	return []SearchInfo{
-		{"random", "best of N fresh noises", false, false, plainly(RandomSearch())},
-		{"zero-order", "climbs from noise to the best of its neighbours", false, false, plainly(ZeroOrder(ZeroOrderOptions{}))},
-		{"zero-order-restart", "the same, from fresh noise where no neighbour is better", false, false, plainly(ZeroOrder(ZeroOrderOptions{Restart: true}))},
+		plainly("random", "best of N fresh noises", false, struct{}{}, func(struct{}) Method { return RandomSearch() }),
+		plainly("zero-order", "climbs from noise to the best of its neighbours", false, ZeroOrderOptions{}, ZeroOrder),
+		plainly("zero-order-restart", "the same, from fresh noise where no neighbour is better", false, ZeroOrderOptions{Restart: true}, ZeroOrder),
 		// A small population: budgets of 8 to 16 pictures still see several generations.
-		{"evolution", "breeds noises", false, false, plainly(Evolution(EvolutionOptions{Population: 5}))},
-		{"pcn", "draws from prior times exp(score/β) by a Markov chain over noise", false, false, plainly(PCN(PCNOptions{}))},
-		{"suffix", "the same over the noise of all steps, redrawing the last ones", true, false, plainly(Suffix(ChainOptions{}))},
+		plainly("evolution", "breeds noises", false, EvolutionOptions{Population: 5}, Evolution),
+		plainly("pcn", "draws from prior times exp(score/β) by a Markov chain over noise", false, PCNOptions{}, PCN),
+		plainly("suffix", "the same over the noise of all steps, redrawing the last ones", true, SuffixOptions{}, Suffix),
 		// Few directions: small budgets still see several iterations.
-		{"spsa", "climbs along gradients estimated from differences of scores", false, false, plainly(SPSA(SPSAOptions{Pairs: 2}))},
-		{"paths", "noises the best paths again and denoises them otherwise", false, false, plainly(SearchPaths(PathsOptions{}))},
-		{"svdd", "the best of several children at every step", true, false, plainly(SVDD(SVDDOptions{}))},
-		{"smc", "particles that are resampled on the way (FK steering)", true, false, plainly(SMC(SMCOptions{}))},
-		{"rbf", "children at every step until one is better; what is left rolls over", true, false, plainly(RBF(RBFOptions{}))},
-		{"parm", "stops candidates whose previews promise little", false, false, plainly(PARM(PARMOptions{}))},
-		{"reno", "climbs the reward's gradient in the initial noise; for few-step models", false, true, func(g Gradients) Method { return ReNO(g, ReNOOptions{}) }},
-		{"dno", "climbs the gradient in the noise of all steps", true, true, func(g Gradients) Method { return DNO(g, DNOOptions{}) }},
-		{"guidance", "follows the gradient at every step", false, true, func(g Gradients) Method { return RewardGuidance(g, GuidanceOptions{}) }},
-		{"das", "particles that follow the gradient and are resampled", true, true, func(g Gradients) Method { return DAS(g, DASOptions{}) }},
+		plainly("spsa", "climbs along gradients estimated from differences of scores", false, SPSAOptions{Pairs: 2}, SPSA),
+		plainly("paths", "noises the best paths again and denoises them otherwise", false, PathsOptions{}, SearchPaths),
+		plainly("svdd", "the best of several children at every step", true, SVDDOptions{}, SVDD),
+		plainly("smc", "particles that are resampled on the way (FK steering)", true, SMCOptions{}, SMC),
+		plainly("rbf", "children at every step until one is better; what is left rolls over", true, RBFOptions{}, RBF),
+		plainly("parm", "stops candidates whose previews promise little", false, PARMOptions{}, PARM),
+		climber("reno", "climbs the reward's gradient in the initial noise; for few-step models", false, ReNOOptions{}, ReNO),
+		climber("dno", "climbs the gradient in the noise of all steps", true, DNOOptions{}, DNO),
+		climber("guidance", "follows the gradient at every step", false, GuidanceOptions{}, RewardGuidance),
+		climber("das", "particles that follow the gradient and are resampled", true, DASOptions{}, DAS),
 	}
+}
+
+func plainly[O any](name, about string, noisy bool, defaults O, m func(O) Method) SearchInfo {
+	return SearchInfo{name, about, noisy, false, defaults, func(_ Gradients, o any) Method { return m(o.(O)) }}
+}
+
+func climber[O any](name, about string, noisy bool, defaults O, m func(Gradients, O) Method) SearchInfo {
+	return SearchInfo{name, about, noisy, true, defaults, func(g Gradients, o any) Method { return m(g, o.(O)) }}
 }
 
 // SearchMethods lists the methods.
@@ -55,5 +61,5 @@ func FindSearch(name string) (SearchInfo, error) {
 	return SearchInfo{}, fmt.Errorf("sampling: there is no search %q; known are %s", name, strings.Join(names, ", "))
 }
 
-// Method is the method with its defaults. g is looked at where Gradient is set.
-func (i SearchInfo) Method(g Gradients) Method { return i.method(g) }
+// Method is the method with its settings. g is looked at where Gradient is set.
+func (i SearchInfo) Method(g Gradients) Method { return i.method(g, i.options) }

@@ -12,6 +12,8 @@ type ZeroOrderOptions struct {
 	Cosine float64
 	// Neighbours is how many neighbours a round tries. Default 4 (same source).
 	Neighbours int
+	// First is how many fresh noises a climb starts from the best of. Default 1: from the noise of the seed.
+	First int
 	// Restart puts fresh noise in the pivot's place when no neighbour is better, as that implementation does; otherwise the pivot
 	// stays and other neighbours are tried, as in the paper, unless it could not be scored either.
 	Restart bool
@@ -21,12 +23,13 @@ type ZeroOrderOptions struct {
 // and goes on from the best of them if that is better. A round costs Neighbours pictures, and one more after a restart. (Ma et al.
 // 2025, arXiv 2501.09732, section 3.1, zero-order search.)
 func ZeroOrder(o ZeroOrderOptions) Method {
-	o.Cosine, o.Neighbours = orElse(o.Cosine, 0.95), orElse(o.Neighbours, 4)
+	o.Cosine, o.Neighbours, o.First = orElse(o.Cosine, 0.95), orElse(o.Neighbours, 4), orElse(o.First, 1)
 	return func(ctx context.Context, s *Search) error {
 		err := checkSpans(
 			"zero-order search",
 			span{"the cosine", o.Cosine, 0, 1},
 			span{"the number of neighbours", float64(o.Neighbours), 1, 1 << 20},
+			span{"the number of first noises", float64(o.First), 1, 1 << 20},
 		)
 		if err != nil {
 			return err
@@ -35,7 +38,11 @@ func ZeroOrder(o ZeroOrderOptions) Method {
 		score := math.NaN()
 		for {
 			var group []float32
-			if pivot == nil {
+			if pivot == nil && o.First > 1 {
+				if pivot, score, err = s.bestFresh(ctx, o.First); err != nil {
+					return err
+				}
+			} else if pivot == nil {
 				pivot, score = s.fresh(), math.NaN()
 				group = append(group, pivot...) // a new pivot is a candidate as well
 			}
@@ -56,6 +63,20 @@ func ZeroOrder(o ZeroOrderOptions) Method {
 			}
 		}
 	}
+}
+
+// bestFresh is the best of n fresh noises.
+func (s *Search) bestFresh(ctx context.Context, n int) (noise []float32, score float64, err error) {
+	group := make([]float32, 0, n*s.Size)
+	for range n {
+		group = append(group, s.fresh()...)
+	}
+	scores, err := s.Evaluate(ctx, group, n)
+	if err != nil {
+		return nil, 0, err
+	}
+	k := best(scores)
+	return group[k*s.Size : (k+1)*s.Size], scores[k], nil
 }
 
 // neighbour is |x|·(λ·u + √(1−λ²)·w), with u = x/|x| and w a random direction at a right angle to it.

@@ -18,6 +18,7 @@ import (
 type benchSearchOptions struct {
 	benchOptions
 	methods   []string
+	settings  []string
 	multiples []int
 	checker   bool
 }
@@ -44,6 +45,7 @@ intervals over prompts, and with random search at the same budget (paired).`,
 		names = append(names, s.Name)
 	}
 	f.StringSliceVar(&o.methods, "methods", names, "methods to compare")
+	f.StringArrayVar(&o.settings, "search-option", nil, "setting of the method, as in temperature=0.2, where one method is compared with random search (repeatable)")
 	f.IntSliceVar(&o.multiples, "budgets", []int{8, 16}, "budgets, in pictures of plain sampling")
 	f.BoolVar(&o.checker, "checker", false, "search by the exact checker and hold the embedded reward out")
 	return c
@@ -57,11 +59,23 @@ func (a *app) benchSearch(ctx context.Context, o *benchSearchOptions) (err error
 	if len(o.guidance) != 1 || len(o.methods) == 0 || len(o.multiples) == 0 {
 		return usagef("want one --guidance-scale, and at least one of --methods and --budgets")
 	}
+	var other []string
 	for _, name := range o.methods {
+		if name != "random" {
+			other = append(other, name)
+		}
 		if info, err := sampling.FindSearch(name); err != nil {
 			return usagef("--methods: %w", err)
 		} else if info.Gradient && o.checker {
 			return usagef("--methods: %s climbs the gradient of a reward, and the checker has none", name)
+		}
+	}
+	if len(o.settings) > 0 {
+		if len(other) != 1 {
+			return usagef("--search-option: want one method in --methods besides random")
+		}
+		if err := checkSearchOptions(other[0], o.settings); err != nil {
+			return err
 		}
 	}
 	for _, m := range o.multiples {
@@ -82,7 +96,7 @@ func (a *app) benchSearch(ctx context.Context, o *benchSearchOptions) (err error
 	bar := a.progress().Start("searching", len(prompts)*(1+len(o.methods)*len(o.multiples)))
 	defer bar.Stop()
 	reports, err := minibench.RunSearches(ctx, p, by(m), prompts, minibench.SearchOptions{
-		Methods: o.methods, Multiples: o.multiples, Steps: o.steps, Guidance: o.guidance[0], Seed: o.seed, ByChecker: o.checker, Slope: m.PixelGradient,
+		Methods: o.methods, Settings: o.settings, Multiples: o.multiples, Steps: o.steps, Guidance: o.guidance[0], Seed: o.seed, ByChecker: o.checker, Slope: m.PixelGradient,
 		OnPrompt: func(done, _ int) { bar.Set(done) },
 	})
 	bar.Stop()

@@ -26,6 +26,7 @@ import (
 // searchOptions are the flags of generate --search.
 type searchOptions struct {
 	method       string
+	options      []string
 	budget       int
 	checker      bool
 	holdout      string
@@ -37,6 +38,7 @@ type searchOptions struct {
 
 func (o *searchOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.method, "search", "", "search for pictures that the reward likes; see winnow help search")
+	f.StringArrayVar(&o.options, "search-option", nil, "setting of the method, as in temperature=0.2 (repeatable); see winnow help search")
 	f.IntVar(&o.budget, "search-budget", 0, "evaluations of the denoiser for each picture, two a step with guidance (default: 8 plain pictures)")
 	f.BoolVar(&o.checker, "checker", false, "search by the exact checker of the mini world instead of a reward")
 	f.StringVar(&o.holdout, "holdout-reward", "", "reward that the search never sees, for the report; or \"checker\"")
@@ -56,9 +58,12 @@ func (o *searchOptions) check(changed func(string) bool) error {
 		if info.Gradient && o.checker {
 			return fmt.Errorf("--search %s climbs the gradient of a reward, and the checker has none", o.method)
 		}
+		if err := checkSearchOptions(o.method, o.options); err != nil {
+			return err
+		}
 		return writable(o.trace)
 	}
-	for _, flag := range []string{"search-budget", "checker", "holdout-reward", "holdout-reward-model", "search-trace", "search-journal", "verify-timeout"} {
+	for _, flag := range []string{"search-option", "search-budget", "checker", "holdout-reward", "holdout-reward-model", "search-trace", "search-journal", "verify-timeout"} {
 		if changed(flag) {
 			return fmt.Errorf("--%s needs --search", flag)
 		}
@@ -66,9 +71,21 @@ func (o *searchOptions) check(changed func(string) bool) error {
 	return nil
 }
 
+func checkSearchOptions(method string, options []string) error {
+	info, err := sampling.FindSearch(method)
+	if err == nil {
+		_, err = info.With(options...)
+	}
+	if err != nil {
+		return usagef("--search-option: %w", err)
+	}
+	return nil
+}
+
 // settings adds the flags that repeat the search.
 func (o *searchOptions) settings(add func(key string, value any, when bool)) {
 	add("search", o.method, o.method != "")
+	add("search-option", o.options, len(o.options) > 0)
 	add("search-budget", o.budget, o.budget != 0)
 	add("checker", true, o.checker)
 	add("holdout-reward", o.holdout, o.holdout != "")
@@ -244,12 +261,15 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 		budget = 8 * s.plainCost()
 	}
 	info, err := sampling.FindSearch(o.method)
+	if err == nil {
+		info, err = info.With(o.options...)
+	}
 	if err != nil {
 		return diffusion.Image{}, err
 	}
 	task := s.app.progress().Start(fmt.Sprintf("searching for %q", prompt), budget)
 	sr := diffusion.SearchRequest{
-		Request: req, Name: o.method, Budget: budget, Verify: s.verify, VerifyTimeout: o.timeout, JournalKey: s.key,
+		Request: req, Name: o.method, Options: o.options, Budget: budget, Verify: s.verify, VerifyTimeout: o.timeout, JournalKey: s.key,
 		OnPoint: func(p sampling.Point) error { task.Set(p.NFE); return nil },
 	}
 	if info.Gradient {

@@ -109,10 +109,22 @@ A search never spends more. The first candidate is the picture of the seed.
 			needs += " [gradient]"
 		}
 		fmt.Fprintf(&b, "  %-19s %s%s\n", s.Name, s.About, needs)
+		var settings []string
+		for _, o := range s.Settings() {
+			if settings = append(settings, o.Name); o.Value != "" {
+				settings[len(settings)-1] += "=" + o.Value
+			}
+		}
+		if len(settings) > 0 {
+			fmt.Fprintf(&b, "  %-19s   %s\n", "", strings.Join(settings, " "))
+		}
 	}
 	b.WriteString(`
 [noise]     needs a sampler that adds noise: --eta 1, or --scheduler euler-a
 [gradient]  needs a reward that runs here; judges and the checker have no gradient
+
+Below a method stand its settings, for --search-option NAME=VALUE; the package
+documentation of winnow/sampling says what they mean.
 
 A reward that is searched for is no longer a judge: pictures may please it without being
 better. --holdout-reward names one that the search never sees. Candidates that cannot be

@@ -14,8 +14,9 @@ import (
 // SearchOptions says how to compare searches.
 type SearchOptions struct {
 	Methods   []string
-	Multiples []int // budgets, in pictures of plain sampling
-	Steps     int   // of a picture
+	Settings  []string // of the methods but random, as SearchInfo.With takes them
+	Multiples []int    // budgets, in pictures of plain sampling
+	Steps     int      // of a picture
 	Guidance  float64
 	Seed      uint64
 	Slope     diffusion.Slope // for methods that climb; nil: none of them
@@ -99,6 +100,9 @@ func (b *searchBench) run(ctx context.Context, name string, multiple int) (Searc
 		cost *= 2
 	}
 	info, err := sampling.FindSearch(name)
+	if err == nil && name != "random" {
+		info, err = info.With(b.o.Settings...)
+	}
 	if err != nil {
 		return SearchReport{}, err
 	}
