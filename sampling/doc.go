@@ -38,6 +38,13 @@
 // A method is a function over a Search, through which every evaluation passes and is counted; one method a file. Journaled makes a
 // search that was interrupted go on.
 //
+// # Inversion
+//
+// [InversionGrid.Invert] climbs from clean latents to the noise that a sampler would have made them from, to an exact level:
+//
+//	grid, err := sched.InversionGrid(10)
+//	up, err := grid.Invert(ctx, network, latents, levels, sampling.InvertOptions{Method: sampling.InvertFixedPoint})
+//
 // # Samplers
 //
 //	name          diffusers class                   elsewhere          paper
