@@ -55,6 +55,27 @@ func (p *Pipeline) newRun(ctx context.Context, req Request) (*run, error) {
 	return &run{p: p, req: req, plan: plan, cond: cond, uncond: uncond, steps: steps}, nil
 }
 
+// NFE is the number of evaluations of the network that one plain picture of a request costs.
+func (p *Pipeline) NFE(req Request) (int, error) {
+	req = p.withDefaults(req)
+	if err := p.check(req); err != nil {
+		return 0, err
+	}
+	sched, err := p.scheduler(req)
+	if err != nil {
+		return 0, err
+	}
+	plan, err := sched.Plan(req.Steps, &sampling.PlanOptions{Eta: req.Eta})
+	if err != nil {
+		return 0, badValue("steps", req.Steps, err.Error())
+	}
+	steps, err := stepsOf(req, plan)
+	if err != nil {
+		return 0, err
+	}
+	return steps.nfe[plan.Len()-1], nil
+}
+
 // Check reports what is wrong with a request without running it, prompts that are too long included.
 func (p *Pipeline) Check(ctx context.Context, req Request) error {
 	req = p.withDefaults(req)

@@ -94,6 +94,7 @@ type Params struct {
 	Search        string        `json:"search,omitempty"` // method that found it; Seed is that of its first candidate
 	SearchOptions []string      `json:"search_options,omitempty"`
 	SearchBudget  int           `json:"search_budget,omitempty"`
+	Preview       bool          `json:"preview,omitempty"` // a prediction on the way: the search was stopped before a picture was finished
 	Version       string        `json:"winnow_version,omitempty"`
 }
 

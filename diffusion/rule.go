@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"winnow/internal/ldm"
 	"winnow/sampling"
@@ -119,6 +120,19 @@ func (p *Pipeline) embedNull(ctx context.Context, req Request) (ldm.Embeds, erro
 type guidedSteps struct {
 	alone map[float64]bool // timesteps that take one although the run is guided
 	nfe   []int            // evaluations of one picture after each step
+}
+
+// each is the number of evaluations of each step; nil where they are equal.
+func (s guidedSteps) each() []int {
+	out := make([]int, len(s.nfe))
+	before := 0
+	for i, n := range s.nfe {
+		out[i], before = n-before, n
+	}
+	if slices.Min(out) == slices.Max(out) {
+		return nil
+	}
+	return out
 }
 
 // stepsOf looks at the noise level of every step. A sampler asks by timestep; PNDM asks for one of them twice and is answered

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"slices"
 	"time"
 
 	"winnow/sampling"
@@ -32,23 +33,24 @@ type SearchRequest struct {
 	VerifyTimeout time.Duration
 	// Journal, where given, keeps what the search learns, so that the same search goes on from it after it was interrupted; see
 	// sampling.Journaled. JournalKey says what the verifier is: a journal of another request or verifier is refused.
-	// Derivatives are not kept; a search that climbs asks for them again.
 	Journal    sampling.JournalFile
 	JournalKey string
+	// Recall, if set, is told of scores that the journal gave in the place of Verify, in order, for a verifier with a memory.
+	Recall func(ctx context.Context, prompt string, images []image.Image, scores []float64) error
 	// OnPoint is told of every entry of the trace; an error stops the search.
 	OnPoint func(sampling.Point) error
 }
 
 // SearchResult is what a search ends with.
 type SearchResult struct {
-	Image        // the best; without pixels when none was finished
+	Image        // the best, or a preview, see sampling.Found; without pixels when there is none
 	First *Image // the plain picture of the seed; nil when it was not finished
 	Found sampling.Found
 }
 
 // Search spends the budget and returns the best picture. A picture that the verifier fails on, or does not finish in time, is
 // dropped and counted in Found.Dropped; only when all are is it an error. When the context ends, the best picture so far is
-// returned together with the error.
+// returned together with the error, or a preview where none was finished.
 func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, error) {
 	req := p.withDefaults(sr.Request)
 	switch {
@@ -56,8 +58,6 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 		return SearchResult{}, badValue("search", len(req.Prompts)*req.Count, "a search is for one picture of one prompt")
 	case (sr.Method == nil) == (sr.Climb == nil) || sr.Verify == nil || (sr.Climb == nil) != (sr.Slope == nil):
 		return SearchResult{}, badValue("search", sr.Name, "a search needs a method and a verifier, and one that climbs a slope")
-	case req.GuidanceInterval != nil:
-		return SearchResult{}, badValue("guidance-interval", req.GuidanceInterval, "a search counts every step as guided or none")
 	case req.Latents != nil:
 		return SearchResult{}, badValue("latents", len(req.Latents), "a search draws its own noise")
 	}
@@ -65,19 +65,12 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 	if err != nil {
 		return SearchResult{}, err
 	}
-	if sr.Climb != nil {
-		sr.Method = sr.Climb(s.gradients())
+	problem, gradients, err := s.journaled()
+	if err != nil {
+		return SearchResult{}, err
 	}
-	problem := s.problem()
-	if sr.Journal != nil {
-		settings, err := json.Marshal(s.run.params(0))
-		if err != nil {
-			return SearchResult{}, err
-		}
-		key := fmt.Sprintf("%s %s %q %d %d %s", settings, sr.Name, sr.Options, sr.Budget, req.BatchSize, sr.JournalKey)
-		if problem, err = sampling.Journaled(problem, sr.Journal, key); err != nil {
-			return SearchResult{}, err
-		}
+	if sr.Climb != nil {
+		sr.Method = sr.Climb(gradients)
 	}
 	found, err := sampling.RunSearch(ctx, problem, sr.Method, sampling.SearchOptions{Budget: sr.Budget, Seed: req.Seed, OnPoint: sr.OnPoint})
 	if errors.Is(err, sampling.ErrNoScore) && s.last != nil {
@@ -88,7 +81,7 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 	var decodeErr error
 	if found.Latents != nil {
 		out.Image, decodeErr = s.picture(context.WithoutCancel(ctx), found.Latents)
-		out.Params.Search, out.Params.SearchOptions = sr.Name, sr.Options
+		out.Params.Search, out.Params.SearchOptions, out.Params.Preview = sr.Name, sr.Options, found.Preview
 		out.Params.SearchBudget, out.Params.NFE = sr.Budget, found.NFE
 	}
 	if found.FirstLatents != nil && decodeErr == nil {
@@ -118,8 +111,33 @@ func (p *Pipeline) newSearch(ctx context.Context, req Request, sr SearchRequest)
 
 func (s *search) problem() sampling.Problem {
 	return sampling.Problem{
-		Plan: s.run.plan, Size: s.run.p.latentSize(s.run.req), Model: s.denoise, NFE: s.run.nfePerStep(), Batch: s.run.req.BatchSize, Verify: s.verify,
+		Plan: s.run.plan, Size: s.run.p.latentSize(s.run.req), Model: s.denoise, NFE: s.run.nfePerStep(), StepNFE: s.run.steps.each(),
+		Batch: s.run.req.BatchSize, Verify: s.verify, Recall: s.recall,
 	}
+}
+
+// maxJournal bounds what a journal may grow to, in bytes.
+const maxJournal = 4 << 30
+
+// journaled is the problem, and the gradients where they are asked for, with the journal where there is one.
+func (s *search) journaled() (problem sampling.Problem, g sampling.Gradients, err error) {
+	problem = s.problem()
+	if s.sr.Climb != nil {
+		g = s.gradients()
+	}
+	if s.sr.Journal == nil {
+		return problem, g, nil
+	}
+	if size := sampling.JournalSize(problem, s.sr.Budget, s.sr.Climb != nil); size > maxJournal {
+		return problem, g, badValue("search-budget", s.sr.Budget,
+			fmt.Sprintf("the journal would grow to %.1f GB, more than the %d GB that one may have; search without it", float64(size)/(1<<30), maxJournal>>30))
+	}
+	settings, err := json.Marshal(s.run.params(0))
+	if err != nil {
+		return problem, g, err
+	}
+	key := fmt.Sprintf("%s %s %q %d %d %s", settings, s.sr.Name, s.sr.Options, s.sr.Budget, s.run.req.BatchSize, s.sr.JournalKey)
+	return sampling.Journaled(problem, g, s.sr.Journal, key)
 }
 
 // denoise runs the network on as many images as x holds.
@@ -138,24 +156,11 @@ func (s *search) denoise(ctx context.Context, dst, x []float32, t float64) error
 
 // verify decodes latents and asks for scores, of single pictures where a batch fails.
 func (s *search) verify(ctx context.Context, x []float32, n int) ([]float64, error) {
-	h, w := s.run.latentSides()
-	pixels, err := s.run.p.ldm.Decode(ctx, x, n, h, w)
+	images, at, err := s.pictures(ctx, x, n)
 	if err != nil {
 		return nil, err
 	}
-	area := 3 * s.run.req.Height * s.run.req.Width
-	scores := make([]float64, n)
-	var images []image.Image
-	var at []int
-	for i := range n {
-		scores[i] = math.NaN()
-		img, err := toImage(pixels[i*area:(i+1)*area], s.run.req.Height, s.run.req.Width)
-		if err != nil {
-			s.last = err
-			continue
-		}
-		images, at = append(images, img), append(at, i)
-	}
+	scores := slices.Repeat([]float64{math.NaN()}, n)
 	if len(images) == 0 {
 		return scores, nil
 	}
@@ -175,6 +180,41 @@ func (s *search) verify(ctx context.Context, x []float32, n int) ([]float64, err
 		}
 	}
 	return scores, ctx.Err()
+}
+
+// recall tells a verifier with a memory of scores that it gave before.
+func (s *search) recall(ctx context.Context, x []float32, n int, scores []float64) error {
+	if s.sr.Recall == nil {
+		return nil
+	}
+	images, at, err := s.pictures(ctx, x, n)
+	if err != nil {
+		return err
+	}
+	known := make([]float64, len(at))
+	for k, i := range at {
+		known[k] = scores[i]
+	}
+	return s.sr.Recall(ctx, s.run.req.Prompts[0], images, known)
+}
+
+// pictures decodes latents; at are the numbers of those that could be.
+func (s *search) pictures(ctx context.Context, x []float32, n int) (images []image.Image, at []int, err error) {
+	h, w := s.run.latentSides()
+	pixels, err := s.run.p.ldm.Decode(ctx, x, n, h, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	area := 3 * s.run.req.Height * s.run.req.Width
+	for i := range n {
+		img, err := toImage(pixels[i*area:(i+1)*area], s.run.req.Height, s.run.req.Width)
+		if err != nil {
+			s.last = err
+			continue
+		}
+		images, at = append(images, img), append(at, i)
+	}
+	return images, at, nil
 }
 
 // ask calls the verifier in its time.

@@ -16,25 +16,31 @@ type Slope func(ctx context.Context, prompt string, pixels []float32, width, hei
 // followed.
 func (s *search) gradients() sampling.Gradients {
 	h, w := s.run.latentSides()
-	positive, negative := s.run.req.factors()
-	g := ldm.Guidance{Positive: s.run.cond, ByPositive: positive, ByNegative: negative, Rescale: s.run.req.GuidanceRescale, Height: h, Width: w}
+	g := ldm.Guidance{Positive: s.run.cond, ByPositive: 1, Height: h, Width: w}
+	network := s.run.p.ldm.Pullback(g)
 	if s.run.req.guided() {
-		g.Negative = s.run.uncond
+		alone := network
+		g.ByPositive, g.ByNegative = s.run.req.factors()
+		g.Rescale, g.Negative = s.run.req.GuidanceRescale, s.run.uncond
+		both := s.run.p.ldm.Pullback(g)
+		network = func(ctx context.Context, output, x []float32, t float64, cot func() ([]float32, error)) ([]float32, error) {
+			if s.run.steps.alone[t] {
+				return alone(ctx, output, x, t, cot)
+			}
+			return both(ctx, output, x, t, cot)
+		}
 	}
 	return sampling.Gradients{
 		Verify: func(ctx context.Context, x []float32, images int) ([]float64, []float32, error) {
 			return s.run.p.ldm.DecodeGradient(ctx, x, images, h, w, s.slope)
 		},
-		Network: s.run.p.ldm.Pullback(g),
+		Network: network,
 	}
 }
 
 // factors are those of the two predictions that combine adds.
 func (r Request) factors() (positive, negative float64) {
-	switch {
-	case !r.guided():
-		return 1, 0
-	case r.Guidance == CHATS:
+	if r.Guidance == CHATS {
 		return 1 + r.GuidanceScale, -r.GuidanceScale
 	}
 	return r.GuidanceScale, 1 - r.GuidanceScale

@@ -96,7 +96,8 @@ func TestSearch_gradients(t *testing.T) {
 	p := openMini(t)
 	for name, change := range map[string]func(*Request){
 		"none": func(r *Request) { r.GuidanceScale = 1 }, "cfg": func(*Request) {}, "rescaled": func(r *Request) { r.GuidanceRescale = 0.7 },
-		"chats": func(r *Request) { r.Guidance = CHATS }, "negative prompt": func(r *Request) { r.NegativePrompt = "a star" },
+		"guided elsewhere": func(r *Request) { r.GuidanceInterval = &sampling.Interval{High: 0.3, Share: true} },
+		"chats":            func(r *Request) { r.Guidance = CHATS }, "negative prompt": func(r *Request) { r.NegativePrompt = "a star" },
 	} {
 		sr := climbRequest(func(sampling.Gradients) sampling.Method { return nil }, 64)
 		change(&sr.Request)
@@ -104,6 +105,7 @@ func TestSearch_gradients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		at := s.run.plan.Timesteps[3]
 		for _, n := range []int{1, 3} {
 			size := p.latentSize(s.run.req)
 			x, want, got := make([]float32, n*size), make([]float32, n*size), make([]float32, n*size)
@@ -111,10 +113,10 @@ func TestSearch_gradients(t *testing.T) {
 				x[i] = float32(math.Sin(float64(i * i)))
 			}
 			before := slices.Clone(x)
-			if err := s.denoise(t.Context(), want, x, 501); err != nil {
+			if err := s.denoise(t.Context(), want, x, at); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.gradients().Network(t.Context(), got, x, 501, func() ([]float32, error) { return make([]float32, n*size), nil }); err != nil {
+			if _, err := s.gradients().Network(t.Context(), got, x, at, func() ([]float32, error) { return make([]float32, n*size), nil }); err != nil {
 				t.Fatal(err)
 			}
 			for i := range want {

@@ -17,12 +17,16 @@ type Verifier func(ctx context.Context, x []float32, images int) ([]float64, err
 // Problem is one picture to be searched for: a plan and a network, conditioned on the prompt with guidance applied, and what is
 // good. The network takes any number of images up to Batch.
 type Problem struct {
-	Plan   *Plan
-	Size   int // numbers of one image's latents
-	Model  Denoiser
-	NFE    int // evaluations of the network that one image costs in a call of Model: 2 with guidance
-	Batch  int // images in a call of Model; 0 means 8
-	Verify Verifier
+	Plan  *Plan
+	Size  int // numbers of one image's latents
+	Model Denoiser
+	NFE   int // evaluations of the network that one image costs in a call of Model: 2 with guidance
+	// StepNFE is NFE of each step of the plan, where they differ, as under an interval of guidance; nil means NFE for all.
+	StepNFE []int
+	Batch   int // images in a call of Model; 0 means 8
+	Verify  Verifier
+	// Recall, if set, is told of scores that a journal gave in the place of Verify, in order, for a verifier with a memory.
+	Recall func(ctx context.Context, x []float32, images int, scores []float64) error
 }
 
 // SearchOptions are the settings that all methods share.
@@ -46,9 +50,12 @@ type Point struct {
 
 // Found is what a search ends with, also when it was interrupted.
 type Found struct {
-	Latents []float32 // of the best picture; nil when none was finished
+	Latents []float32 // of the best picture; nil when there is none
 	Noise   []float32 // unit-variance noise that it starts from; nil where a method steers on the way
 	Score   float64
+	// Preview says that the search was interrupted before any picture was finished: Latents are the clean latents that were predicted
+	// on the way, of the best of the last check, or of the first image when there was no check; then Score is NaN.
+	Preview bool
 	// First is the score of the plain picture of the seed, FirstLatents that picture.
 	First        float64
 	FirstLatents []float32
@@ -70,6 +77,7 @@ type Search struct {
 	began   bool // the seed's noise was drawn
 	onPoint func(Point) error
 	found   Found
+	glimpse glimpse
 }
 
 // errSpent ends a method whose budget does not allow the next call.
@@ -78,34 +86,63 @@ var errSpent = errors.New("sampling: the budget is spent")
 // ErrNoScore is the error of a search that could score none of its candidates.
 var ErrNoScore = errors.New("sampling: the verifier scored none of the candidates")
 
-// RunSearch searches. When the context ends or something fails, the best picture so far is returned with the error.
+// RunSearch searches. When the context ends or something fails, the best picture so far is returned with the error; when the context
+// ends before there is one, the best preview, see Found.Preview.
 func RunSearch(ctx context.Context, p Problem, m Method, o SearchOptions) (Found, error) {
 	if p.Batch == 0 {
 		p.Batch = 8
 	}
-	switch cost := p.Plan.Len() * p.NFE; {
-	case p.Size < 1 || p.NFE < 1 || p.Batch < 1:
-		return Found{}, fmt.Errorf("sampling: a search over latents of %d numbers, %d evaluations a call, batches of %d", p.Size, p.NFE, p.Batch)
-	case o.Budget < cost:
-		return Found{}, fmt.Errorf("sampling: the budget of %d evaluations does not pay for one picture, which costs %d", o.Budget, cost)
+	if err := p.check(); err != nil {
+		return Found{}, err
 	}
 	s := &Search{Problem: p, budget: o.Budget, seed: o.Seed, stream: rng.New(o.Seed), onPoint: o.OnPoint}
+	if cost := s.Cost(); o.Budget < cost {
+		return Found{}, fmt.Errorf("sampling: the budget of %d evaluations does not pay for one picture, which costs %d", o.Budget, cost)
+	}
 	s.found.Score, s.found.First = math.Inf(-1), math.NaN()
 	err := m(ctx, s)
 	if errors.Is(err, errSpent) {
 		err = nil
 	}
 	if err == nil && s.found.Latents == nil {
-		err = ErrNoScore
+		return s.found, ErrNoScore
+	}
+	if err != nil && ctx.Err() != nil {
+		s.keepGlimpse()
 	}
 	return s.found, err
+}
+
+func (p Problem) check() error {
+	if p.Size < 1 || p.NFE < 1 || p.Batch < 1 {
+		return fmt.Errorf("sampling: a search over latents of %d numbers, %d evaluations a call, batches of %d", p.Size, p.NFE, p.Batch)
+	}
+	if p.StepNFE != nil && (len(p.StepNFE) != p.Plan.Len() || slices.Min(p.StepNFE) < 1) {
+		return fmt.Errorf("sampling: evaluations of %d steps are given, %v, for a plan of %d; each is at least 1", len(p.StepNFE), p.StepNFE, p.Plan.Len())
+	}
+	return nil
 }
 
 // Left is the number of evaluations that may still be spent.
 func (s *Search) Left() int { return s.budget - s.found.NFE }
 
 // Cost is the number of evaluations of one picture from noise to the end.
-func (s *Search) Cost() int { return s.Plan.Len() * s.NFE }
+func (s *Search) Cost() int { return s.costOf(0, s.Plan.Len()) }
+
+// costOf is the number of evaluations of one image in the steps from begin to before end.
+func (p Problem) costOf(begin, end int) int {
+	if p.StepNFE == nil {
+		return (end - begin) * p.NFE
+	}
+	sum := 0
+	for _, n := range p.StepNFE[begin:end] {
+		sum += n
+	}
+	return sum
+}
+
+// stepCost is that of step i.
+func (p Problem) stepCost(i int) int { return p.costOf(i, i+1) }
 
 // Normal fills dst with standard normal numbers. The first call of a search, for one image, gives the noise of its seed.
 func (s *Search) Normal(dst []float32) {
@@ -197,7 +234,7 @@ func (s *Search) Start(noise []float32, images int) (State, error) {
 // Advance does steps until index end for all images of a state, which may be more than Batch. clean is the prediction of the last
 // step. It is errSpent, and does nothing, where the budget does not pay for the whole way.
 func (s *Search) Advance(ctx context.Context, st State, end int, source Noise) (next State, clean []float32, err error) {
-	if cost := (end - st.Index) * s.NFE * st.Images; cost > s.Left() {
+	if st.Index < end && s.costOf(st.Index, end)*st.Images > s.Left() {
 		return st, nil, errSpent
 	}
 	for st.Index < end {
@@ -208,9 +245,11 @@ func (s *Search) Advance(ctx context.Context, st State, end int, source Noise) (
 		if err != nil {
 			return st, nil, fmt.Errorf("sampling: step %d of %d (timestep %g): %w", st.Index+1, s.Plan.Len(), s.Plan.Timesteps[st.Index], err)
 		}
+		index := st.Index
 		if st, clean, err = s.Plan.advance(st, output, source); err != nil {
 			return st, nil, err
 		}
+		s.glimpsed(index, clean, nil)
 	}
 	return st, clean, nil
 }
@@ -224,7 +263,7 @@ func (s *Search) predict(ctx context.Context, st State) ([]float32, error) {
 		if err := s.Model(ctx, output[a:b], input[a:b], s.Plan.Timesteps[st.Index]); err != nil {
 			return nil, err
 		}
-		s.found.NFE += (b - a) / s.Size * s.NFE
+		s.found.NFE += (b - a) / s.Size * s.stepCost(st.Index)
 	}
 	return output, nil
 }
@@ -241,6 +280,7 @@ func (s *Search) Score(ctx context.Context, x []float32, images int) ([]float64,
 			best = v
 		}
 	}
+	s.glimpsed(s.glimpse.looked, x, scores)
 	return scores, s.point(Point{NFE: s.found.NFE, Calls: s.found.Calls, Score: best, Best: s.found.Score})
 }
 

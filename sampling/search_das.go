@@ -43,11 +43,11 @@ func DAS(g Gradients, o DASOptions) Method {
 			return err
 		}
 		return s.runs(func(first bool) error {
-			cost := s.NFE
+			cost := s.Cost()
 			if o.Strength > 0 {
-				cost = s.aheadCost(g)
+				cost *= g.passes()
 			}
-			n := min(s.Left()/(cost*s.Plan.Len()), o.Particles)
+			n := min(s.Left()/cost, o.Particles)
 			if n == 0 {
 				return s.plain(ctx, first)
 			}

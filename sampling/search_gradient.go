@@ -68,7 +68,7 @@ func (s *Search) pull(ctx context.Context, back Pullback, st State, after func(o
 	input, output := make([]float32, len(st.X)), make([]float32, len(st.X))
 	s.Plan.Input(input, st)
 	g, err := back(ctx, output, input, s.Plan.Timesteps[st.Index], func() ([]float32, error) {
-		s.found.NFE += st.Images * s.NFE
+		s.found.NFE += st.Images * s.stepCost(st.Index)
 		cot, err := after(output)
 		return narrow(cot), err
 	})
@@ -78,7 +78,7 @@ func (s *Search) pull(ctx context.Context, back Pullback, st State, after func(o
 	if len(g) != len(st.X) {
 		return nil, fmt.Errorf("sampling: the network's derivative has %d numbers, the latents have %d", len(g), len(st.X))
 	}
-	s.found.NFE += st.Images * s.NFE
+	s.found.NFE += st.Images * s.stepCost(st.Index)
 	scale := s.Plan.InputScale(st.Index)
 	out := wide(g)
 	for i := range out {
@@ -97,7 +97,7 @@ type climb struct {
 
 // climbCost is the number of evaluations that climb spends: every step but the last runs forward, and forward again with the
 // derivative, so that the values inside the network of one step only are held; the last runs forward and backward once.
-func (s *Search) climbCost() int { return (3*s.Plan.Len() - 1) * s.NFE }
+func (s *Search) climbCost() int { return 3*s.Cost() - s.stepCost(s.Plan.Len()-1) }
 
 // climb makes a picture from its noise and carries the derivative of its score back through the whole run.
 func (s *Search) climb(ctx context.Context, g Gradients, initial []float32, noises [][]float32) (climb, error) {
@@ -174,19 +174,19 @@ type Ahead struct {
 	Gradient []float64
 }
 
-// aheadCost is the number of evaluations of one image in LookAhead.
-func (s *Search) aheadCost(g Gradients) int {
+// passes is the number of passes through the network in LookAhead.
+func (g Gradients) passes() int {
 	if g.Network == nil {
-		return s.NFE
+		return 1
 	}
-	return 2 * s.NFE
+	return 2
 }
 
 // LookAhead is Look with scores and their derivative, carried back to the latents of the state: through the network, which for one
 // that predicts noise is the product with (I − √(1−ᾱ)·Jε)/√ᾱ, or without it, the product with 1/√ᾱ. It is errSpent, and does nothing,
 // where the budget does not pay for all images.
 func (s *Search) LookAhead(ctx context.Context, g Gradients, st State) (Ahead, error) {
-	if st.Images*s.aheadCost(g) > s.Left() {
+	if st.Images*g.passes()*s.stepCost(st.Index) > s.Left() {
 		return Ahead{}, errSpent
 	}
 	row, err := s.Plan.Row(st.Index, st.Calls)
@@ -249,6 +249,7 @@ func (s *Search) slopeOfClean(ctx context.Context, g Gradients, row Row, st Stat
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	s.glimpsed(st.Index, clean, scores)
 	slope = wide(narrowSlope)
 	return clean, scores, slope, s.Plan.limitGradient(slope, raw)
 }

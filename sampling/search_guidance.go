@@ -74,8 +74,10 @@ func (o *GuidanceOptions) on(i, n int) bool {
 func (s *Search) guided(ctx context.Context, g Gradients, o *GuidanceOptions, first bool) error {
 	cost := 0
 	for i := range s.Plan.Len() {
-		if cost += s.NFE; o.on(i, s.Plan.Len()) {
-			cost += s.aheadCost(g) - s.NFE
+		if o.on(i, s.Plan.Len()) {
+			cost += g.passes() * s.stepCost(i)
+		} else {
+			cost += s.stepCost(i)
 		}
 	}
 	if cost > s.Left() {

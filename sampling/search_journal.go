@@ -10,11 +10,12 @@ import (
 	"hash/fnv"
 	"io"
 	"math"
+	"slices"
 )
 
-// A journal holds what a search has learnt, in the order that it asked: outputs of the network and scores of the verifier. A search
-// is determined by its seed and these answers, so one that was interrupted goes on by taking them from the journal, whatever its
-// method, and ends with the same picture. Its budget counts them like others.
+// A journal holds what a search has learnt, in the order that it asked: outputs of the network, scores of the verifier, and
+// derivatives. A search is determined by its seed and these answers, so one that was interrupted goes on by taking them from the
+// journal, whatever its method, and ends with the same picture. Its budget counts them like others.
 //
 // A record is: kind (1 byte), hash of the question (8), number of values (4), the values (4 or 8 bytes each), CRC-32 of all that (4);
 // little-endian. The end of a journal that was cut off is left out and written again.
@@ -30,8 +31,13 @@ func (e *JournalError) Error() string {
 }
 
 const (
-	modelRecord  = 'm' // float32 values
-	verifyRecord = 'v' // float64 values
+	headRecord    = 'h' // no value
+	modelRecord   = 'm' // float32 values
+	verifyRecord  = 'v' // float64 values
+	scoreRecord   = 's' // float64 values: scores that come with
+	slopeRecord   = 'd' // float32 values: derivatives of them
+	forwardRecord = 'f' // float32 values: the output of a network that is gone back through
+	backRecord    = 'b' // float32 values: the derivative with respect to its input
 )
 
 // JournalFile is what a journal is kept in: *os.File is one.
@@ -47,34 +53,39 @@ type journal struct {
 	record int
 }
 
-// Journaled is a problem whose answers are kept in f, and taken from there while it has some. settings tells searches apart: a
-// journal of other settings is a *JournalError.
-func Journaled(p Problem, f JournalFile, settings string) (Problem, error) {
+// Journaled is a problem, and what methods that climb need, whose answers are kept in f, and taken from there while it has some. settings
+// tells searches apart: a journal of other settings is a *JournalError.
+func Journaled(p Problem, g Gradients, f JournalFile, settings string) (Problem, Gradients, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return p, err
+		return p, g, err
 	}
 	j := &journal{f: f, in: bufio.NewReaderSize(f, 1<<20)}
 	first := fnv.New64a()
 	_, _ = io.WriteString(first, settings)
-	if err := j.answer('s', first.Sum64(), 0, 4, nil, func() error { return nil }); err != nil {
-		return p, err
+	if err := j.answer(headRecord, first.Sum64(), 0, 4, nil, func() error { return nil }); err != nil {
+		return p, g, err
 	}
-	model, verify := p.Model, p.Verify
+	model, verify, recall := p.Model, p.Verify, p.Recall
 	p.Model = func(ctx context.Context, dst, x []float32, t float64) error {
 		return j.answer(modelRecord, question(x, t), len(dst), 4, dst, func() error { return model(ctx, dst, x, t) })
 	}
 	p.Verify = func(ctx context.Context, x []float32, images int) ([]float64, error) {
 		var fresh []float64
+		asked := false
 		err := j.answer(verifyRecord, question(x, float64(images)), images, 8, &fresh, func() (err error) {
+			asked = true
 			fresh, err = verify(ctx, x, images)
 			if err == nil && len(fresh) != images {
 				err = fmt.Errorf("sampling: the verifier gave %d scores for %d images", len(fresh), images)
 			}
 			return err
 		})
+		if err == nil && !asked && recall != nil {
+			err = recall(ctx, x, images, slices.Clone(fresh))
+		}
 		return fresh, err
 	}
-	return p, nil
+	return p, j.gradients(g), nil
 }
 
 // question is a hash of what was asked.
@@ -92,28 +103,35 @@ func question(x []float32, t float64) uint64 {
 
 // answer fills into from the journal, or else by ask, and then keeps it. into is []float32 or *[]float64, of n values.
 func (j *journal) answer(kind byte, asked uint64, n, width int, into any, ask func() error) error {
-	j.record++
-	if j.in != nil {
-		payload, err := j.read(kind, asked, n, width)
-		if err == nil {
-			fill(into, payload, n)
-			return nil
-		}
-		if !errors.Is(err, io.EOF) {
-			return err
-		}
-		j.in = nil
-		if err := j.f.Truncate(j.end); err != nil {
-			return err
-		}
-		if _, err := j.f.Seek(j.end, io.SeekStart); err != nil {
-			return err
-		}
+	if found, err := j.take(kind, asked, n, width, into); found || err != nil {
+		return err
 	}
 	if err := ask(); err != nil {
 		return err
 	}
 	return j.write(kind, asked, payloadOf(into, n))
+}
+
+// take fills into from the journal, if that is not at its end.
+func (j *journal) take(kind byte, asked uint64, n, width int, into any) (found bool, err error) {
+	j.record++
+	if j.in == nil {
+		return false, nil
+	}
+	payload, err := j.read(kind, asked, n, width)
+	if err == nil {
+		fill(into, payload, n)
+		return true, nil
+	}
+	if !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	j.in = nil
+	if err := j.f.Truncate(j.end); err != nil {
+		return false, err
+	}
+	_, err = j.f.Seek(j.end, io.SeekStart)
+	return false, err
 }
 
 const journalHead = 1 + 8 + 4
@@ -143,7 +161,7 @@ func (j *journal) read(kind byte, asked uint64, n, width int) ([]byte, error) {
 
 func (j *journal) write(kind byte, asked uint64, payload []byte) error {
 	width := 4
-	if kind == verifyRecord {
+	if kind == verifyRecord || kind == scoreRecord {
 		width = 8
 	}
 	data := make([]byte, journalHead, journalHead+len(payload)+4)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -23,6 +24,36 @@ func noisyToy(t *testing.T) *toy {
 	return p
 }
 
+// still is the way through the toy's network, which predicts no noise, and back, with a curved score; it is counted as one call.
+func (p *toy) still() Gradients {
+	curve := func(x []float32, images int) (scores []float64, slope []float32) {
+		scores, slope = make([]float64, images), make([]float32, len(x))
+		for i, v := range x {
+			scores[i/toySize] += math.Sin(float64(v)) / toySize
+			slope[i] = float32(math.Cos(float64(v)) / toySize)
+		}
+		return scores, slope
+	}
+	return Gradients{
+		Verify: func(_ context.Context, x []float32, images int) ([]float64, []float32, error) {
+			scores, slope := curve(x, images)
+			return scores, slope, nil
+		},
+		Network: func(_ context.Context, output, x []float32, _ float64, cotangent func() ([]float32, error)) ([]float32, error) {
+			p.calls++
+			for i, v := range x {
+				output[i] = v / 3
+			}
+			cot, err := cotangent()
+			out := make([]float32, len(cot))
+			for i, v := range cot {
+				out[i] = v / 3
+			}
+			return out, err
+		},
+	}
+}
+
 func openJournal(t *testing.T, path string) *os.File {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -37,19 +68,15 @@ func openJournal(t *testing.T, path string) *os.File {
 func TestJournaled_goesOn(t *testing.T) {
 	const budget = 130
 	for _, info := range SearchMethods() {
-		if info.Gradient {
-			continue // gradients are not kept: such methods ask for them again
-		}
-		m := func() Method { return info.Method(Gradients{}) }
 		plain := noisyToy(t)
-		want := search(t, plain.Problem, m(), budget, 3)
+		want := search(t, plain.Problem, info.Method(plain.still()), budget, 3)
 		path := filepath.Join(t.TempDir(), "j")
 		whole := noisyToy(t)
-		p, err := Journaled(whole.Problem, openJournal(t, path), "settings")
+		p, g, err := Journaled(whole.Problem, whole.still(), openJournal(t, path), "settings")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := search(t, p, m(), budget, 3); fmt.Sprint(got) != fmt.Sprint(want) {
+		if got := search(t, p, info.Method(g), budget, 3); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: with a journal: score %v of %d evaluations, want %v of %d", info.Name, got.Score, got.NFE, want.Score, want.NFE)
 		}
 		data, err := os.ReadFile(path)
@@ -62,11 +89,11 @@ func TestJournaled_goesOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			again := noisyToy(t)
-			p, err := Journaled(again.Problem, openJournal(t, cut), "settings")
+			p, g, err := Journaled(again.Problem, again.still(), openJournal(t, cut), "settings")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := search(t, p, m(), budget, 3); fmt.Sprint(got) != fmt.Sprint(want) {
+			if got := search(t, p, info.Method(g), budget, 3); fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("%s: cut at %v: score %v of %d evaluations, want %v of %d", info.Name, share, got.Score, got.NFE, want.Score, want.NFE)
 			}
 			if rest, err := os.ReadFile(cut); err != nil || !bytes.Equal(rest, data) {
@@ -79,15 +106,15 @@ func TestJournaled_goesOn(t *testing.T) {
 	}
 }
 
-// modelRecords counts the whole records of the network's answers.
+// modelRecords counts the whole records of the network's answers, with the way back one answer.
 func modelRecords(data []byte) (n int) {
 	for len(data) >= journalHead {
-		width := map[byte]int{modelRecord: 4, verifyRecord: 8, 's': 4}[data[0]]
+		width := map[byte]int{modelRecord: 4, verifyRecord: 8, scoreRecord: 8, slopeRecord: 4, forwardRecord: 4, backRecord: 4, headRecord: 4}[data[0]]
 		size := journalHead + width*int(binary.LittleEndian.Uint32(data[9:])) + 4
 		if size > len(data) {
 			break
 		}
-		if data[0] == modelRecord {
+		if data[0] == modelRecord || data[0] == backRecord {
 			n++
 		}
 		data = data[size:]
@@ -98,7 +125,10 @@ func modelRecords(data []byte) (n int) {
 func TestJournaled_refusesOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j")
 	toy := noisyToy(t)
-	open := func(settings string) (Problem, error) { return Journaled(toy.Problem, openJournal(t, path), settings) }
+	open := func(settings string) (Problem, error) {
+		p, _, err := Journaled(toy.Problem, Gradients{}, openJournal(t, path), settings)
+		return p, err
+	}
 	p, err := open("a")
 	if err != nil {
 		t.Fatal(err)

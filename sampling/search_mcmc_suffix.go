@@ -144,7 +144,7 @@ func (s *Search) redraw(ctx context.Context, trails []trail, place, n int, beta 
 // follow does the steps that depend on noise from a place on, for all trails together, and verifies the pictures.
 func (s *Search) follow(ctx context.Context, trails []trail, place int) error {
 	first := max(0, place-1) // noise i+1 enters in step i
-	if (s.Plan.Len()-first)*s.NFE*len(trails) > s.Left() {
+	if s.costOf(first, s.Plan.Len())*len(trails) > s.Left() {
 		return errSpent
 	}
 	st, err := s.standAt(trails, place)

@@ -57,7 +57,7 @@ func PARM(o PARMOptions) Method {
 		}
 		return s.runs(func(first bool) error {
 			n := 1
-			for o.cost(n+1, o.Keep, 0, checks, s.Plan.Len()) <= s.Left()/s.NFE && n != o.Candidates {
+			for s.pruned(n+1, o.Keep, 0, checks) <= s.Left() && n != o.Candidates {
 				n++
 			}
 			return s.prune(ctx, &o, n, checks, first)
@@ -65,16 +65,17 @@ func PARM(o PARMOptions) Method {
 	}
 }
 
-// cost is the number of looks that n candidates take from step at to the end, if a share of them goes on at each check behind it.
-func (o *PARMOptions) cost(n int, keep float64, at int, checks []int, steps int) int {
+// pruned is the number of evaluations that n candidates take from step at to the end, if a share of them goes on at each check
+// behind it.
+func (s *Search) pruned(n int, keep float64, at int, checks []int) int {
 	sum := 0
 	for _, c := range checks {
 		if c > at {
-			sum += n * (c - at)
+			sum += n * s.costOf(at, c)
 			n, at = keptOf(keep, n), c
 		}
 	}
-	return sum + n*(steps-at)
+	return sum + n*s.costOf(at, s.Plan.Len())
 }
 
 // keptOf is a share of n, rounded up, in spite of shares that floating point makes a little larger than they were meant.
@@ -160,7 +161,7 @@ func (s *Search) judge(ctx context.Context, o *PARMOptions, c *candidates, clean
 		later = o.Keep
 		clear(c.judged) // the next check judges all again
 	}
-	for n := len(going); n > 1 && o.cost(n, later, c.Index, checks, s.Plan.Len()) > s.Left()/s.NFE; n-- {
+	for n := len(going); n > 1 && s.pruned(n, later, c.Index, checks) > s.Left(); n-- {
 		going = going[:n-1]
 	}
 	return going, nil

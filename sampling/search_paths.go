@@ -45,7 +45,7 @@ func SearchPaths(o PathsOptions) Method {
 		}
 		route := s.route(&o)
 		return s.runs(func(first bool) error {
-			n, m := route.fit(s.Left()/s.NFE, o.Paths, o.Copies)
+			n, m := route.fit(s, o.Paths, o.Copies)
 			if n == 0 {
 				return s.plain(ctx, first)
 			}
@@ -77,14 +77,14 @@ func (s *Search) route(o *PathsOptions) route {
 	return r
 }
 
-// fit is how many paths and copies an amount of looks pays for: two candidates or more in a round, or none.
-func (r route) fit(looks, paths, copies int) (n, m int) {
+// fit is how many paths and copies the budget pays for: two candidates or more in a round, or none.
+func (r route) fit(s *Search, paths, copies int) (n, m int) {
 	down := 0
 	for _, c := range r.rounds {
-		down += c[1] - c[0]
+		down += s.costOf(c[0], c[1])
 	}
 	for n = paths; n > 0; n-- {
-		m = (looks - n*r.start) / (n * down)
+		m = (s.Left() - n*s.costOf(0, r.start)) / (n * down)
 		if copies > 0 {
 			m = min(m, copies)
 		}

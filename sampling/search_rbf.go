@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // RBFOptions are the settings of [RBF]. The zero value has the defaults.
@@ -27,19 +28,18 @@ func RBF(o RBFOptions) Method {
 			return err
 		}
 		return s.runs(func(first bool) error {
-			looks, steps := s.Left()/s.NFE, s.Plan.Len()
 			starts := o.Starts
 			if starts == 0 {
-				starts = max(1, looks/20)
+				starts = max(1, s.Left()/s.stepCost(0)/20)
 			}
-			starts = min(starts, looks-(steps-1))
-			return s.roll(ctx, starts, looks-starts, first)
+			starts = min(starts, (s.Left()-s.costOf(1, s.Plan.Len()))/s.stepCost(0))
+			return s.roll(ctx, starts, first)
 		})
 	}
 }
 
-// roll is one run: starts looks at initial noises, and so many at children.
-func (s *Search) roll(ctx context.Context, starts, looks int, first bool) error {
+// roll is one run: starts looks at initial noises, and what is left for children.
+func (s *Search) roll(ctx context.Context, starts int, first bool) error {
 	noise := s.draw(starts)
 	st, err := s.Start(noise, starts)
 	if err != nil {
@@ -63,13 +63,14 @@ func (s *Search) roll(ctx context.Context, starts, looks int, first bool) error 
 	}
 	score, plain, rolled := scores[best], first && best == 0, 0
 	noise = gather(noise, s.Size, []int{best})
-	for seen.Index < last {
-		rolled += share(looks, last, seen.Index)
-		var used int
-		if seen, score, used, err = s.betterChild(ctx, seen, source, rolled, score); err != nil || used == 0 {
+	for shares := s.shares(); seen.Index < last; {
+		// A child is looked at by the next step.
+		cost, used := s.stepCost(seen.Index+1), 0
+		rolled += shares[seen.Index] * cost
+		if seen, score, used, err = s.betterChild(ctx, seen, source, rolled/cost, score); err != nil || used == 0 {
 			return err
 		}
-		rolled -= used
+		rolled -= used * cost
 		plain = plain && used == 1
 	}
 	if st, err = s.Take(seen, source); err != nil {
@@ -82,11 +83,18 @@ func (s *Search) roll(ctx context.Context, starts, looks int, first bool) error 
 	return err
 }
 
-// share is part k of n equal parts of whole things; the first parts are larger by one where it does not divide.
-func share(things, n, k int) int {
-	out := things / n
-	if k < things%n {
-		out++
+// shares is how many children each step but the last may look at with what is left; the first have one more where it does not divide.
+func (s *Search) shares() []int {
+	if s.Plan.Len() == 1 {
+		return nil
+	}
+	one := s.costOf(1, s.Plan.Len())
+	out, rest := slices.Repeat([]int{s.Left() / one}, s.Plan.Len()-1), s.Left()%one
+	for i := range out {
+		if cost := s.stepCost(i + 1); rest >= cost {
+			out[i]++
+			rest -= cost
+		}
 	}
 	return out
 }

@@ -7,15 +7,21 @@ import (
 	"testing"
 )
 
-func TestShare(t *testing.T) {
+func TestSearch_shares(t *testing.T) {
+	p := newGauss(t, "euler-a", 5).Problem
 	for _, c := range []struct {
-		things int
-		want   []int
-	}{{12, []int{3, 3, 3, 3}}, {14, []int{4, 4, 3, 3}}, {3, []int{1, 1, 1, 0}}} {
-		for k, want := range c.want {
-			if got := share(c.things, 4, k); got != want {
-				t.Errorf("part %d of %d: %d", k, c.things, got)
-			}
+		left  int
+		costs []int
+		want  []int
+	}{
+		{24, nil, []int{3, 3, 3, 3}},
+		{29, nil, []int{4, 4, 3, 3}},
+		{24, []int{1, 1, 2, 2, 1}, []int{4, 4, 4, 4}},
+		{15, []int{2, 2, 1, 1, 2}, []int{3, 3, 2, 2}},
+	} {
+		p.StepNFE = c.costs
+		if got := (&Search{Problem: p, budget: c.left}).shares(); !slices.Equal(got, c.want) {
+			t.Errorf("%d evaluations of steps that cost %v: %v, want %v", c.left, c.costs, got, c.want)
 		}
 	}
 }

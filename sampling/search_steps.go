@@ -19,7 +19,7 @@ type Seen struct {
 // Look asks the model about all images of a state, which may be more than Batch, and spends their cost. It is errSpent, and does
 // nothing, where the budget does not pay for all of them.
 func (s *Search) Look(ctx context.Context, st State) (Seen, error) {
-	if st.Images*s.NFE > s.Left() {
+	if st.Images*s.stepCost(st.Index) > s.Left() {
 		return Seen{}, errSpent
 	}
 	if err := ctx.Err(); err != nil {
@@ -35,6 +35,7 @@ func (s *Search) Look(ctx context.Context, st State) (Seen, error) {
 	}
 	clean := row.clean(st.X, output)
 	s.Plan.scheduler.config.limit(clean, st.Images)
+	s.glimpsed(st.Index, clean, nil)
 	return Seen{State: st, Output: output, Clean: clean}, nil
 }
 

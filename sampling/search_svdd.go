@@ -35,7 +35,7 @@ func SVDD(o SVDDOptions) Method {
 		return s.runs(func(first bool) error {
 			n := 1
 			if steps := s.Plan.Len(); steps > 1 {
-				n = (s.Left()/s.NFE - 1) / (steps - 1)
+				n = (s.Left() - s.stepCost(0)) / s.costOf(1, steps)
 			}
 			if o.Children > 0 {
 				n = min(n, o.Children)

@@ -103,7 +103,8 @@ type searched struct {
 	NFE          int               `json:"nfe"`
 	Verified     int               `json:"verified"` // pictures that were scored
 	Dropped      int               `json:"dropped"`
-	Before       evaluation.Number `json:"before"` // score of the plain picture of the seed
+	Preview      bool              `json:"preview,omitempty"` // stopped before a picture was finished: a prediction on the way
+	Before       evaluation.Number `json:"before"`            // score of the plain picture of the seed
 	After        evaluation.Number `json:"after"`
 	HoldoutBy    string            `json:"holdout_by,omitempty"`
 	HoldoutFirst evaluation.Number `json:"holdout_before,omitempty"`
@@ -258,7 +259,11 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 	req.Prompts, req.Count, req.Seed = []string{prompt}, 1, s.req.Seed+uint64(i)
 	budget := o.budget
 	if budget == 0 {
-		budget = 8 * s.plainCost()
+		one, err := s.pipe.NFE(req)
+		if err != nil {
+			return diffusion.Image{}, err
+		}
+		budget = 8 * one
 	}
 	info, err := sampling.FindSearch(o.method)
 	if err == nil {
@@ -284,7 +289,7 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 	task.Stop()
 	f := result.Found
 	line := searched{
-		Type: "search", Prompt: prompt, Method: o.method, Budget: budget, NFE: f.NFE, Verified: f.Calls, Dropped: f.Dropped,
+		Type: "search", Prompt: prompt, Method: o.method, Budget: budget, NFE: f.NFE, Verified: f.Calls, Dropped: f.Dropped, Preview: f.Preview,
 		Before: evaluation.Number(f.First), After: evaluation.Number(f.Score), HoldoutBy: o.holdout,
 	}
 	for _, p := range f.Trace {
@@ -301,6 +306,9 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 	}
 	if s.holdout != nil && err == nil {
 		err = s.heldOut(ctx, &line)
+	}
+	if f.Preview {
+		s.app.warn("%q: stopped before a picture was finished; what is kept is a preview", prompt)
 	}
 	if f.Dropped > 0 {
 		s.app.warn("%q: %d of %d candidates could not be scored and were dropped", prompt, f.Dropped, f.Calls)
@@ -322,22 +330,6 @@ func (s *searchRun) plain(ctx context.Context, req diffusion.Request, line *sear
 	}
 	line.Before = evaluation.Number(scores[0])
 	return nil
-}
-
-// plainCost is the number of evaluations of one picture.
-func (s *searchRun) plainCost() int {
-	d := s.pipe.Defaults()
-	steps, scale := s.req.Steps, s.req.GuidanceScale
-	if steps == 0 {
-		steps = d.Steps
-	}
-	if scale == 0 {
-		scale = d.GuidanceScale
-	}
-	if scale > 1 {
-		return 2 * steps
-	}
-	return steps
 }
 
 func (s *searchRun) heldOut(ctx context.Context, line *searched) error {

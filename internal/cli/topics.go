@@ -96,8 +96,8 @@ func searchText() string {
 	var b strings.Builder
 	b.WriteString(`"winnow generate --search METHOD --search-budget N" looks for a picture that the reward
 likes. N counts evaluations of the denoiser, all candidates of a picture together: a step
-with guidance costs two, the way back through the network for a gradient as much again.
-A search never spends more. The first candidate is the picture of the seed.
+with guidance costs two, outside --guidance-interval one, the way back through the network
+for a gradient as much again. A search never spends more. The first candidate is the picture of the seed.
 
 `)
 	for _, s := range sampling.SearchMethods() {
