@@ -16,6 +16,7 @@ import (
 //	{"prompt": "…", "image": "a.png"}                                                           one picture
 //	{"prompt": "…"}                                                                             a prompt
 //
+// scores may stand beside any pictures, one number each (the chosen one first, where there is one); null is no score.
 // An image is a path, an http address, or an object {"path", "url", "data" (base64), "uid", "model", "ratings"}. Labels between
 // 0 and 1 are shares of votes. caption and text may stand for prompt.
 func jsonlFormat() *format {
@@ -99,6 +100,7 @@ type jsonRow struct {
 	Category   string            `json:"category,omitempty"`
 	Images     []jsonImage       `json:"images,omitempty"`
 	Rank       []number          `json:"rank,omitempty"`
+	Scores     []number          `json:"scores,omitempty"`
 	Label      optional          `json:"label,omitzero"`
 	Soft       *number           `json:"soft,omitempty"`
 	Confidence *number           `json:"confidence,omitempty"`
@@ -150,7 +152,14 @@ func jsonlRow(raw []byte, in *input) (Record, error) {
 	if err := row.numbers(&r); err != nil {
 		return r, err
 	}
-	return r, row.pictures(&r, in)
+	if row.Scores != nil {
+		r.Scores = floats(row.Scores)
+	}
+	err := row.pictures(&r, in)
+	if err == nil && row.Scores != nil && len(row.Scores) != len(r.Images) {
+		err = columnf("scores", "%d scores for %d pictures", len(row.Scores), len(r.Images))
+	}
+	return r, err
 }
 
 // numbers takes over what has a range.

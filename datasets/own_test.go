@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -297,5 +298,59 @@ func TestPickaPicWriter_groups(t *testing.T) {
 	var argument *ArgumentError
 	if err := Write(copied, "csv", nil); !errors.As(err, &argument) {
 		t.Errorf("writing CSV: %v", err)
+	}
+}
+
+// Scores and shares come back from both formats that are written.
+func TestScores_roundTrip(t *testing.T) {
+	picture := func(name string) Image { return Image{Data: []byte("picture " + name), UID: name, Model: "mini"} }
+	var all []Record
+	for i, c := range []struct{ label, soft, a, b float64 }{{1, 0.9, 2.5, 0.3}, {0, 0.25, -1, 0.1}, {0.5, 0.5, 1, 1}, {1, 1, 1, nan()}} {
+		r := newPair("a red circle", picture(fmt.Sprint(i, "a")), picture(fmt.Sprint(i, "b")), c.label)
+		r.ID, r.Soft, r.Scores = fmt.Sprint(i), c.soft, []float64{c.a, c.b}
+		all = append(all, r)
+	}
+	dir := t.TempDir()
+	for _, file := range []struct {
+		name   string
+		format Format
+	}{{"a.parquet", "pickapic"}, {"a.jsonl", "jsonl"}} {
+		path := filepath.Join(dir, file.name)
+		if failed := write(t, path, file.format, all); len(failed) != 0 {
+			t.Fatal(failed)
+		}
+		again, broken := readAll(t, path, "", nil)
+		if len(broken) != 0 || len(again) != len(all) {
+			t.Fatalf("%s: %d records, broken %v", file.name, len(again), broken)
+		}
+		for i, r := range again {
+			w := &all[i]
+			for p := range r.Pairs() {
+				if p.Label != w.Label || p.Soft != w.Soft || !same(r.Gap(p), w.Scores[0]-w.Scores[1]) {
+					t.Errorf("%s: %+v with gap %v, want label %v, soft %v, scores %v", file.name, p, r.Gap(p), w.Label, w.Soft, w.Scores)
+				}
+			}
+			if !same(r.Scores[0], w.Scores[0]) || !same(r.Scores[1], w.Scores[1]) || string(r.Images[1].Data) != string(w.Images[1].Data) || r.Images[0].Model != "mini" {
+				t.Errorf("%s: %+v, want %+v", file.name, r, w)
+			}
+		}
+		r := again[1]
+		if r.Swap(); !same(r.Gap(Pair{A: 0, B: 1}), 1.1) || r.Soft != 0.75 {
+			t.Errorf("swapped: %+v", r)
+		}
+	}
+	none := newPair("a red circle", picture("x"), picture("y"), 1)
+	if failed := write(t, filepath.Join(dir, "b.parquet"), "pickapic", []Record{none, all[0]}); len(failed) != 1 || !errors.Is(failed[0], errScoresLater) {
+		t.Errorf("scores after none: %v", failed)
+	}
+	if failed := write(t, filepath.Join(dir, "c.parquet"), "pickapic", []Record{all[0], none}); len(failed) != 0 {
+		t.Error(failed)
+	}
+	if mixed, _ := readAll(t, filepath.Join(dir, "c.parquet"), "", nil); len(mixed) != 2 || mixed[1].Scores != nil || mixed[1].Soft != 1 {
+		t.Errorf("%+v", mixed)
+	}
+	bad := writeTemp(t, "bad.jsonl", `{"prompt": "p", "images": ["a.png", "b.png"], "label": 1, "scores": [1, 2, 3]}`)
+	if _, broken := readAll(t, bad, "", nil); len(broken) != 1 || broken[0].Column != "scores" {
+		t.Errorf("three scores for two pictures: %v", broken)
 	}
 }

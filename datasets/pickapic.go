@@ -3,6 +3,7 @@ package datasets
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -15,11 +16,15 @@ var pickaPicColumns = []string{
 	"num_example_per_prompt", "__index_level_0__",
 }
 
+// ownColumns are added to files of pairs with scores: what each picture's score is, and the share that the first one is given.
+var ownColumns = []string{"score_0", "score_1", "soft_label_0"}
+
 // pickaPicFormat reads Pick-a-Pic v1 and v2 (yuvalkirstain/pickapic_v1 and _v2, data/*.parquet; withdrawn by the owner,
 // copies exist): one pair a row, pictures as JPEG or PNG bytes in jpg_0 and jpg_1.
 //
 // label_0 and label_1 are 1 and 0, 0 and 1, or 0.5 and 0.5 for a tie; they decide, not best_image_uid, which may be "tie".
 // Rows with has_label false exist in v2; their records have label NaN. Where picture bytes are null the URL is what is left.
+// score_0, score_1 and soft_label_0 are columns of our own: Record.Scores and Record.Soft.
 func pickaPicFormat() *format {
 	return &format{
 		FormatInfo: FormatInfo{
@@ -32,7 +37,7 @@ func pickaPicFormat() *format {
 			},
 		},
 		ext: []string{".parquet"}, keys: []string{"caption", "label_0", "label_1", "image_0_uid", "image_1_uid"},
-		column: pickaPicColumns, table: pickaPicRow,
+		column: slices.Concat(pickaPicColumns, ownColumns), table: pickaPicRow,
 		wants: func(t *table) error { return t.need("caption", "label_0", "image_0_uid", "image_1_uid") },
 	}
 }
@@ -57,6 +62,9 @@ func pickaPicRow(t *table, in *input) (Record, error) {
 		return r, err
 	}
 	r.Soft = r.Label
+	if err := pickaPicScores(t, &r); err != nil {
+		return r, err
+	}
 	if r.ID, err = t.text("ranking_id"); err != nil {
 		return r, err
 	}
@@ -108,6 +116,29 @@ func pickaPicLabel(t *table) (float64, error) {
 		return math.NaN(), columnf("label_1", "%v beside label_0 %v: they must add up to 1", b, a)
 	}
 	return a, nil
+}
+
+// pickaPicScores reads our own columns, where the file has them.
+func pickaPicScores(t *table, r *Record) error {
+	scores := make([]float64, 2)
+	for i := range scores {
+		var err error
+		if scores[i], err = t.number(ownColumns[i]); err != nil {
+			return err
+		}
+	}
+	if !math.IsNaN(scores[0]) || !math.IsNaN(scores[1]) {
+		r.Scores = scores
+	}
+	soft, err := t.number(ownColumns[2])
+	switch {
+	case err != nil || math.IsNaN(soft):
+		return err
+	case soft < 0 || soft > 1:
+		return columnf(ownColumns[2], "%v is no share: want 0 to 1", soft)
+	}
+	r.Soft = soft
+	return nil
 }
 
 // pickaPicAttributes keeps what only a writer of the same format needs.

@@ -35,6 +35,20 @@ type pickaPicOut struct {
 	Index        int64    `parquet:"__index_level_0__"`
 }
 
+// scoredOut has the columns that files of pairs with scores have besides.
+type scoredOut struct {
+	pickaPicOut
+	Score0 *float64 `parquet:"score_0,optional"`
+	Score1 *float64 `parquet:"score_1,optional"`
+	Soft0  *float64 `parquet:"soft_label_0,optional"`
+}
+
+// rowWriter is a parquet writer of one of the two.
+type rowWriter interface {
+	Flush() error
+	Close() error
+}
+
 // Row groups of the writer: whichever comes first.
 const (
 	groupRows  = 50_000
@@ -43,21 +57,61 @@ const (
 
 // pickaPicWriter writes pairs as Pick-a-Pic v2 does, and ranked groups as their comparisons. Pictures are read and stored in the
 // file; one that only has an address is stored as that. Shares of votes become the label that they amount to, and
-// num_example_per_prompt is 1 unless the record has it from a file of this format.
+// num_example_per_prompt is 1 unless the record has it from a file of this format. Where the first record has scores the file gets
+// the columns score_0, score_1 and soft_label_0, which keep scores and shares.
 type pickaPicWriter struct {
 	path  string
-	w     *parquet.GenericWriter[pickaPicOut]
+	out   io.Writer
+	w     rowWriter // nil before the first pair
 	bytes int
 	row   int // records
 	index int64
 }
 
 func newPickaPicWriter(path string, w io.Writer) *pickaPicWriter {
-	return &pickaPicWriter{path: path, w: parquet.NewGenericWriter[pickaPicOut](w, parquet.Compression(&parquet.Snappy),
-		parquet.CreatedBy("winnow", "", ""), parquet.MaxRowsPerRowGroup(groupRows), parquet.SkipPageBounds("jpg_0"), parquet.SkipPageBounds("jpg_1"))}
+	return &pickaPicWriter{path: path, out: w}
 }
 
-var errNoPair = errors.New("the record holds no pair of pictures: Pick-a-Pic files have pairs only")
+func openRows[T any](w io.Writer) *parquet.GenericWriter[T] {
+	return parquet.NewGenericWriter[T](w, parquet.Compression(&parquet.Snappy), parquet.CreatedBy("winnow", "", ""),
+		parquet.MaxRowsPerRowGroup(groupRows), parquet.SkipPageBounds("jpg_0"), parquet.SkipPageBounds("jpg_1"))
+}
+
+var (
+	errNoPair      = errors.New("the record holds no pair of pictures: Pick-a-Pic files have pairs only")
+	errScoresLater = errors.New("the record has scores and the first one of the file has none: put one with scores first")
+)
+
+// put writes a row, of the form that the first one decides.
+func (w *pickaPicWriter) put(r *Record, p Pair, row pickaPicOut) (err error) {
+	if w.w == nil && r.Scores != nil {
+		w.w = openRows[scoredOut](w.out)
+	} else if w.w == nil {
+		w.w = openRows[pickaPicOut](w.out)
+	}
+	switch out := w.w.(type) {
+	case *parquet.GenericWriter[scoredOut]:
+		scored := scoredOut{pickaPicOut: row, Soft0: present(p.Soft)}
+		if len(r.Scores) == len(r.Images) {
+			scored.Score0, scored.Score1 = present(r.Scores[p.A]), present(r.Scores[p.B])
+		}
+		_, err = out.Write([]scoredOut{scored})
+	case *parquet.GenericWriter[pickaPicOut]:
+		if r.Scores != nil {
+			return place(errScoresLater, w.path, w.row)
+		}
+		_, err = out.Write([]pickaPicOut{row})
+	}
+	return err
+}
+
+// present is nil for NaN.
+func present(v float64) *float64 {
+	if math.IsNaN(v) {
+		return nil
+	}
+	return &v
+}
 
 func (w *pickaPicWriter) Write(r *Record) error {
 	w.row++
@@ -73,7 +127,7 @@ func (w *pickaPicWriter) Write(r *Record) error {
 	for p := range r.Pairs() {
 		none = false
 		row := w.pair(r, p, pictures)
-		if _, err := w.w.Write([]pickaPicOut{row}); err != nil {
+		if err := w.put(r, p, row); err != nil {
 			return err
 		}
 		w.bytes += len(row.JPG0) + len(row.JPG1) + len(row.Caption)
@@ -156,4 +210,9 @@ func uid(im *Image, data []byte) string {
 	return im.URL
 }
 
-func (w *pickaPicWriter) finish() error { return w.w.Close() }
+func (w *pickaPicWriter) finish() error {
+	if w.w == nil {
+		w.w = openRows[pickaPicOut](w.out)
+	}
+	return w.w.Close()
+}

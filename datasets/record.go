@@ -39,6 +39,10 @@ type Record struct {
 	// groups without ranks. The smallest rank need not be 1.
 	Rank []float64
 
+	// Scores has one number per image, higher is better: what a reward gave, or a judge's strengths. NaN is no score; it is nil
+	// where the format has none.
+	Scores []float64
+
 	// Label is what a pair says of Images[0]: 1 preferred, 0 the other is preferred, 0.5 a tie, NaN not decided.
 	Label float64
 	// Soft is the share of votes for Images[0], 0 to 1. It equals Label where votes are not told apart.
@@ -89,6 +93,14 @@ func (r *Record) Pairs() iter.Seq[Pair] {
 	}
 }
 
+// Gap is the difference of the scores of a pair's pictures, above 0 where the first is better; NaN without scores.
+func (r *Record) Gap(p Pair) float64 {
+	if len(r.Scores) != len(r.Images) || p.A >= len(r.Scores) || p.B >= len(r.Scores) {
+		return math.NaN()
+	}
+	return r.Scores[p.A] - r.Scores[p.B]
+}
+
 // CompareRanks is the label, as Record.Label, of a picture of rank a beside one of rank b.
 func CompareRanks(a, b float64) float64 {
 	switch {
@@ -121,6 +133,9 @@ func (r *Record) Swap() {
 	}
 	r.Images[0], r.Images[1] = r.Images[1], r.Images[0]
 	r.Label, r.Soft = 1-r.Label, 1-r.Soft
+	if len(r.Scores) == 2 {
+		r.Scores[0], r.Scores[1] = r.Scores[1], r.Scores[0]
+	}
 }
 
 // hardLabel decides by a share of votes.

@@ -62,7 +62,7 @@ func (w *jsonlWriter) Write(r *Record) error {
 	w.row++
 	row := jsonRow{
 		Kind: r.Kind.String(), Prompt: r.Prompt, Category: r.Category, Spec: r.Spec, Questions: r.Questions, Attributes: r.Attributes,
-		Confidence: known(r.Confidence), Rank: numbersOf(r.Rank),
+		Confidence: known(r.Confidence), Rank: numbersOf(r.Rank), Scores: numbersOf(r.Scores),
 	}
 	if r.ID != "" {
 		row.ID, _ = json.Marshal(r.ID)
