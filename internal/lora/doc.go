@@ -11,6 +11,8 @@
 //	names.go list.go   which nodes are modules, and what the file calls them
 //	target.go          PEFT's target_modules
 //	inject.go site.go  the rewrite
+//	file.go write.go layout.go meta.go
+//	                   adapters written to files, in the layouts of all tools
 //	weights.go keys.go settings.go
 //	                   adapters of U-Nets read from files
 //

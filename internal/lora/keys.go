@@ -61,12 +61,16 @@ type resolver map[string]*Module
 
 func newResolver(modules []Module) resolver {
 	r := resolver{}
-	layers := layersPerBlock(modules)
+	names := make([]string, len(modules))
+	for i := range modules {
+		names[i] = modules[i].Name
+	}
+	layers, known := layersOf(names), knownIn(names)
 	for i := range modules {
 		m := &modules[i]
 		r[m.Name] = m
 		r["lora_unet_"+strings.ReplaceAll(m.Name, ".", "_")] = m
-		if other := sgmName(m.Name, layers, modules); other != "" {
+		if other := sgmName(m.Name, layers, known); other != "" {
 			r["diffusion_model."+other] = m
 			r["lora_unet_"+strings.ReplaceAll(other, ".", "_")] = m
 		}
@@ -91,11 +95,11 @@ func (r resolver) find(name string) *Module {
 	return nil
 }
 
-// layersPerBlock is the number of ResNets in each block on the way down, from which the other naming scheme counts.
-func layersPerBlock(modules []Module) int {
+// layersOf is the number of ResNets in each block on the way down, from which the other naming scheme counts.
+func layersOf(modules []string) int {
 	n := 0
-	for i := range modules {
-		if rest, ok := strings.CutPrefix(modules[i].Name, "down_blocks.0.resnets."); ok {
+	for _, name := range modules {
+		if rest, ok := strings.CutPrefix(name, "down_blocks.0.resnets."); ok {
 			number, _, _ := strings.Cut(rest, ".")
 			if k, err := strconv.Atoi(number); err == nil {
 				n = max(n, k+1)
@@ -103,6 +107,23 @@ func layersPerBlock(modules []Module) int {
 		}
 	}
 	return n
+}
+
+// knownIn tells whether some module's name begins with a prefix.
+func knownIn(modules []string) func(prefix string) bool {
+	return func(prefix string) bool {
+		return slices.ContainsFunc(modules, func(m string) bool { return strings.HasPrefix(m, prefix) })
+	}
+}
+
+// usual stands for the modules of a U-Net of Stable Diffusion 1, 2 or XL where they are not known, as far as the names of
+// Stability's code depend on them: two ResNets a block, and the blocks on the way up that have attention.
+func usual(xl bool) []string {
+	names := []string{"down_blocks.0.resnets.0.conv1", "down_blocks.0.resnets.1.conv1"}
+	if xl {
+		return append(names, "up_blocks.0.attentions.0.proj_in", "up_blocks.1.attentions.0.proj_in")
+	}
+	return append(names, "up_blocks.1.attentions.0.proj_in", "up_blocks.2.attentions.0.proj_in", "up_blocks.3.attentions.0.proj_in")
 }
 
 // sgmTop are modules outside the blocks under the names of Stability's own code, sgmInside those inside a ResNet.
@@ -118,8 +139,9 @@ var (
 )
 
 // sgmName is what Stability's own code calls a module of diffusers' U-Net; "" when it has no name there. It numbers all layers
-// on the way down, and up, in one row, a resampling layer behind those of its block.
-func sgmName(name string, layers int, modules []Module) string {
+// on the way down, and up, in one row, a resampling layer behind those of its block. known tells whether there are modules whose
+// names begin so.
+func sgmName(name string, layers int, known func(prefix string) bool) string {
 	if top, ok := sgmTop[name]; ok {
 		return top
 	}
@@ -159,7 +181,7 @@ func sgmName(name string, layers int, modules []Module) string {
 		return number(side, first+layers+1, "0.op")
 	case "upsamplers":
 		place := "1"
-		if slices.ContainsFunc(modules, func(m Module) bool { return strings.HasPrefix(m.Name, p[0]+"."+p[1]+".attentions.") }) {
+		if known(p[0] + "." + p[1] + ".attentions.") {
 			place = "2"
 		}
 		return number(side, first+layers, place, "conv")

@@ -17,6 +17,9 @@ import (
 // metadataKey is where diffusers keeps the settings of an adapter in a safetensors file.
 const metadataKey = "lora_adapter_metadata"
 
+// configName is PEFT's file of settings beside the weights.
+const configName = "adapter_config.json"
+
 // settings are the keys of PEFT's LoraConfig that say how much an adapter counts.
 type settings struct {
 	Alpha  *float64           `json:"lora_alpha"`
@@ -32,9 +35,9 @@ type pattern struct {
 }
 
 // readSettings reads the file's metadata, or PEFT's adapter_config.json where the file has PEFT's name.
-func readSettings(file string, metadata map[string]string) (settings, error) {
+func readSettings(file, network string, metadata map[string]string) (settings, error) {
 	if text := metadata[metadataKey]; text != "" {
-		s, err := fromMetadata(text)
+		s, err := fromMetadata(text, network)
 		if err != nil {
 			return s, fmt.Errorf("%s: metadata %s: %w", file, metadataKey, err)
 		}
@@ -43,7 +46,7 @@ func readSettings(file string, metadata map[string]string) (settings, error) {
 	if filepath.Base(file) != folderNames[1] {
 		return settings{}, nil
 	}
-	config := filepath.Join(filepath.Dir(file), "adapter_config.json")
+	config := filepath.Join(filepath.Dir(file), configName)
 	data, err := os.ReadFile(config)
 	if errors.Is(err, fs.ErrNotExist) {
 		return settings{}, nil
@@ -60,15 +63,15 @@ func readSettings(file string, metadata map[string]string) (settings, error) {
 	return s, nil
 }
 
-// fromMetadata takes the keys of the U-Net: "unet.lora_alpha" and so on.
-func fromMetadata(text string) (settings, error) {
+// fromMetadata takes the keys of a network: "unet.lora_alpha" and so on.
+func fromMetadata(text, network string) (settings, error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
 		return settings{}, err
 	}
 	own := map[string]json.RawMessage{}
 	for key, v := range all {
-		if name, ok := strings.CutPrefix(key, "unet."); ok {
+		if name, ok := strings.CutPrefix(key, network+"."); ok {
 			own[name] = v
 		}
 	}

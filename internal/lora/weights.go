@@ -72,7 +72,7 @@ func Read(path string, g *graph.Graph) (*Weights, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := readSettings(path, f.Metadata)
+	settings, err := readSettings(path, UNet, f.Metadata)
 	if err != nil {
 		return nil, err
 	}

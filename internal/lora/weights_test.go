@@ -279,7 +279,11 @@ func TestSGMName(t *testing.T) {
 		{Name: "up_blocks.0.upsamplers.0.conv"},
 		{Name: "up_blocks.2.resnets.0.conv1"},
 	}
-	layers := layersPerBlock(modules)
+	names := []string{}
+	for _, m := range modules {
+		names = append(names, m.Name)
+	}
+	layers := layersOf(names)
 	if layers != 2 {
 		t.Fatalf("%d layers per block, want 2", layers)
 	}
@@ -302,7 +306,7 @@ func TestSGMName(t *testing.T) {
 		"up_blocks.2.resnets.0.conv1":                                  "output_blocks.6.0.in_layers.2",
 		"something.else":                                               "", "down_blocks": "", "down_blocks.x.resnets.0.conv1": "", "mid_block.attentions": "",
 	} {
-		if got := sgmName(name, layers, modules); got != want {
+		if got := sgmName(name, layers, knownIn(names)); got != want {
 			t.Errorf("%s is called %q, want %q", name, got, want)
 		}
 	}

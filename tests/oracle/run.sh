@@ -14,6 +14,7 @@ echo "== guided" >&2
 "$PYTHON" tests/oracle/guided.py
 echo "== lora" >&2
 "$PYTHON" tests/oracle/lora.py
+"$PYTHON" tests/oracle/lora_write.py
 echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2
