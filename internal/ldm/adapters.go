@@ -3,6 +3,7 @@ package ldm
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 
 	"winnow/internal/lora"
@@ -36,7 +37,7 @@ type Adapter struct {
 
 // loadAdapters reads the adapters and writes them into the denoiser's graph.
 func (p *Pipeline) loadAdapters(*model.Options) error {
-	if len(p.wanted) == 0 {
+	if len(p.wanted)+len(p.trainable) == 0 {
 		return nil
 	}
 	g := p.denoiser.File().Graph
@@ -50,7 +51,7 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 		into = append(into, w.Adapter(name))
 		p.Adapters = append(p.Adapters, Adapter{file, w, lora.ScaleName(name)})
 	}
-	injected, err := lora.Inject(g, into...)
+	injected, err := lora.Inject(g, append(into, p.trainable...)...)
 	if err != nil {
 		return err
 	}
@@ -58,20 +59,30 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 	for i, a := range p.Adapters {
 		maps.Copy(p.factors, a.Inputs(injected, into[i].Name))
 	}
+	for _, a := range p.trainable {
+		p.addTrainable(injected, a)
+	}
 	p.denoiser.SetGraph(injected.Graph)
 	return nil
 }
 
-// addAdapters adds the inputs of the adapters for n rows, the first of which are on the negative side.
-func (p *Pipeline) addAdapters(in map[string]tensor.Tensor, n, negative int) {
+// addAdapters adds the inputs of the adapters for n rows.
+func (p *Pipeline) addAdapters(in map[string]tensor.Tensor, n int, c *Cond) {
 	maps.Copy(in, p.factors)
 	for _, a := range p.Adapters {
 		scales := make([]float32, n)
 		for row := range scales {
-			if a.Side == Both || (a.Side == Negative) == (row < negative) {
+			if a.Side == Both || (a.Side == Negative) == (row < c.Negative) {
 				scales[row] = float32(a.Scale)
 			}
 		}
 		in[a.input] = tensor.FromF32(scales, n)
+	}
+	for _, t := range p.Trainable {
+		scales := c.Scales[t.Name]
+		if scales == nil {
+			scales = slices.Repeat([]float32{1}, n)
+		}
+		in[lora.ScaleName(t.Name)] = tensor.FromF32(scales, n)
 	}
 }

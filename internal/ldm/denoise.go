@@ -25,6 +25,8 @@ type Cond struct {
 	// Negative is how many of the rows, counted from the first, are the negative side of guidance, which adapters may be
 	// limited to or kept from.
 	Negative int
+	// Scales are those of trainable adapters by name, one a row; nil means 1 for all rows.
+	Scales map[string][]float32
 }
 
 func (p *Pipeline) loadDenoiser(opt *model.Options) error {
@@ -67,8 +69,16 @@ func (p *Pipeline) loadDenoiser(opt *model.Options) error {
 // Denoise writes the network's raw prediction for x into dst, both [n, channels, height, width]. All samples share one
 // timestep. Exports with an integer timestep see it truncated, as in diffusers' own ONNX pipelines.
 func (p *Pipeline) Denoise(ctx context.Context, dst, x []float32, n, height, width int, t float64, c Cond) error {
-	p.warnFraction(t)
-	out, err := p.denoiser.Run(ctx, p.denoiserInputs(x, n, height, width, t, c))
+	return p.DenoiseRows(ctx, dst, x, n, height, width, []float64{t}, c)
+}
+
+// DenoiseRows is Denoise with a timestep for every sample, or one for all.
+func (p *Pipeline) DenoiseRows(ctx context.Context, dst, x []float32, n, height, width int, ts []float64, c Cond) error {
+	in, err := p.denoiserInputs(x, n, height, width, ts, c)
+	if err != nil {
+		return err
+	}
+	out, err := p.denoiser.Run(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -76,10 +86,15 @@ func (p *Pipeline) Denoise(ctx context.Context, dst, x []float32, n, height, wid
 }
 
 // denoiserInputs names the inputs.
-func (p *Pipeline) denoiserInputs(x []float32, n, height, width int, t float64, c Cond) map[string]tensor.Tensor {
+func (p *Pipeline) denoiserInputs(x []float32, n, height, width int, ts []float64, c Cond) (map[string]tensor.Tensor, error) {
+	t, err := timesteps(*p.ports.timestep, n, ts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.denoiser.Path(), err)
+	}
+	p.warnFraction(ts[0])
 	in := map[string]tensor.Tensor{
 		p.ports.sample.Name:   p.ports.sample.Floats(x, n, p.LatentChannels, height, width),
-		p.ports.timestep.Name: timestep(*p.ports.timestep, n, t),
+		p.ports.timestep.Name: t,
 		p.ports.hidden.Name:   p.ports.hidden.Floats(c.Hidden.F32(), c.Hidden.Shape...),
 	}
 	if p.ports.pooled != nil {
@@ -92,8 +107,8 @@ func (p *Pipeline) denoiserInputs(x []float32, n, height, width int, t float64, 
 		// Guidance embedding of distilled models; zeros mean "not given", the shape comes from the graph.
 		in[cond.Name] = tensor.New(cond.DType, n, cond.Shape[len(cond.Shape)-1])
 	}
-	p.addAdapters(in, n, c.Negative)
-	return in
+	p.addAdapters(in, n, &c)
+	return in, nil
 }
 
 // takePrediction checks the output and copies it.
@@ -117,21 +132,34 @@ func (p *Pipeline) warnFraction(t float64) {
 	})
 }
 
-// timestep builds the timestep input: a scalar or one value per sample, in the type that the export asks for.
-func timestep(port model.Port, n int, t float64) tensor.Tensor {
-	shape := []int{}
-	if len(port.Shape) == 1 {
-		shape = []int{n}
-		if port.Shape[0] == 1 {
-			shape[0] = 1
-		}
+// OneTimestep reports whether the export takes a single timestep for all samples of a call.
+func (p *Pipeline) OneTimestep() bool {
+	shape := p.ports.timestep.Shape
+	return len(shape) == 0 || len(shape) == 1 && shape[0] == 1
+}
+
+// timesteps builds the timestep input from one value, or one per sample: a scalar or a vector, in the type that the export asks for.
+func timesteps(port model.Port, n int, ts []float64) (tensor.Tensor, error) {
+	if len(ts) != 1 && len(ts) != n {
+		return tensor.Tensor{}, fmt.Errorf("%d timesteps for %d samples", len(ts), n)
 	}
-	count := 1
-	if len(shape) == 1 {
-		count = shape[0]
+	shape := slices.Clone(port.Shape)
+	if len(shape) == 1 && shape[0] != 1 {
+		shape[0] = n
+		if len(ts) == 1 {
+			ts = slices.Repeat(ts, n)
+		}
+	} else if slices.ContainsFunc(ts, func(t float64) bool { return t != ts[0] }) {
+		return tensor.Tensor{}, fmt.Errorf("input %q takes one timestep for all samples, not one for each", port.Name)
+	} else {
+		ts = ts[:1]
+	}
+	floats, whole := make([]float32, len(ts)), make([]int64, len(ts))
+	for i, t := range ts {
+		floats[i], whole[i] = float32(t), int64(math.Trunc(t))
 	}
 	if port.DType.IsFloat() {
-		return port.Floats(slices.Repeat([]float32{float32(t)}, count), shape...)
+		return port.Floats(floats, shape...), nil
 	}
-	return port.Integers(slices.Repeat([]int64{int64(math.Trunc(t))}, count), shape...)
+	return port.Integers(whole, shape...), nil
 }

@@ -81,9 +81,23 @@ func cotangent(name string, like tensor.Tensor, slope []float32) (map[string]ten
 // DenoiseGradient is Denoise, and then the way back: cot is asked for the derivative of a number with respect to the prediction that
 // is in dst, and the result is that with respect to x.
 func (p *Pipeline) DenoiseGradient(ctx context.Context, dst, x []float32, n, height, width int, t float64, c Cond, cot func() ([]float32, error)) ([]float32, error) {
-	p.warnFraction(t)
-	in, sample := p.denoiserInputs(x, n, height, width, t, c), p.ports.sample.Name
-	back, err := p.denoiser.VJP(ctx, in, way(sample, p.ports.out, height, width), func(res map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+	in, err := p.denoiserInputs(x, n, height, width, []float64{t}, c)
+	if err != nil {
+		return nil, err
+	}
+	sample := p.ports.sample.Name
+	back, err := p.denoiserBack(ctx, in, way(sample, p.ports.out, height, width), dst, n, height, width, cot)
+	if err != nil {
+		return nil, err
+	}
+	return back[sample].Float32s(), nil
+}
+
+// denoiserBack runs the denoiser into dst, asks for the derivative with respect to that, and carries it back to the inputs of spec.
+func (p *Pipeline) denoiserBack(ctx context.Context, in map[string]tensor.Tensor, spec graph.GradientSpec, dst []float32, n, height, width int,
+	cot func() ([]float32, error),
+) (map[string]tensor.Tensor, error) {
+	return p.denoiser.VJP(ctx, in, spec, func(res map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 		y := res[p.ports.out]
 		if err := p.takePrediction(dst, y, n, height, width); err != nil {
 			return nil, err
@@ -94,10 +108,6 @@ func (p *Pipeline) DenoiseGradient(ctx context.Context, dst, x []float32, n, hei
 		}
 		return cotangent(p.ports.out, y, slope)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return back[sample].Float32s(), nil
 }
 
 // Guidance is a denoiser under guidance whose prediction is a weighted sum of two, the same prompt for every picture.

@@ -109,18 +109,36 @@ func TestOpen_networkOfXL(t *testing.T) {
 }
 
 // The timestep input has the type and rank that the export asks for.
-func TestTimestep(t *testing.T) {
-	scalar := timestep(model.Port{DType: tensor.I64, Shape: []int{}}, 3, 749.25)
+func TestTimesteps(t *testing.T) {
+	take := func(port model.Port, n int, ts ...float64) tensor.Tensor {
+		got, err := timesteps(port, n, ts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	scalar := take(model.Port{DType: tensor.I64, Shape: []int{}}, 3, 749.25)
 	if len(scalar.Shape) != 0 || !slices.Equal(scalar.I64(), []int64{749}) {
 		t.Errorf("scalar %v %v", scalar.Shape, scalar.I64())
 	}
-	if got := timestep(model.Port{DType: tensor.I32, Shape: []int{1}}, 3, 5); !slices.Equal(got.I32(), []int32{5}) {
+	if got := take(model.Port{DType: tensor.I32, Shape: []int{1}}, 3, 5); !slices.Equal(got.I32(), []int32{5}) {
 		t.Errorf("one int32: %v", got.I32())
 	}
+	if got := take(model.Port{DType: tensor.I32, Shape: []int{1}}, 2, 5, 5); !slices.Equal(got.I32(), []int32{5}) {
+		t.Errorf("one int32 for equal timesteps: %v", got.I32())
+	}
 	for _, dt := range []tensor.DType{tensor.F32, tensor.F16, tensor.BF16, tensor.F64} {
-		got := timestep(model.Port{DType: dt, Shape: []int{-1}}, 2, 0.5)
-		if got.DType != dt || !slices.Equal(got.Float32s(), []float32{.5, .5}) {
+		port := model.Port{DType: dt, Shape: []int{-1}}
+		if got := take(port, 2, 0.5); got.DType != dt || !slices.Equal(got.Float32s(), []float32{.5, .5}) {
 			t.Errorf("%v: %v", dt, got.Float32s())
+		}
+		if got := take(port, 2, 0.5, 8); !slices.Equal(got.Float32s(), []float32{.5, 8}) {
+			t.Errorf("%v: %v", dt, got.Float32s())
+		}
+	}
+	for _, ts := range [][]float64{{1, 2, 3}, {1, 2}, nil} {
+		if got, err := timesteps(model.Port{Name: "t", DType: tensor.F32, Shape: []int{1}}, 2, ts); err == nil {
+			t.Errorf("%v for 2 samples at once gives %v", ts, got.Float32s())
 		}
 	}
 }

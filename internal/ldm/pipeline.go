@@ -12,6 +12,7 @@ import (
 
 	"winnow/internal/graph"
 	"winnow/internal/kernel"
+	"winnow/internal/lora"
 	"winnow/internal/model"
 	"winnow/internal/tensor"
 	"winnow/internal/tokenizer"
@@ -24,6 +25,8 @@ type Options struct {
 	Executor graph.Executor // nil is the embedded one
 	Logger   *slog.Logger   // nil discards
 	Adapters []AdapterFile  // of the denoiser
+	// Trainable are adapters of the denoiser whose factors the caller fills in and changes between calls.
+	Trainable []lora.Adapter
 }
 
 // Pipeline is a loaded model folder. It is safe for concurrent use.
@@ -39,6 +42,7 @@ type Pipeline struct {
 	toDecoder      []affine // per latent channel
 	forceZeros     bool
 	Adapters       []Adapter // of the denoiser
+	Trainable      []*Trainable
 
 	tokenizers []*tokenizer.CLIP
 	texts      []*model.Model
@@ -46,6 +50,7 @@ type Pipeline struct {
 	denoiser   *model.Model
 	ports      denoiserPorts
 	wanted     []AdapterFile
+	trainable  []lora.Adapter
 	factors    map[string]tensor.Tensor // inputs of the denoiser, of all adapters
 	decoder    *model.Model
 	encoder    *model.Model // nil when the folder has none
@@ -55,7 +60,7 @@ type Pipeline struct {
 
 // Open loads the networks of a folder. Weights are mapped, not read, so this is quick; graphs are compiled at first use.
 func Open(_ context.Context, f model.Folder, opt Options) (*Pipeline, error) {
-	p := &Pipeline{Folder: f, log: opt.Logger, wanted: opt.Adapters}
+	p := &Pipeline{Folder: f, log: opt.Logger, wanted: opt.Adapters, trainable: opt.Trainable}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}

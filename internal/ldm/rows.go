@@ -2,6 +2,7 @@ package ldm
 
 import (
 	"fmt"
+	"slices"
 
 	"winnow/internal/tensor"
 	"winnow/sampling"
@@ -14,12 +15,36 @@ func (e Embeds) Pick(rows []int) Embeds {
 
 // Stack puts the rows of e before those of f. Guidance runs the unconditional half first, as diffusers does.
 func (e Embeds) Stack(f Embeds) (Embeds, error) {
-	hidden, err := stackRows(e.Hidden, f.Hidden)
+	return Join([]Embeds{e, f})
+}
+
+// Join puts the rows of all together.
+func Join(all []Embeds) (Embeds, error) {
+	hidden, err := joinRows(all, func(e *Embeds) tensor.Tensor { return e.Hidden })
 	if err != nil {
 		return Embeds{}, err
 	}
-	pooled, err := stackRows(e.Pooled, f.Pooled)
+	pooled, err := joinRows(all, func(e *Embeds) tensor.Tensor { return e.Pooled })
 	return Embeds{Hidden: hidden, Pooled: pooled}, err
+}
+
+func joinRows(all []Embeds, part func(*Embeds) tensor.Tensor) (tensor.Tensor, error) {
+	if len(all) == 0 || part(&all[0]).DType == tensor.Invalid {
+		return tensor.Tensor{}, nil
+	}
+	first, rows := part(&all[0]), 0
+	for i := range all {
+		t := part(&all[i])
+		if t.DType != first.DType || !slices.Equal(t.Shape[1:], first.Shape[1:]) {
+			return tensor.Tensor{}, fmt.Errorf("embeddings %v%v and %v%v do not stack", first.DType, first.Shape, t.DType, t.Shape)
+		}
+		rows += t.Shape[0]
+	}
+	out, at := tensor.New(first.DType, append([]int{rows}, first.Shape[1:]...)...), 0
+	for i := range all {
+		at += copy(out.Data[at:], part(&all[i]).Data)
+	}
+	return out, nil
 }
 
 // Proxy gives the proxy prompts of CHATS for the prompts e, see [sampling.Proxy]. null has as many rows as e, or one for all.
@@ -62,17 +87,4 @@ func pickRows(t tensor.Tensor, rows []int) tensor.Tensor {
 		copy(out.Data[i*size:], t.Data[row*size:(row+1)*size])
 	}
 	return out
-}
-
-func stackRows(a, b tensor.Tensor) (tensor.Tensor, error) {
-	if a.DType == tensor.Invalid && b.DType == tensor.Invalid {
-		return a, nil
-	}
-	if a.DType != b.DType || fmt.Sprint(a.Shape[1:]) != fmt.Sprint(b.Shape[1:]) {
-		return tensor.Tensor{}, fmt.Errorf("embeddings %v%v and %v%v do not stack", a.DType, a.Shape, b.DType, b.Shape)
-	}
-	out := tensor.New(a.DType, append([]int{a.Shape[0] + b.Shape[0]}, a.Shape[1:]...)...)
-	copy(out.Data, a.Data)
-	copy(out.Data[len(a.Data):], b.Data)
-	return out, nil
 }
