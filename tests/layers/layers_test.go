@@ -28,6 +28,7 @@ var layer = map[string]int{
 	"winnow/assets":               1,
 
 	"winnow/internal/safetensors": 2,
+	"winnow/internal/monitor":     2,
 	"winnow/internal/graph":       2,
 	"winnow/sampling":             2,
 	"winnow/rewards/metric":       2,
