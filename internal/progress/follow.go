@@ -138,4 +138,3 @@ func Duration(d time.Duration) string {
 	}
 	return fmt.Sprintf("%ds", seconds)
 }
-
