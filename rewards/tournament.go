@@ -31,6 +31,11 @@ func (t *Tournament) Counts() vlmjudge.Tournament {
 	return t.sum
 }
 
+// Series scores pictures of a prompt that come one after another, as a search makes them.
+func (t *Tournament) Series(prompt string) (*vlmjudge.Series, error) {
+	return t.judge.Series(prompt, vlmjudge.SeriesOptions{})
+}
+
 // Score compares every pair of pictures.
 func (t *Tournament) Score(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
 	return t.ScoreSamples(ctx, samplesOf(prompt, images))

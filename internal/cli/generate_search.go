@@ -21,6 +21,7 @@ import (
 	"winnow/internal/report"
 	"winnow/rewards"
 	"winnow/sampling"
+	"winnow/vlmjudge"
 )
 
 // searchOptions are the flags of generate --search.
@@ -95,21 +96,22 @@ func (o *searchOptions) settings(add func(key string, value any, when bool)) {
 
 // searched is one picture that was searched for.
 type searched struct {
-	Type         string            `json:"type"` // "search"
-	Prompt       string            `json:"prompt"`
-	File         string            `json:"file"`
-	Method       string            `json:"method"`
-	Budget       int               `json:"budget"`
-	NFE          int               `json:"nfe"`
-	Verified     int               `json:"verified"` // pictures that were scored
-	Dropped      int               `json:"dropped"`
-	Preview      bool              `json:"preview,omitempty"` // stopped before a picture was finished: a prediction on the way
-	Before       evaluation.Number `json:"before"`            // score of the plain picture of the seed
-	After        evaluation.Number `json:"after"`
-	HoldoutBy    string            `json:"holdout_by,omitempty"`
-	HoldoutFirst evaluation.Number `json:"holdout_before,omitempty"`
-	HoldoutLast  evaluation.Number `json:"holdout_after,omitempty"`
-	Trace        []tracePoint      `json:"trace"`
+	Type         string                 `json:"type"` // "search"
+	Prompt       string                 `json:"prompt"`
+	File         string                 `json:"file"`
+	Method       string                 `json:"method"`
+	Budget       int                    `json:"budget"`
+	NFE          int                    `json:"nfe"`
+	Verified     int                    `json:"verified"` // pictures that were scored
+	Dropped      int                    `json:"dropped"`
+	Judge        *vlmjudge.SeriesCounts `json:"judge,omitempty"`   // of a judge that compares, what it was asked
+	Preview      bool                   `json:"preview,omitempty"` // stopped before a picture was finished: a prediction on the way
+	Before       evaluation.Number      `json:"before"`            // score of the plain picture of the seed
+	After        evaluation.Number      `json:"after"`
+	HoldoutBy    string                 `json:"holdout_by,omitempty"`
+	HoldoutFirst evaluation.Number      `json:"holdout_before,omitempty"`
+	HoldoutLast  evaluation.Number      `json:"holdout_after,omitempty"`
+	Trace        []tracePoint           `json:"trace"`
 
 	first, last image.Image
 }
@@ -128,7 +130,8 @@ type verifier = diffusion.Verifier
 // searchRun is the searches of one generate.
 type searchRun struct {
 	*generation
-	verify  verifier
+	verify  verifier // nil: pairs compares
+	pairs   *rewards.Tournament
 	key     string   // what verify is, for journals
 	holdout verifier // nil: none
 	done    []searched
@@ -150,7 +153,10 @@ func (g *generation) verifiers(ctx context.Context) (s *searchRun, closeAll func
 	case g.reward == nil:
 		return nil, nil, usagef("--search needs a reward; name one, as in --reward clip --reward-model DIR, or --checker")
 	case g.reward.Info().Relative:
-		return nil, nil, usagef("--search needs scores of single pictures, and the judge compares them; take --reward %s", rewards.VQAScore)
+		if s.pairs, err = g.comparing(); err != nil {
+			return nil, nil, err
+		}
+		s.key = fmt.Sprintf("series of %+v", g.reward.Info())
 	default:
 		if info, err := sampling.FindSearch(g.search.method); err == nil && info.Gradient {
 			if err := g.reward.CheckGradient(); err != nil {
@@ -272,9 +278,13 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 	if err != nil {
 		return diffusion.Image{}, err
 	}
+	by, err := s.asked(prompt)
+	if err != nil {
+		return diffusion.Image{}, err
+	}
 	task := s.app.progress().Start(fmt.Sprintf("searching for %q", prompt), budget)
 	sr := diffusion.SearchRequest{
-		Request: req, Name: o.method, Options: o.options, Budget: budget, Verify: s.verify, VerifyTimeout: o.timeout, JournalKey: s.key,
+		Request: req, Name: o.method, Options: o.options, Budget: budget, Verify: by.verify, Recall: by.recall, VerifyTimeout: o.timeout, JournalKey: s.key,
 		OnPoint: func(p sampling.Point) error { task.Set(p.NFE); return nil },
 	}
 	if info.Gradient {
@@ -302,7 +312,7 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 	if result.First != nil {
 		line.first = result.First.NRGBA
 	} else if err == nil {
-		err = s.plain(ctx, req, &line)
+		err = s.plain(ctx, req, by.verify, &line)
 	}
 	if s.holdout != nil && err == nil {
 		err = s.heldOut(ctx, &line)
@@ -313,18 +323,19 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 	if f.Dropped > 0 {
 		s.app.warn("%q: %d of %d candidates could not be scored and were dropped", prompt, f.Dropped, f.Calls)
 	}
+	line.Judge = by.counts()
 	s.done = append(s.done, line)
 	return result.Image, err
 }
 
 // plain makes the picture of the seed, outside of the budget, for methods that steer on the way and never make it.
-func (s *searchRun) plain(ctx context.Context, req diffusion.Request, line *searched) error {
+func (s *searchRun) plain(ctx context.Context, req diffusion.Request, verify verifier, line *searched) error {
 	images, err := s.pipe.Generate(ctx, req)
 	if err != nil {
 		return err
 	}
 	line.first = images[0].NRGBA
-	scores, err := s.verify(ctx, line.Prompt, []image.Image{line.first})
+	scores, err := verify(ctx, line.Prompt, []image.Image{line.first})
 	if err != nil {
 		return err
 	}

@@ -126,6 +126,11 @@ for a gradient as much again. A search never spends more. The first candidate is
 Below a method stand its settings, for --search-option NAME=VALUE; the package
 documentation of winnow/sampling says what they mean.
 
+A judge (--judge URL --judge-model NAME) scores candidates by comparing each, in both
+orders, with three or four that came before, six to eight questions; the score is a
+strength in log-odds, 0 for the first picture. --reward vqascore asks it about single
+pictures, one question each.
+
 A reward that is searched for is no longer a judge: pictures may please it without being
 better. --holdout-reward names one that the search never sees. Candidates that cannot be
 scored are dropped and counted. --search-journal keeps what was learnt, so that the same

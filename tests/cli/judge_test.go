@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -41,7 +42,10 @@ func newRedJudge(t *testing.T, bias float64) *redJudge {
 	j.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			t.Error(err)
+			if !j.broken.Load() { // then the other question of the pair is called off
+				t.Error(err)
+			}
+			return
 		}
 		j.key.Store(r.Header.Get("Authorization"))
 		pictures := dataURL.FindAllSubmatch(body, -1)
@@ -218,14 +222,57 @@ func TestEval_vqascore(t *testing.T) {
 	runLines(t, cli.ExitUsage, "eval", "benchmark", "--pictures", "a", "--prompts", "prompts.txt", "--judge", j.URL, "--json")
 }
 
-// A judge that is asked about single pictures is a verifier; one that compares them is refused.
+// A judge is a verifier by what it says about single pictures, or by comparing each with some that came before.
 func TestGenerate_searchByJudge(t *testing.T) {
 	t.Chdir(t.TempDir())
-	j := newRedJudge(t, 0)
-	args := []string{"generate", "a red circle", "--search", "random", "--search-budget", "16", "--steps", "2", "--num-images", "1", "--judge", j.URL, "--judge-model", "red", "--json", "--reward"}
-	lines, _ := runLines(t, cli.ExitOK, append(args, "vqascore")...)
-	if lines[0]["type"] != "search" || lines[0]["verified"] != 4. {
+	j := newRedJudge(t, .5)
+	args := []string{
+		"generate", "a red circle", "--search", "random", "--search-budget", "32", "--steps", "2", "--num-images", "1", "--batch-size", "2",
+		"--seed", "3", "--judge", j.URL, "--judge-model", "red", "--json",
+	}
+	with := func(more ...string) []string { return append(slices.Clone(args), more...) }
+	lines, _ := runLines(t, cli.ExitOK, with("--reward", "vqascore")...)
+	if lines[0]["type"] != "search" || lines[0]["verified"] != 8. || lines[0]["judge"] != nil {
 		t.Errorf("%v", lines[0])
 	}
-	runLines(t, cli.ExitUsage, append(args, "judge")...)
+	lines, _ = runLines(t, cli.ExitOK, with("--search-journal", "journal", "--output", "one")...)
+	line := lines[0]
+	asked, _ := line["judge"].(map[string]any)
+	if line["before"] != 0. || line["verified"] != 8. || line["dropped"] != 0. || asked["pairs"].(float64) < 1+1+2+3*5 {
+		t.Errorf("%v", line)
+	}
+	// The redder a pixel in the corner is, the better.
+	at := func(file any) float64 {
+		data, err := os.ReadFile(file.(string))
+		mustDo(t, err)
+		return redness(t, []byte(base64.StdEncoding.EncodeToString(data)))
+	}
+	best, after := at(line["file"]), line["after"].(float64)
+	runLines(t, cli.ExitOK, "generate", "a red circle", "--steps", "2", "--num-images", "1", "--seed", "3", "--output", "plain", "--json", "--no-rank")
+	plain := at("plain/a-red-circle-3.png")
+	if math.Abs(after-(best-plain)/20) > .02 || after < .05 {
+		t.Errorf("score %v; the picture is redder by %v", after, best-plain)
+	}
+	// From the whole journal the same picture comes without a question; from half of it with fewer, by the same scale.
+	again, _ := runLines(t, cli.ExitOK, with("--search-journal", "journal", "--output", "two")...)
+	if m, _ := again[0]["judge"].(map[string]any); m["pairs"] != 0. || again[0]["after"] != after || at(again[0]["file"]) != best {
+		t.Errorf("%v", again[0])
+	}
+	data, err := os.ReadFile("journal/00000-0.journal")
+	mustDo(t, err)
+	mustDo(t, os.WriteFile("journal/00000-0.journal", data[:len(data)-40], 0o600))
+	again, _ = runLines(t, cli.ExitOK, with("--search-journal", "journal", "--output", "three")...)
+	if m, _ := again[0]["judge"].(map[string]any); m["pairs"] == 0. || m["pairs"].(float64) >= asked["pairs"].(float64) || again[0]["after"] != after || at(again[0]["file"]) != best {
+		t.Errorf("%v", again[0])
+	}
+	// A method that weighs previews by differences of scores.
+	lines, _ = runLines(t, cli.ExitOK, with("--search", "smc", "--eta", "1", "--steps", "4", "--output", "smc")...)
+	if lines[0]["after"] == nil || lines[0]["verified"].(float64) < 8 {
+		t.Errorf("%v", lines[0])
+	}
+	runLines(t, cli.ExitUsage, with("--reward", "judge=2")...)
+	runLines(t, cli.ExitUsage, with("--reward", "mini,judge")...)
+	runLines(t, cli.ExitUsage, with("--search", "reno")...)
+	j.broken.Store(true)
+	runLines(t, cli.ExitFailed, with("--output", "broken")...)
 }
