@@ -1,0 +1,241 @@
+package dpo
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"testing"
+)
+
+// goldenSettings is what the rows of testdata/objectives.json share.
+type goldenSettings struct {
+	Method         string  `json:"method"`
+	Beta           float64 `json:"beta"`
+	Loss           string  `json:"loss"`
+	LabelSmoothing float64 `json:"label_smoothing"`
+	Gamma          float64 `json:"gamma"`
+	Draws          int     `json:"draws"`
+	Value          float64 `json:"value"`
+}
+
+func (g goldenSettings) objective(t *testing.T) Objective {
+	t.Helper()
+	m, err := FindMethod(g.Method)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := m.New(Settings{Beta: g.Beta, Loss: g.Loss, LabelSmoothing: g.LabelSmoothing, Gamma: g.Gamma, Draws: g.Draws})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func (g goldenSettings) String() string {
+	return fmt.Sprintf("%s %s beta %g smoothing %g gamma %g draws %d", g.Method, g.Loss, g.Beta, g.LabelSmoothing, g.Gamma, g.Draws)
+}
+
+type goldens struct {
+	Errors []struct {
+		goldenSettings
+		Terms [][5]float64 `json:"terms"`
+		Grad  [][2]float64 `json:"grad"`
+	} `json:"errors"`
+	Outputs []struct {
+		goldenSettings
+		Target [2][][]float32 `json:"target"` // chosen and rejected, then pairs
+		Policy [2][][]float32 `json:"policy"`
+		Ref    [2][][]float32 `json:"ref"`
+		Label  []float64      `json:"label"`
+		Grad   [2][][]float64 `json:"grad"`
+	} `json:"outputs"`
+	Steps []struct {
+		goldenSettings
+		Shared bool           `json:"shared"`
+		Sigma  float64        `json:"sigma"`
+		X      [2][][]float32 `json:"x"`
+		Policy [][][]float32  `json:"policy"`
+		Ref    [][][]float32  `json:"ref"`
+		Grad   [][][]float64  `json:"grad"`
+	} `json:"steps"`
+}
+
+// readGoldens reads what tests/oracle/objectives.py made with torch.autograd.
+func readGoldens(t *testing.T) (g goldens) {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/objectives.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// near reports whether got is want within a share of scale.
+func near(got, want, share, scale float64) bool { return math.Abs(got-want) <= share*scale }
+
+// The margin is the difference of errors of 0.1, known to 1e-17; beta 5000 leaves 1e-13 of a logit, and slopes move by
+// as much of their own size.
+func TestGolden_errors(t *testing.T) {
+	seen := map[string]bool{}
+	for _, row := range readGoldens(t).Errors {
+		seen[row.Method+" "+row.Loss] = true
+		terms := make([]Terms, len(row.Terms))
+		for i, v := range row.Terms {
+			terms[i] = Terms{v[0], v[1], v[2], v[3], v[4]}
+		}
+		before := slices.Clone(terms)
+		grad := make([]Grad, len(terms))
+		if got := row.objective(t).Evaluate(terms, grad); !near(got, row.Value, 1e-12, max(1, math.Abs(row.Value))) {
+			t.Errorf("%v: loss %.17g, torch has %.17g", row, got, row.Value)
+		}
+		for i, g := range grad {
+			for k, v := range [2]float64{g.Chosen, g.Rejected} {
+				if want := row.Grad[i][k]; !near(v, want, 2e-12, max(row.Beta, 1)) {
+					t.Errorf("%v, term %d: derivative %.17g, torch has %.17g", row, i, v, want)
+				}
+			}
+		}
+		if !slices.Equal(terms, before) {
+			t.Errorf("%v: terms were changed", row)
+		}
+	}
+	for _, m := range Methods() {
+		for _, loss := range append([]string{""}, m.Losses...) {
+			if (loss == "") == (m.Losses == nil) && !seen[m.Name+" "+loss] {
+				t.Errorf("no golden values for %s with loss %q", m.Name, loss)
+			}
+		}
+	}
+}
+
+// The whole chain from outputs to cotangents, which are written in float32.
+func TestGolden_outputs(t *testing.T) {
+	for _, row := range readGoldens(t).Outputs {
+		terms := make([]Terms, len(row.Label))
+		for i, p := range row.Label {
+			terms[i] = Terms{
+				PolicyChosen: DenoisingError(row.Policy[0][i], row.Target[0][i]), PolicyRejected: DenoisingError(row.Policy[1][i], row.Target[1][i]),
+				RefChosen: DenoisingError(row.Ref[0][i], row.Target[0][i]), RefRejected: DenoisingError(row.Ref[1][i], row.Target[1][i]), Label: p,
+			}
+		}
+		grad := make([]Grad, len(terms))
+		if got := row.objective(t).Evaluate(terms, grad); !near(got, row.Value, 1e-12, 1) {
+			t.Errorf("%v: loss %.17g, torch has %.17g", row, got, row.Value)
+		}
+		dst := make([]float32, len(row.Policy[0][0]))
+		for i, g := range grad {
+			for k, slope := range [2]float64{g.Chosen, g.Rejected} {
+				DenoisingCotangent(dst, row.Policy[k][i], row.Target[k][i], slope)
+				compareSingle(t, fmt.Sprintf("%v, pair %d.%d", row, i, k), dst, row.Grad[k][i])
+			}
+		}
+	}
+}
+
+func TestGolden_steps(t *testing.T) {
+	for _, row := range readGoldens(t).Steps {
+		last := len(row.Policy) - 1 // 0 where siblings share their mean
+		terms := make([]Terms, len(row.X[0]))
+		for i := range terms {
+			terms[i] = Terms{
+				PolicyChosen: StepError(row.X[0][i], row.Policy[0][i], row.Sigma), PolicyRejected: StepError(row.X[1][i], row.Policy[last][i], row.Sigma),
+				RefChosen: StepError(row.X[0][i], row.Ref[0][i], row.Sigma), RefRejected: StepError(row.X[1][i], row.Ref[last][i], row.Sigma), Label: 1,
+			}
+			if siblings := SiblingTerms(row.X[0][i], row.X[1][i], row.Policy[0][i], row.Ref[0][i], row.Sigma); row.Shared && siblings != terms[i] {
+				t.Errorf("siblings have %v, one by one %v", siblings, terms[i])
+			}
+		}
+		grad := make([]Grad, len(terms))
+		if got := row.objective(t).Evaluate(terms, grad); !near(got, row.Value, 1e-12, 1) {
+			t.Errorf("%v: loss %.17g, torch has %.17g", row, got, row.Value)
+		}
+		dst := make([]float32, len(row.X[0][0]))
+		for i, g := range grad {
+			if row.Shared {
+				SiblingCotangent(dst, row.X[0][i], row.X[1][i], row.Policy[0][i], row.Sigma, g)
+				compareSingle(t, fmt.Sprintf("siblings %d", i), dst, row.Grad[0][i])
+				continue
+			}
+			StepCotangent(dst, row.X[0][i], row.Policy[0][i], row.Sigma, g.Chosen)
+			compareSingle(t, fmt.Sprintf("step %d of the chosen picture", i), dst, row.Grad[0][i])
+			StepCotangent(dst, row.X[1][i], row.Policy[1][i], row.Sigma, g.Rejected)
+			compareSingle(t, fmt.Sprintf("step %d of the rejected picture", i), dst, row.Grad[1][i])
+		}
+	}
+}
+
+// compareSingle holds float32 numbers against float64 ones: half a unit in the last place, and the rounding of sums.
+func compareSingle(t *testing.T, what string, got []float32, want []float64) {
+	t.Helper()
+	for j, v := range got {
+		if !near(float64(v), want[j], 6.1e-8, math.Abs(want[j])+1e-9) {
+			t.Errorf("%s, element %d: %g, torch has %g", what, j, v, want[j])
+		}
+	}
+}
+
+// Numbers that the reference notes derive in double precision, for beta times rewards of 0.3 and −0.2, and margins of 2.
+func TestLoss_published(t *testing.T) {
+	const beta = 1.3
+	at := func(loss Loss, delta, p, beta float64) (value, slope float64) {
+		value, slope, _ = loss(beta*delta, 0, p)
+		return value, beta * slope
+	}
+	for _, row := range []struct {
+		name                string
+		loss                Loss
+		value, slope, atTwo float64
+	}{
+		{"sigmoid", LossSigmoid(), .4200553, -.445886, .5981389},
+		{"hinge", LossHinge(), 1 - beta*.5, -beta, .8},
+		{"ipo", LossIPO(), .0133136, .230769, 9},
+		{"cdpo", LossCDPO(.1), .4850553, -.315886, .6181389},
+		{"robust", LossRobust(.1), .3388053, -.608386, .5731389},
+		{"soft", LossSoft(), .6150553, -.055886, math.NaN()},
+	} {
+		square := func(b float64) float64 {
+			if row.name == "ipo" {
+				return b * b
+			}
+			return 1
+		}
+		value, slope := at(row.loss, .5, .7, beta)
+		if !near(value, row.value*square(beta), 1e-6, 1) || !near(slope, row.slope*square(beta), 1e-6, 1) {
+			t.Errorf("%s: %.7f with slope %.6f, want %.7f, %.6f", row.name, value, slope, row.value*square(beta), row.slope*square(beta))
+		}
+		if value, _ := at(row.loss, 2, 1, .1); !math.IsNaN(row.atTwo) && !near(value, row.atTwo*square(.1), 1e-7, 1) {
+			t.Errorf("%s at a margin of 2: %.7f, want %.7f", row.name, value, row.atTwo*square(.1))
+		}
+	}
+}
+
+// One pair of errors through all methods. beta 5000 is diffusers' beta 2500, which folds the half in.
+func TestMethods_published(t *testing.T) {
+	for _, row := range []struct {
+		o     Objective
+		label float64
+		want  float64
+	}{
+		{DiffusionDPO{Beta: 2000}, 1, .474077},
+		{DiffusionDPO{Beta: 5000}, 1, .251929},
+		{SmPO{Beta: 2000, Gamma: 10}, .5, math.Ln2},
+		{SmPO{Beta: 2000, Gamma: 10}, .7, .126928},
+		{SmPO{Beta: 2000, Gamma: 10}, 1, .006715},
+		{SmPO{Beta: 2000, Gamma: 1}, 1, .474077},
+		{SFT{}, 1, .1},
+	} {
+		terms := []Terms{{.1000, .1200, .1010, .1205, row.label}}
+		if got := row.o.Evaluate(terms, make([]Grad, 1)); math.Abs(got-row.want) > 5e-7 {
+			t.Errorf("%+v, label %g: loss %.6f, want %.6f", row.o, row.label, got, row.want)
+		}
+	}
+	terms := []Terms{{.1000, .1200, .1010, .1205, 1}} // both rewards are positive: 0.001 + 0.0005, times 1000
+	if got := (CHATS{Beta: 1000}).Evaluate(terms, make([]Grad, 1)); math.Abs(got-.201413) > 5e-7 {
+		t.Errorf("CHATS: loss %.6f, want .201413", got)
+	}
+}

@@ -1,0 +1,141 @@
+package dpo
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestMethods(t *testing.T) {
+	names := map[string]bool{}
+	for _, m := range Methods() {
+		if names[m.Name] {
+			t.Errorf("two methods %q", m.Name)
+		}
+		names[m.Name] = true
+		if m.Title == "" || m.Equation == "" || m.Source == "" || !regexp.MustCompile(`arXiv \d{4}\.\d{5}$`).MatchString(m.Paper) {
+			t.Errorf("%s: incomplete: %+v", m.Name, m)
+		}
+		if (m.Beta == 0) != (m.BetaUnit == "") {
+			t.Errorf("%s: beta %g has the unit %q", m.Name, m.Beta, m.BetaUnit)
+		}
+		if len(m.Adapters) == 0 || !slices.Contains([]string{KindPairs, KindInversion, KindSiblings}, m.Kind) ||
+			!slices.Contains([]string{LabelsHard, LabelsSoft}, m.Labels) {
+			t.Errorf("%s: adapters %q, kind %q, labels %q", m.Name, m.Adapters, m.Kind, m.Labels)
+		}
+		found, err := FindMethod(m.Name)
+		if err != nil || found.Title != m.Title {
+			t.Errorf("%s is not found: %v", m.Name, err)
+		}
+		// What a method says that it needs is what moves its loss.
+		o, err := m.New(Settings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		terms := Terms{.10, .12, .101, .1205, .8}
+		moves := func(change func(*Terms)) bool {
+			moved := terms
+			change(&moved)
+			row, other := make([]Terms, max(m.Draws, 1)), make([]Terms, max(m.Draws, 1))
+			for i := range row {
+				row[i], other[i] = terms, moved
+			}
+			grad := make([]Grad, len(row))
+			return o.Evaluate(row, grad) != o.Evaluate(other, grad)
+		}
+		for _, row := range []struct {
+			what       string
+			got, wants bool
+		}{
+			{"policy", moves(func(t *Terms) { t.PolicyChosen += .01 }), true},
+			{"reference", moves(func(t *Terms) { t.RefChosen += .01 }), m.Reference},
+			{"rejected picture", moves(func(t *Terms) { t.PolicyRejected += .01 }), m.Rejected},
+			{"label", moves(func(t *Terms) { t.Label = .6 }), m.UsesLabels("")},
+		} {
+			if row.got != row.wants {
+				t.Errorf("%s: looks at the %s: %t, says %t", m.Name, row.what, row.got, row.wants)
+			}
+		}
+	}
+	for _, name := range []string{"dpo", "chats", "tailorpo", "smpo", "vrpo", "sft"} {
+		if !names[name] {
+			t.Errorf("no method %s", name)
+		}
+	}
+	if _, err := FindMethod("ppo"); err == nil || !strings.Contains(err.Error(), "dpo, chats") {
+		t.Errorf("unknown method: %v", err)
+	}
+	dpo, smpo := methodDPO(), methodSmPO()
+	if dpo.UsesLabels("") || dpo.UsesLabels("ipo") || !dpo.UsesLabels("soft") || !smpo.UsesLabels("") || methodCHATS().UsesLabels("soft") {
+		t.Error("UsesLabels is wrong")
+	}
+}
+
+func TestMethod_defaults(t *testing.T) {
+	for name, want := range map[string]Objective{
+		"chats": CHATS{Beta: 1000}, "smpo": SmPO{Beta: 2000, Gamma: 10}, "sft": SFT{},
+	} {
+		m, _ := FindMethod(name)
+		if got, err := m.New(Settings{}); err != nil || got != want {
+			t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
+		}
+	}
+	got, _ := methodVRPO().New(Settings{Draws: 1})
+	if o, ok := got.(DiffusionDPO); !ok || o.Beta != 5000 {
+		t.Errorf("vrpo of one draw is %+v", got)
+	}
+	got, _ = methodVRPO().New(Settings{})
+	if o, ok := got.(VRPO); !ok || o.Draws != 8 {
+		t.Errorf("vrpo is %+v", got)
+	}
+	got, _ = methodCHATS().New(Settings{Draws: 3})
+	if o, ok := got.(VRPO); !ok || o.Draws != 3 || o.Objective != (CHATS{Beta: 1000}) {
+		t.Errorf("chats of three draws is %+v", got)
+	}
+}
+
+// Errors name the flag and what would be right.
+func TestMethod_refused(t *testing.T) {
+	for _, row := range []struct {
+		method   string
+		settings Settings
+		want     []string
+	}{
+		{"dpo", Settings{Beta: -1}, []string{"--beta-dpo -1", "above 0", "5000"}},
+		{"dpo", Settings{Beta: math.NaN()}, []string{"--beta-dpo"}},
+		{"dpo", Settings{Beta: math.Inf(1)}, []string{"--beta-dpo"}},
+		{"dpo", Settings{Beta: 2e9}, []string{"--beta-dpo 2e+09", "at most 1e+09"}},
+		{"sft", Settings{Beta: 10}, []string{"--beta-dpo", "sft has no beta", "leave the flag out"}},
+		{"dpo", Settings{Gamma: 10}, []string{"--gamma", "dpo has no gamma"}},
+		{"smpo", Settings{Gamma: -3}, []string{"--gamma -3"}},
+		{"dpo", Settings{Loss: "kto"}, []string{"--loss kto", "sigmoid, hinge, ipo, cdpo, robust, soft"}},
+		{"chats", Settings{Loss: "ipo"}, []string{"--loss ipo", "chats", "leave the flag out"}},
+		{"chats", Settings{LabelSmoothing: .1}, []string{"--label-smoothing", "chats"}},
+		{"dpo", Settings{LabelSmoothing: .1}, []string{"--label-smoothing", "sigmoid", "cdpo and robust"}},
+		{"dpo", Settings{Loss: "robust", LabelSmoothing: .5}, []string{"--label-smoothing 0.5", "below 0.5"}},
+		{"dpo", Settings{Loss: "cdpo", LabelSmoothing: -.1}, []string{"--label-smoothing -0.1"}},
+		{"tailorpo", Settings{Loss: "cdpo", LabelSmoothing: math.NaN()}, []string{"--label-smoothing"}},
+		{"dpo", Settings{Draws: -2}, []string{"--draws -2"}},
+		{"tailorpo", Settings{Draws: 4}, []string{"--draws 4", "tailorpo"}},
+	} {
+		m, err := FindMethod(row.method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = m.New(row.settings)
+		if err == nil {
+			t.Errorf("%s takes %+v", row.method, row.settings)
+			continue
+		}
+		for _, want := range row.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s, %+v: %q does not say %q", row.method, row.settings, err, want)
+			}
+		}
+	}
+	if _, err := FindLoss("dpo"); err == nil || !strings.Contains(err.Error(), "--loss") {
+		t.Errorf("unknown loss: %v", err)
+	}
+}
