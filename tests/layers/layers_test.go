@@ -30,6 +30,7 @@ var layer = map[string]int{
 	"winnow/internal/safetensors": 2,
 	"winnow/internal/monitor":     2,
 	"winnow/internal/graph":       2,
+	"winnow/internal/optim":       2,
 	"winnow/sampling":             2,
 	"winnow/rewards/metric":       2,
 
@@ -61,6 +62,7 @@ var barred = map[string][]string{
 	"winnow/rewards":           {"winnow/diffusion", "winnow/internal/ldm"},
 	"winnow/internal/kernel":   {"winnow/internal/graph"},
 	"winnow/internal/progress": {"winnow/internal/tensor"},
+	"winnow/internal/optim":    {"winnow/internal/graph", "winnow/internal/safetensors"},
 }
 
 type listed struct {
