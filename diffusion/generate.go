@@ -11,7 +11,7 @@ import (
 )
 
 // Generate makes Count pictures for each prompt, in order of prompts, then pictures. Picture i of every prompt starts
-// from Seed+i. When the context ends, or a batch fails, the pictures of the batches that were finished are returned
+// from Seed+i, or from Seeds. When the context ends, or a batch fails, the pictures of the batches that were finished are returned
 // together with the error.
 func (p *Pipeline) Generate(ctx context.Context, req Request) ([]Image, error) {
 	run, err := p.newRun(ctx, p.withDefaults(req))
@@ -160,7 +160,7 @@ func (r *run) explain(err error) error {
 func (r *run) seeds(first, n int) []uint64 {
 	seeds := make([]uint64, n)
 	for i := range seeds {
-		seeds[i] = r.req.Seed + uint64((first+i)%r.req.Count)
+		seeds[i] = r.req.seed(first + i)
 	}
 	return seeds
 }

@@ -209,3 +209,30 @@ func TestOpen_errors(t *testing.T) {
 		})
 	}
 }
+
+// Seeds gives every prompt seeds of its own; a picture is the same as by its seed alone.
+func TestGenerate_seeds(t *testing.T) {
+	p := openMini(t)
+	r := quick()
+	r.Prompts, r.Seeds, r.Count = []string{"a red circle", "a blue square"}, []uint64{7, 40}, 2
+	images, err := p.Generate(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, seed := range []uint64{7, 8, 40, 41} {
+		one := quick()
+		one.Prompts, one.Seed = r.Prompts[i/2:i/2+1], seed
+		want, err := p.Generate(t.Context(), one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if images[i].Params.Seed != seed || !bytes.Equal(images[i].Pix, want[0].Pix) {
+			t.Errorf("picture %d has seed %d and differs from that of seed %d", i, images[i].Params.Seed, seed)
+		}
+	}
+	r.Seeds = r.Seeds[:1]
+	var bad *RequestError
+	if _, err := p.Generate(t.Context(), r); !errors.As(err, &bad) || bad.Field != "seeds" {
+		t.Errorf("one seed for two prompts: %v", err)
+	}
+}

@@ -17,6 +17,7 @@ type Request struct {
 	Steps          int      // sampling steps
 	GuidanceScale  float64  // 1 or less (above 0) turns guidance off, but that of CHATS; 0 means the model's default
 	Seed           uint64   // picture i of a prompt starts from Seed+i; 0 is a seed like any other
+	Seeds          []uint64 // one per prompt: picture i of prompt p starts from Seeds[p]+i. It replaces Seed
 	Count          int      // pictures per prompt; 0 means 1
 	BatchSize      int      // pictures per network call; 0 chooses by size
 	Scheduler      string   // diffusers class name or short name such as "euler-a"; "" keeps the model's own
@@ -166,6 +167,8 @@ func (p *Pipeline) check(r Request) error {
 		return badValue("num-images", r.Count, "want at least 1")
 	case r.BatchSize < 1:
 		return badValue("batch-size", r.BatchSize, "want at least 1")
+	case r.Seeds != nil && len(r.Seeds) != len(r.Prompts):
+		return badValue("seeds", fmt.Sprintf("(%d numbers)", len(r.Seeds)), fmt.Sprintf("want one for each of %d prompts", len(r.Prompts)))
 	}
 	if err := r.checkGuidance(p.oneSided()); err != nil {
 		return err
@@ -212,6 +215,15 @@ func (e *PromptEmbeds) check(prompts int, xl, guided bool) error {
 			"an XL model also needs pooled_prompt_embeds and negative_pooled_prompt_embeds with the same rows")
 	}
 	return nil
+}
+
+// seed is that of picture i of the request.
+func (r *Request) seed(i int) uint64 {
+	base := r.Seed
+	if r.Seeds != nil {
+		base = r.Seeds[i/r.Count]
+	}
+	return base + uint64(i%r.Count)
 }
 
 // latentSize is the number of latents of one picture.

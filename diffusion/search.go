@@ -72,7 +72,7 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 	if sr.Climb != nil {
 		sr.Method = sr.Climb(gradients)
 	}
-	found, err := sampling.RunSearch(ctx, problem, sr.Method, sampling.SearchOptions{Budget: sr.Budget, Seed: req.Seed, OnPoint: sr.OnPoint})
+	found, err := sampling.RunSearch(ctx, problem, sr.Method, sampling.SearchOptions{Budget: sr.Budget, Seed: req.seed(0), OnPoint: sr.OnPoint})
 	if errors.Is(err, sampling.ErrNoScore) && s.last != nil {
 		err = errors.Join(err, s.last)
 	}

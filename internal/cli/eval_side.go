@@ -1,16 +1,12 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"winnow/datasets"
@@ -73,7 +69,8 @@ func (r *winRateRun) openSide(ctx context.Context, value, letter string) (side, 
 		return s, err
 	}
 	if generates {
-		s.files, err = r.generateSide(ctx, o, filepath.Join(r.o.output, letter))
+		p := &pictureFolder{app: r.app, o: o, folder: filepath.Join(r.o.output, letter), prompts: r.prompts, flag: "--output"}
+		s.files, err = p.make(ctx)
 		return s, err
 	}
 	return r.existing(value)
@@ -139,91 +136,4 @@ func (r *winRateRun) generator(value string) (o *generateOptions, generates bool
 func exists(file string) bool {
 	_, err := os.Stat(file)
 	return err == nil
-}
-
-// sideSettings is the file that says what made the pictures of a folder.
-const sideSettings = "settings.yaml"
-
-// generateSide makes the pictures that are not there, a few prompts at a time, so that a run that stopped goes on.
-func (r *winRateRun) generateSide(ctx context.Context, o *generateOptions, folder string) (_ [][]string, err error) {
-	pipe, err := diffusion.Open(ctx, o.model, &diffusion.Options{Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary, Logger: r.app.logger(), LoRA: o.guide.lora.parsed})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, pipe.Close()) }()
-	req := o.request()
-	files, missing := make([][]string, len(r.prompts)), []int(nil)
-	for i, p := range r.prompts {
-		req.Prompts = append(req.Prompts, p.Text)
-		whole := true
-		for k := range o.count {
-			file := filepath.Join(folder, fmt.Sprintf("%05d_%d.png", i, k))
-			files[i] = append(files[i], file)
-			whole = whole && exists(file)
-		}
-		if !whole {
-			missing = append(missing, i)
-		}
-	}
-	if err := pipe.Check(ctx, req); err != nil {
-		return nil, err
-	}
-	if err := r.claim(folder, o, pipe.Defaults()); err != nil {
-		return nil, err
-	}
-	task := r.app.progress().Start("generating "+folder, len(missing))
-	defer task.Stop()
-	per := max(1, promptsPerCall/o.count)
-	for first := 0; first < len(missing); first += per {
-		part := missing[first:min(first+per, len(missing))]
-		req.Prompts = nil
-		for _, i := range part {
-			req.Prompts = append(req.Prompts, r.prompts[i].Text)
-		}
-		images, err := pipe.Generate(ctx, req)
-		if err != nil {
-			return nil, err
-		}
-		for n, im := range images {
-			data, err := encodePNG(im)
-			if err != nil {
-				return nil, err
-			}
-			if err := writeFile(files[part[n/o.count]][n%o.count], data); err != nil {
-				return nil, err
-			}
-		}
-		task.Set(first + len(part))
-	}
-	return files, nil
-}
-
-// claim makes a folder for pictures of these settings, and refuses one that holds pictures of others.
-func (r *winRateRun) claim(folder string, o *generateOptions, d diffusion.Defaults) error {
-	settings := slices.DeleteFunc(o.settings(d), func(item yaml.MapItem) bool {
-		return slices.Contains([]string{"output", "prompt", "batch-size", "threads", "html", "no-rank", "rank"}, fmt.Sprint(item.Key))
-	})
-	prompts := make([]string, len(r.prompts))
-	for i, p := range r.prompts {
-		prompts[i] = p.Text
-	}
-	data, err := yaml.Marshal(append(settings, yaml.MapItem{Key: "prompt", Value: prompts}))
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return pathError("use output folder", folder, err)
-	}
-	path := filepath.Join(folder, sideSettings)
-	have, err := os.ReadFile(path)
-	switch {
-	case err == nil && bytes.Equal(have, data):
-		return nil
-	case err == nil:
-		return usagef("%s holds pictures of other settings or prompts (%s says which); name another --output, or remove it", folder, path)
-	}
-	if entries, err := os.ReadDir(folder); err == nil && len(entries) > 0 {
-		return usagef("%s is not empty; name another --output", folder)
-	}
-	return writeFile(path, data)
 }

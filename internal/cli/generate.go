@@ -8,6 +8,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"winnow/datasets"
 	"winnow/diffusion"
@@ -77,17 +78,7 @@ func (o *generateOptions) flags(c *cobra.Command) {
 	f.SortFlags = false
 	f.StringArrayVarP(&o.prompts, "prompt", "p", nil, "a prompt; may be repeated and stands for an argument")
 	f.StringVar(&o.promptFile, "prompt-file", "", "prompts from a .txt, .jsonl, .json, .csv or .tsv file")
-	f.StringVarP(&o.negative, "negative-prompt", "n", "", "what the pictures should not show")
-	f.StringVarP(&o.model, "model", "m", diffusion.Mini, "model folder in diffusers' ONNX layout, or \"mini\" (embedded)")
-	f.IntVar(&o.steps, "steps", 0, "sampling steps (default: the model's)")
-	f.Float64Var(&o.guidance, "guidance-scale", 0, "strength of guidance; 1 turns cfg off (default: the model's)")
-	f.Float64Var(&o.rescale, "guidance-rescale", 0, "correct over-exposure under guidance, 0 to 1")
-	o.guide.flags(f)
-	f.StringVar(&o.scheduler, "scheduler", "", "ddim, ddpm, euler, euler-a, dpmpp-2m, … or a diffusers class name (default: the model's)")
-	f.StringVar(&o.sigmas, "sigmas", "", "noise levels: karras, exponential or beta (default: the scheduler's)")
-	f.Float64Var(&o.eta, "eta", 0, "share of fresh noise of ddim, 0 to 1")
-	f.IntVar(&o.height, "height", 0, "pixels (default: the model's)")
-	f.IntVar(&o.width, "width", 0, "pixels (default: the model's)")
+	o.settingFlags(f)
 	f.Uint64Var(&o.seed, "seed", 0, "picture i of a prompt starts from seed+i, with the noise that torch draws on a CPU")
 	f.IntVar(&o.count, "num-images", 0, "pictures per prompt (default: 4 with the embedded model, else 1)")
 	f.IntVar(&o.batch, "batch-size", 0, "pictures per network call (default: by size)")
@@ -110,6 +101,21 @@ func (o *generateOptions) flags(c *cobra.Command) {
 	f.StringVar(&o.embeds, "prompt-embeds", "", "safetensors file that replaces the text encoder")
 	f.StringVar(&o.config, "config", "", "YAML file with any of these flags")
 	f.StringVar(&o.saveConfig, "save-config", "", "write the YAML file that repeats this run")
+}
+
+// settingFlags are those that say how a picture is made.
+func (o *generateOptions) settingFlags(f *pflag.FlagSet) {
+	f.StringVarP(&o.negative, "negative-prompt", "n", "", "what the pictures should not show")
+	f.StringVarP(&o.model, "model", "m", diffusion.Mini, "model folder in diffusers' ONNX layout, or \"mini\" (embedded)")
+	f.IntVar(&o.steps, "steps", 0, "sampling steps (default: the model's)")
+	f.Float64Var(&o.guidance, "guidance-scale", 0, "strength of guidance; 1 turns cfg off (default: the model's)")
+	f.Float64Var(&o.rescale, "guidance-rescale", 0, "correct over-exposure under guidance, 0 to 1")
+	o.guide.flags(f)
+	f.StringVar(&o.scheduler, "scheduler", "", "ddim, ddpm, euler, euler-a, dpmpp-2m, … or a diffusers class name (default: the model's)")
+	f.StringVar(&o.sigmas, "sigmas", "", "noise levels: karras, exponential or beta (default: the scheduler's)")
+	f.Float64Var(&o.eta, "eta", 0, "share of fresh noise of ddim, 0 to 1")
+	f.IntVar(&o.height, "height", 0, "pixels (default: the model's)")
+	f.IntVar(&o.width, "width", 0, "pixels (default: the model's)")
 }
 
 // readPrompts adds the prompts of --prompt-file behind those of --prompt.
@@ -144,25 +150,8 @@ func (o *generateOptions) complete(args []string) error {
 			return usagef("a prompt is empty")
 		}
 	}
-	for flag, value := range map[string]int{"steps": o.steps, "height": o.height, "width": o.width, "num-images": o.count, "batch-size": o.batch} {
-		if o.changed(flag) && value < 1 {
-			return usagef("--%s %d: want at least 1", flag, value)
-		}
-	}
-	if o.threads < 0 {
-		return usagef("--threads %d: want at least 1, or 0 for all", o.threads)
-	}
-	if err := errors.Join(o.executorOptions.check(), o.search.check(o.changed)); err != nil {
+	if err := errors.Join(o.checkSettings(), o.search.check(o.changed)); err != nil {
 		return err
-	}
-	if err := o.guide.check(); err != nil {
-		return err
-	}
-	if o.changed("guidance-scale") && o.guidance == 0 {
-		if o.guide.rule == diffusion.CHATS {
-			return usagef("--guidance-scale 0: leaves nothing of chats; --guidance cfg --guidance-scale 1 is the same picture")
-		}
-		o.guidance = 1 // both mean no guidance; in a Request 0 means the model's default
 	}
 	if o.rank && o.noRank {
 		return usagef("--rank and --no-rank exclude each other")
@@ -178,6 +167,28 @@ func (o *generateOptions) complete(args []string) error {
 		return usagef("--reward-model %s needs --reward, for example --reward clip", o.rewardModel[0])
 	}
 	return checkAlarm(o.changed("alarm"), o.alarm, o.by.transform, len(o.reward))
+}
+
+// checkSettings checks how pictures are to be made.
+func (o *generateOptions) checkSettings() error {
+	for flag, value := range map[string]int{"steps": o.steps, "height": o.height, "width": o.width, "num-images": o.count, "batch-size": o.batch} {
+		if o.changed(flag) && value < 1 {
+			return usagef("--%s %d: want at least 1", flag, value)
+		}
+	}
+	if o.threads < 0 {
+		return usagef("--threads %d: want at least 1, or 0 for all", o.threads)
+	}
+	if err := errors.Join(o.executorOptions.check(), o.guide.check()); err != nil {
+		return err
+	}
+	if o.changed("guidance-scale") && o.guidance == 0 {
+		if o.guide.rule == diffusion.CHATS {
+			return usagef("--guidance-scale 0: leaves nothing of chats; --guidance cfg --guidance-scale 1 is the same picture")
+		}
+		o.guidance = 1 // both mean no guidance; in a Request 0 means the model's default
+	}
+	return nil
 }
 
 // pictures is the number of pictures of the whole run.

@@ -233,6 +233,9 @@ Images      PNG, JPEG, GIF (first frame), WebP, BMP, TIFF; found by content, not
             Pillow: alpha dropped or weighing the colours, palettes resized by
             nearest neighbour, 16-bit grey cut at 255 (nearly white), EXIF
             orientation left alone.
+Pairs       "winnow label" writes the columns of Pick-a-Pic v2 and behind them score_0,
+            score_1 (by the reward, or the judge's strength) and soft_label_0; in JSON lines
+            "scores", "label" and "soft". label_0 is 1, 0 or 0.5, also beside soft labels.
 PNG written Pictures carry their settings: "parameters" in the form of the common
             web interfaces and "winnow" as JSON.
 Tensors     --latents, --save-latents and --prompt-embeds are safetensors files:

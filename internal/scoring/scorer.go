@@ -38,6 +38,8 @@ type Result struct {
 type Scorer struct {
 	// Computed and Known count scores of single rewards, by where they came from.
 	Computed, Known int
+	// DropNotFinite makes a score that is NaN or infinite the error of its picture, not of the run.
+	DropNotFinite bool
 
 	mix     *rewards.Mix
 	rewards []rewards.Reward
@@ -225,6 +227,10 @@ func (s *Scorer) compute(ctx context.Context, r int, jobs []*job) error {
 	}
 	values, err := rewards.ScoreSamples(ctx, s.rewards[r], samples)
 	if notFinite := (*rewards.NotFiniteError)(nil); errors.As(err, &notFinite) && notFinite.Index < len(todo) {
+		if s.DropNotFinite {
+			todo[notFinite.Index].err = fmt.Errorf("the score is %v", notFinite.Score)
+			return s.compute(ctx, r, jobs)
+		}
 		return fmt.Errorf("%s: %w", todo[notFinite.Index].item.Name, err)
 	}
 	if unreadable := (*vlmjudge.UnreadableError)(nil); errors.As(err, &unreadable) && unreadable.Index < len(todo) {

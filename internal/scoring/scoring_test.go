@@ -260,3 +260,45 @@ func TestRecords(t *testing.T) {
 		}
 	}
 }
+
+// A picture whose score is not finite is left out where that is asked for, and ends the run otherwise.
+func TestScorer_notFinite(t *testing.T) {
+	mix := openMix(t, []string{rewards.Mini}, nil)
+	var items []Item
+	for i := range 5 {
+		items = append(items, item(t, "a red circle", i))
+	}
+	s, err := New(t.Context(), mix, "embedded", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.rewards[0] = &sometimes{Reward: s.rewards[0], bad: map[int]float64{21: math.NaN(), 23: math.Inf(1)}} // by width
+	if _, err := s.Score(t.Context(), items); err == nil {
+		t.Error("a score that is NaN passes")
+	}
+	s.DropNotFinite = true
+	results, err := s.Score(t.Context(), items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		if bad := i == 1 || i == 3; bad != (r.Err != nil) || bad != math.IsNaN(r.Score) {
+			t.Errorf("picture %d: %+v", i, r)
+		}
+	}
+}
+
+// sometimes gives bad scores to pictures of some widths, as a broken model does.
+type sometimes struct {
+	rewards.Reward
+	bad map[int]float64
+}
+
+func (s *sometimes) ScoreSamples(_ context.Context, samples []rewards.Sample) ([]float64, error) {
+	for i, sample := range samples {
+		if v, ok := s.bad[sample.Image.Bounds().Dx()]; ok {
+			return nil, &rewards.NotFiniteError{Index: i, Score: v}
+		}
+	}
+	return make([]float64, len(samples)), nil
+}

@@ -51,6 +51,7 @@ var layer = map[string]int{
 	"winnow/internal/report":     7,
 	"winnow/internal/evaluation": 7,
 	"winnow/internal/scoring":    7,
+	"winnow/internal/labelling":  7,
 	"winnow/internal/cli":        8,
 	"winnow/cmd/winnow":          9,
 }
