@@ -12,19 +12,25 @@ type DNOOptions struct {
 	Rate        float64 // of Adam, 0.01
 	Clip        float64 // largest length of the gradient of all noises together, 1
 	Regulariser float64 // weight of [NoiseRegulariser] of all noises together, 0
+	// Concentration is the weight γ of [Concentration] of all noises together, 0: in their order, and in Permutations random ones,
+	// 100, fresh in each iteration, which count as much as that together. Dims is the length of the vectors, 4.
+	Concentration      float64
+	Dims, Permutations int
 }
 
 // DNO climbs the score by changing all noise of a run, the initial one and that of every step, with Adam. (The paper's code takes
 // AdamW, whose weight decay of 0.01 shrinks the noise; here it is 0.) An iteration of S steps costs 3·S − 1 evaluations of one
 // picture. With a sampler that adds no noise only the initial one is left. The best picture on the way counts.
-// (Tang et al. 2024, Direct Noise Optimization, arXiv 2405.18881; its regulariser of concentration probabilities is not provided.)
+// (Tang et al. 2024, Direct Noise Optimization, arXiv 2405.18881.)
 func DNO(g Gradients, o DNOOptions) Method {
 	o.Iterations = orElse(o.Iterations, 100)
 	o.Rate, o.Clip, o.Regulariser = orElse(o.Rate, 0.01), max(orElse(o.Clip, 1), 0), max(o.Regulariser, 0)
+	o.Concentration, o.Dims, o.Permutations = max(o.Concentration, 0), orElse(o.Dims, 4), max(orElse(o.Permutations, 100), 0)
 	return func(ctx context.Context, s *Search) error {
 		const most = math.MaxFloat64
 		err := checkSpans("DNO", span{"iterations", float64(o.Iterations), 1, most}, span{"rate", o.Rate, math.SmallestNonzeroFloat64, most},
-			span{"clip", o.Clip, 0, most}, span{"regulariser", o.Regulariser, 0, most})
+			span{"clip", o.Clip, 0, most}, span{"regulariser", o.Regulariser, 0, most},
+			span{"concentration", o.Concentration, 0, most}, span{"dims", float64(o.Dims), 1, float64(s.Size / 2)})
 		if err := errors.Join(err, g.check("DNO", true)); err != nil {
 			return err
 		}
@@ -62,9 +68,39 @@ func (s *Search) dnoStep(ctx context.Context, g Gradients, o DNOOptions, v *vari
 		NoiseRegulariser(pull, v.all)
 		addTimes(loss, o.Regulariser, wide(pull))
 	}
+	if o.Concentration > 0 {
+		addTimes(loss, o.Concentration, s.concentrate(v.all, o.Dims, o.Permutations))
+	}
 	cut(loss, o.Clip)
 	a.step(v.all, loss, o.Rate)
 	return false, nil
+}
+
+// concentrate is the gradient of [Concentration] of noise in its order and in random ones.
+func (s *Search) concentrate(noise []float32, dims, permutations int) []float64 {
+	pull := make([]float32, len(noise))
+	Concentration(pull, noise, dims, nil)
+	out := wide(pull)
+	if permutations > 0 {
+		orders := make([][]int, permutations)
+		for i := range orders {
+			orders[i] = s.permutation(len(noise))
+		}
+		Concentration(pull, noise, dims, orders)
+		addTimes(out, 1, wide(pull))
+	}
+	return out
+}
+
+// permutation is a random order of n things. (Fisher and Yates.)
+func (s *Search) permutation(n int) []int {
+	out, draws := make([]int, n), make([]float32, n)
+	s.stream.Uniform(draws)
+	for i := range out {
+		k := min(int(float64(draws[i])*float64(i+1)), i)
+		out[i], out[k] = out[k], i
+	}
+	return out
 }
 
 // variables are all noises of a run in one slice, and views of it.

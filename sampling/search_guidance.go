@@ -30,6 +30,9 @@ type GuidanceOptions struct {
 	Begin, End float64
 	// Limit bounds the root mean square of a move of size variance, in units of σ: 0 means 0.2, a negative number no bound.
 	Limit float64
+	// Recurrences is how often a guided step is done again: the latents behind it are noised back to the level before it, and looked
+	// at anew. Each costs as much as the step. (Universal guidance has k of them, and so has DyMO in the middle of its run.)
+	Recurrences int
 }
 
 // RewardGuidance pushes the latents uphill after each step, by the derivative of the score of the predicted clean latents. With
@@ -52,6 +55,9 @@ func RewardGuidance(g Gradients, o GuidanceOptions) Method {
 			return fmt.Errorf("sampling: guidance of size variance follows the noise that steps add, and %s adds none; "+
 				"take euler-a, ddpm, dpmpp-2m-sde, or ddim with an eta above 0, or another size", s.Plan.scheduler.config.Class)
 		}
+		if o.Recurrences > 0 && s.Plan.scheduler.config.Class == classPNDM {
+			return errors.New("sampling: guidance by a reward does steps again, which PNDM cannot, whose first two calls make one step; take another sampler")
+		}
 		return s.runs(func(first bool) error { return s.guided(ctx, g, &o, first) })
 	}
 }
@@ -61,7 +67,8 @@ func (o *GuidanceOptions) check() error {
 		return unknownSetting("guidance by a reward", "size", string(o.Size), "plain", "normalised", "variance")
 	}
 	return checkSpans("guidance by a reward", span{"scale", o.Scale, -math.MaxFloat64, math.MaxFloat64},
-		span{"begin", o.Begin, 0, o.End}, span{"end", o.End, 0, 1})
+		span{"begin", o.Begin, 0, o.End}, span{"end", o.End, 0, 1},
+		span{"recurrences", float64(o.Recurrences), 0, math.MaxInt32})
 }
 
 // on says whether step i of n is guided.
@@ -75,7 +82,7 @@ func (s *Search) guided(ctx context.Context, g Gradients, o *GuidanceOptions, fi
 	cost := 0
 	for i := range s.Plan.Len() {
 		if o.on(i, s.Plan.Len()) {
-			cost += g.passes() * s.stepCost(i)
+			cost += (1 + o.Recurrences) * g.passes() * s.stepCost(i)
 		} else {
 			cost += s.stepCost(i)
 		}
@@ -105,6 +112,23 @@ func (s *Search) guidedStep(ctx context.Context, g Gradients, o *GuidanceOptions
 		}
 		return s.Take(seen, source)
 	}
+	next, err := s.pushed(ctx, g, o, st, source)
+	for range o.Recurrences {
+		if err != nil {
+			break
+		}
+		again := st // with what the solver remembers
+		again.X = make([]float32, len(st.X))
+		if err = s.Plan.Renoise(again.X, next.X, s.draw(st.Images), next.Index, st.Index); err != nil {
+			break
+		}
+		next, err = s.pushed(ctx, g, o, again, source)
+	}
+	return next, err
+}
+
+// pushed does a step and pushes the latents uphill behind it.
+func (s *Search) pushed(ctx context.Context, g Gradients, o *GuidanceOptions, st State, source Noise) (State, error) {
 	a, err := s.LookAhead(ctx, g, st)
 	if err != nil {
 		return State{}, err
