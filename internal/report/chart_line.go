@@ -3,6 +3,7 @@ package report
 import (
 	"html/template"
 	"math"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
@@ -15,6 +16,8 @@ type LineChart struct {
 	Lines       []Line
 	Diagonal    bool // equal linear axes and the line y = x
 	LogX        bool // logarithmic x; points with x <= 0 are left out. Not with Diagonal
+	Note        string
+	Levels      []Mark // dotted lines across, such as chance
 }
 
 // Line is one curve. Low and High bound it where given: as whiskers when Points is set, as a band
@@ -50,15 +53,16 @@ func (ch LineChart) svg() (template.HTML, error) {
 	default:
 		x, y = x.padded(0.03), y.padded(0.06)
 	}
-	if ch.Diagonal {
-		f.Note = "Dotted: " + orElse(ch.Y, "y") + " = " + orElse(ch.X, "x") + "."
-	}
+	f.Note = ch.note()
 	if err := f.drawn(func(w int) (drawing, error) { return ch.draw(w, x, y) }, halfWide, halfNarrow); err != nil {
 		return "", err
 	}
 	var names []string
 	for _, l := range ch.Lines {
 		names = append(names, l.Name)
+	}
+	if len(names) == 1 && names[0] == "" { // the title says it
+		return f.html()
 	}
 	var err error
 	f.Legend, err = legend(names, func(c draw.Canvas, n int) {
@@ -71,6 +75,21 @@ func (ch LineChart) svg() (template.HTML, error) {
 		return "", err
 	}
 	return f.html()
+}
+
+// note explains the dotted lines.
+func (ch LineChart) note() string {
+	var parts []string
+	if ch.Note != "" {
+		parts = append(parts, ch.Note)
+	}
+	if ch.Diagonal {
+		parts = append(parts, "Dotted: "+orElse(ch.Y, "y")+" = "+orElse(ch.X, "x")+".")
+	}
+	for _, l := range ch.Levels {
+		parts = append(parts, "Dotted: "+l.Label+".")
+	}
+	return strings.Join(parts, " ")
 }
 
 func orElse(s, other string) string {
@@ -89,6 +108,11 @@ func (ch LineChart) spans() (x, y span) {
 				x.add(l.X[i])
 				y.add(at(l.Y, i), at(l.Low, i), at(l.High, i))
 			}
+		}
+	}
+	if !y.empty() {
+		for _, l := range ch.Levels {
+			y.add(l.Value)
 		}
 	}
 	return x, y
@@ -134,6 +158,11 @@ func (ch LineChart) draw(width int, x, y span) (drawing, error) {
 	p.Add(plotter(func(c draw.Canvas, p *plot.Plot) {
 		if ch.Diagonal {
 			c.StrokeLine2(line(soft.colour(0), 1.2, 1.5, 3), c.Min.X, c.Min.Y, c.Max.X, c.Max.Y)
+		}
+		for _, l := range ch.Levels {
+			if _, y := p.Transforms(&c); finite(l.Value) {
+				c.StrokeLine2(line(soft.colour(0), 1.2, 1.5, 3), c.Min.X, y(l.Value), c.Max.X, y(l.Value))
+			}
 		}
 		for n, l := range ch.Lines {
 			ch.bounds(c, p, n, l)

@@ -38,10 +38,10 @@ func TestCharts_strangeNumbers(t *testing.T) {
 			BarChart{"", "", []string{"a", "b", "c", "d", "e"}, []Series{{"s", v, back, v[:1]}, {"r", back, nil, v}}},
 			Histogram{"", "", []Series{{Values: v}, {Values: back}}, -3},
 			Histogram{"", "", []Series{{Values: v}}, 1 << 40},
-			LineChart{"", "", "", lines, false, false},
-			LineChart{"", "", "", lines, true, false},
-			LineChart{"", "", "", lines, false, true},
-			LineChart{"", "", "", lines, true, true},
+			LineChart{Lines: lines, Diagonal: false, LogX: false},
+			LineChart{Lines: lines, Diagonal: true, LogX: false},
+			LineChart{Lines: lines, Diagonal: false, LogX: true},
+			LineChart{Lines: lines, Diagonal: true, LogX: true},
 			ScatterChart{"", "", "", points},
 		}}}})
 		checkSVG(t, page)

@@ -39,6 +39,7 @@ const (
 	// smallSide is up to where a picture travels as PNG and is enlarged with hard
 	// pixels: below it, smoothing and JPEG would hide what the model drew.
 	smallSide   = 160
+	largeSide   = 768 // of thumbnails of large pictures
 	jpegQuality = 88
 )
 
@@ -118,7 +119,7 @@ func (r *Result) newCell(g Group, im Image) (cell, error) {
 		}
 	}
 	if im.Picture != nil {
-		uri, err := dataURI(im.Picture, c.Small)
+		uri, err := dataURI(im.Picture, c.Small, thumbSide)
 		if err != nil {
 			return c, fmt.Errorf("report: thumbnail of %s: %w", im.File, err)
 		}
@@ -146,7 +147,8 @@ func percent(g Group, im Image) int {
 	return int(100 * (im.Score - low) / (high - low))
 }
 
-func dataURI(img image.Image, small bool) (template.URL, error) {
+// dataURI makes the picture part of the page: as it is when small, else as JPEG of at most side pixels.
+func dataURI(img image.Image, small bool, side int) (template.URL, error) {
 	var b bytes.Buffer
 	kind := "image/png"
 	var err error
@@ -154,7 +156,7 @@ func dataURI(img image.Image, small bool) (template.URL, error) {
 		err = png.Encode(&b, img)
 	} else {
 		kind = "image/jpeg"
-		thumb := imaging.Fit(imageproc.Opaque(img), thumbSide, thumbSide, imaging.CatmullRom)
+		thumb := imaging.Fit(imageproc.Opaque(img), side, side, imaging.CatmullRom)
 		err = jpeg.Encode(&b, thumb, &jpeg.Options{Quality: jpegQuality})
 	}
 	return template.URL("data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(b.Bytes())), err

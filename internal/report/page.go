@@ -64,6 +64,7 @@ type Picture struct {
 	Image image.Image // nil: a blank
 	Lines []string    // scores and verdicts
 	Good  bool        // the better one: gets a mark and a border
+	Large bool        // shown larger than others, such as a grid of pictures
 }
 
 //go:embed page.html

@@ -31,14 +31,14 @@ func samplePage(text string) *Page {
 					IntervalChart{text, text, []IntervalItem{{text, 71.3, 69, 73}, {text, 60, nan, nan}}, []Mark{{text, 83.3}}, 50},
 					BarChart{text, text, []string{text, "b", "c"}, []Series{{text, values, low, high}, {text, values, nil, nil}}},
 					Histogram{text, text, []Series{{Name: text, Values: values}, {Name: text, Values: low}}, 5},
-					LineChart{text, text, text, []Line{{text, values, values, low, high, true}, {text, values, low, nil, nil, false}}, true, false},
+					LineChart{text, text, text, []Line{{text, values, values, low, high, true}, {text, values, low, nil, nil, false}}, true, false, text, []Mark{{text, 60}}},
 					ScatterChart{text, text, text, []Point{{1, 2, text, text}, {2, 3, text, ""}}},
 				},
 			},
 			{
 				Title: "more", Matrix: &Matrix{Names: []string{text, "b"}, Values: [][]float64{{1, nan}, {0.25}}, Format: "%.3f"},
 				Examples: []Example{{text, []Picture{
-					{text, picture(64, 64), []string{text}, true}, {text, picture(400, 300), []string{text}, false}, {Label: text},
+					{text, picture(64, 64), []string{text}, true, false}, {text, picture(400, 300), []string{text}, false, true}, {Label: text},
 				}}},
 			},
 		},

@@ -25,6 +25,7 @@ type (
 		Table           *tableView
 		Matrix          *matrixView
 		Examples        []exampleView
+		Large           bool // one of the examples is
 	}
 	tableView struct {
 		Head []tableCell
@@ -33,6 +34,7 @@ type (
 	tableCell struct {
 		Text   string
 		Number bool
+		Long   bool // a sentence, which a narrow screen must not break at every word
 	}
 	matrixView struct {
 		Names     []string
@@ -83,6 +85,7 @@ func (s Section) view() (sectionView, error) {
 				return v, fmt.Errorf("picture %q: %w", p.Label, err)
 			}
 			ev.Pictures = append(ev.Pictures, pv)
+			v.Large = v.Large || p.Large
 		}
 		v.Examples = append(v.Examples, ev)
 	}
@@ -94,8 +97,12 @@ func (p Picture) view() (pictureView, error) {
 	if p.Image == nil || p.Image.Bounds().Empty() {
 		return v, nil
 	}
-	v.Small = max(p.Image.Bounds().Dx(), p.Image.Bounds().Dy()) <= smallSide
-	uri, err := dataURI(p.Image, v.Small)
+	side := thumbSide
+	if p.Large {
+		side = largeSide
+	}
+	v.Small = max(p.Image.Bounds().Dx(), p.Image.Bounds().Dy()) <= side*smallSide/thumbSide
+	uri, err := dataURI(p.Image, v.Small, side)
 	v.Thumb = uri
 	return v, err
 }
@@ -134,6 +141,7 @@ func (t *Table) view() *tableView {
 			out[c].Number = right[c]
 			if c < len(cells) {
 				out[c].Text = cells[c]
+				out[c].Long = !right[c] && c > 0 && len(cells[c]) > longText
 			}
 		}
 		return out
@@ -146,6 +154,9 @@ func (t *Table) view() *tableView {
 	}
 	return v
 }
+
+// longText is the number of bytes from which a cell counts as a sentence.
+const longText = 16
 
 // tallNames is the length of a name from which the heads of a matrix stand upright.
 const tallNames = 9
