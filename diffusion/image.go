@@ -2,9 +2,9 @@ package diffusion
 
 import (
 	"fmt"
-	"image"
-	"math"
 	"runtime/debug"
+
+	"winnow/internal/ldm"
 )
 
 // images turns decoded pixels of a batch into pictures. A picture with a non-finite pixel is an error that names it.
@@ -13,7 +13,7 @@ func (r *run) images(first, n int, latents, pixels []float32) ([]Image, error) {
 	area := 3 * r.req.Height * r.req.Width
 	out := make([]Image, n)
 	for i := range out {
-		img, err := toImage(pixels[i*area:(i+1)*area], r.req.Height, r.req.Width)
+		img, err := ldm.ToImage(pixels[i*area:(i+1)*area], r.req.Height, r.req.Width)
 		if err != nil {
 			return nil, fmt.Errorf("picture %d: %w", first+i+1, err)
 		}
@@ -24,26 +24,6 @@ func (r *run) images(first, n int, latents, pixels []float32) ([]Image, error) {
 		}
 	}
 	return out, nil
-}
-
-// toImage maps [3, height, width] values from [-1, 1] to 8 bits, clamping and rounding half to even as diffusers does
-// ((x/2 + ½) clamped, ×255, numpy round).
-func toImage(px []float32, height, width int) (*image.NRGBA, error) {
-	img := image.NewNRGBA(image.Rect(0, 0, width, height))
-	area := height * width
-	for c := range 3 {
-		for i, v := range px[c*area : (c+1)*area] {
-			u := v*0.5 + 0.5
-			if u != u || math.IsInf(float64(u), 0) {
-				return nil, fmt.Errorf("the VAE gave %v at channel %d, row %d, column %d", v, c, i/width, i%width)
-			}
-			img.Pix[4*i+c] = uint8(math.RoundToEven(float64(min(max(u, 0), 1) * 255)))
-		}
-	}
-	for i := 3; i < len(img.Pix); i += 4 {
-		img.Pix[i] = 255
-	}
-	return img, nil
 }
 
 // params are the settings of picture i.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"winnow/internal/ldm"
 	"winnow/sampling"
 )
 
@@ -207,7 +208,7 @@ func (s *search) pictures(ctx context.Context, x []float32, n int) (images []ima
 	}
 	area := 3 * s.run.req.Height * s.run.req.Width
 	for i := range n {
-		img, err := toImage(pixels[i*area:(i+1)*area], s.run.req.Height, s.run.req.Width)
+		img, err := ldm.ToImage(pixels[i*area:(i+1)*area], s.run.req.Height, s.run.req.Width)
 		if err != nil {
 			s.last = err
 			continue

@@ -228,3 +228,6 @@ func asF32(t tensor.Tensor) tensor.Tensor {
 	}
 	return tensor.FromF32(t.Float32s(), t.Shape...)
 }
+
+// ZerosForEmpty reports whether the model's own pipeline takes zeros for a missing negative prompt.
+func (p *Pipeline) ZerosForEmpty() bool { return p.forceZeros }
