@@ -110,7 +110,10 @@ trained model and reward are inside.
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.json, "json", false, "print one JSON object per line, errors included")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
-	root.AddCommand(a.generateCommand(), a.rankCommand(), a.scoreCommand(), a.labelCommand(), a.evalCommand(), a.referenceCommand(), a.dataCommand(), a.modelCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand())
+	root.AddCommand(
+		a.generateCommand(), a.rankCommand(), a.scoreCommand(), a.labelCommand(), a.trainCommand(), a.evalCommand(), a.referenceCommand(), a.dataCommand(),
+		a.modelCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand(),
+	)
 	root.AddCommand(topics()...)
 	return root
 }

@@ -47,6 +47,7 @@ var layer = map[string]int{
 	"winnow/dpo":       6,
 	"winnow/rewards":   6,
 
+	"winnow/dpo/training":        7,
 	"winnow/internal/minibench":  7,
 	"winnow/internal/report":     7,
 	"winnow/internal/evaluation": 7,
@@ -61,6 +62,8 @@ var barred = map[string][]string{
 	"winnow/sampling":          {"winnow/internal/graph", "winnow/internal/model", "winnow/internal/tensor"},
 	"winnow/diffusion":         {"winnow/rewards"},
 	"winnow/rewards":           {"winnow/diffusion", "winnow/internal/ldm"},
+	"winnow/dpo":               {"winnow/internal/ldm", "winnow/diffusion"},
+	"winnow/dpo/training":      {"winnow/diffusion", "winnow/rewards"},
 	"winnow/internal/kernel":   {"winnow/internal/graph"},
 	"winnow/internal/progress": {"winnow/internal/tensor"},
 	"winnow/internal/optim":    {"winnow/internal/graph", "winnow/internal/safetensors"},

@@ -1,0 +1,89 @@
+package training
+
+import (
+	"context"
+	"fmt"
+
+	"winnow/internal/ldm"
+	"winnow/sampling"
+)
+
+// inversion makes batches of inverted pictures: in place of random noise the policy itself says which noise a picture comes from
+// (SmPO, arXiv 2506.02698 and github.com/JaydenLyh/SmPO). Where the published program ends on the level below the timestep that the
+// network is told, and inverts a whole batch to the level of its first pair, levels here are drawn from the grid, exactly and for
+// each pair.
+type inversion struct {
+	*pairs
+	grid *sampling.InversionGrid
+}
+
+func (t *Trainer) newInversion(d *Data) (*inversion, error) {
+	grid, err := t.scheduler.InversionGrid(t.config.Inversion.Steps)
+	if err != nil {
+		return nil, err
+	}
+	return &inversion{t.newPairs(d), grid}, t.inverting().Check()
+}
+
+func (s *inversion) fingerprint() string {
+	return fmt.Sprintf("%s, %+v", s.pairs.fingerprint(), s.t.config.Inversion)
+}
+
+func (t *Trainer) inverting() sampling.InvertOptions {
+	return sampling.InvertOptions{Method: t.config.Inversion.Method, Iterations: t.config.Inversion.Iterations}
+}
+
+func (s *inversion) batch(ctx context.Context, i int) (sample, error) {
+	t := s.t
+	places, epoch := s.order.pick(i)
+	size := s.data.Sizes[s.data.Pairs[places[0]].Size]
+	n := len(places)
+	b := newDenoising(t, size, n)
+	levels, clean := make([]int, 2*n), make([]float32, len(b.in.x))
+	var prompts []string
+	for k, place := range places {
+		d, err := s.draw(ctx, place, epoch)
+		if err != nil {
+			return nil, err
+		}
+		level := 1 + int(d.rng.Float64()*float64(s.grid.Len()))
+		for j, latents := range [][]float32{d.chosen, d.rejected} {
+			row := j*n + k
+			copy(b.part(clean, row), latents)
+			levels[row], b.in.t[row] = level, s.grid.Timesteps[level-1]
+		}
+		if t.config.SNRGamma > 0 {
+			a := s.grid.Signal[level]
+			w, err := s.grid.Prediction.MinSNRWeight(a*a, t.config.SNRGamma)
+			if err != nil {
+				return nil, err
+			}
+			b.weight = append(b.weight, w)
+		}
+		b.label = append(b.label, d.pair.Label)
+		prompts = append(prompts, d.prompt)
+	}
+	b.pairs = n
+	out, err := b.finish(ctx, t, size, prompts, false)
+	if err != nil {
+		return nil, err
+	}
+	return out, s.invert(ctx, b, clean, levels)
+}
+
+// invert fills in the noisy latents and what the network should have said to come there.
+func (s *inversion) invert(ctx context.Context, b *denoising, clean []float32, levels []int) error {
+	t := s.t
+	model := func(ctx context.Context, dst, x []float32, rows []int, at float64) error {
+		c := b.in.cond
+		e := ldm.Embeds{Hidden: c.Hidden, Pooled: c.Pooled}.Pick(rows)
+		some := e.Cond(b.in.height*t.ldm.Factor, b.in.width*t.ldm.Factor)
+		return t.ldm.Denoise(ctx, dst, x, len(rows), b.in.height, b.in.width, at, some)
+	}
+	inv, err := s.grid.Invert(ctx, model, clean, levels, t.inverting())
+	if err != nil {
+		return err
+	}
+	copy(b.in.x, inv.X)
+	return s.grid.Target(b.target, inv.X, clean, levels)
+}

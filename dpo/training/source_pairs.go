@@ -1,0 +1,195 @@
+package training
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"winnow/dpo"
+)
+
+var errLost = errors.New("the training cache has lost entries since the run began; start it again")
+
+// source gives the batches of a run. The i'th depends on nothing but i, the settings, and the policy where it samples from that.
+type source interface {
+	batch(ctx context.Context, i int) (sample, error)
+	// epoch is how often the data have been seen after i batches.
+	epoch(i int) float64
+	// fingerprint tells data apart.
+	fingerprint() string
+}
+
+// pairs makes batches of noised pictures: timestep and noise are drawn for each pair, and its two pictures share them.
+type pairs struct {
+	t     *Trainer
+	data  *Data
+	order *order
+}
+
+func (t *Trainer) newPairs(d *Data) *pairs {
+	at := make([]int, len(d.Pairs))
+	for i, p := range d.Pairs {
+		at[i] = p.Size
+	}
+	return &pairs{t, d, newOrder(t.config.Seed, t.config.BatchSize, at)}
+}
+
+func (s *pairs) epoch(i int) float64 { return float64(i) / float64(s.order.perEpoch()) }
+
+func (s *pairs) fingerprint() string {
+	h := sha256.New()
+	for _, p := range s.data.Pairs {
+		h.Write(p.ID[:])
+		fmt.Fprintf(h, "%v %d\n", p.Label, p.Size)
+	}
+	return fmt.Sprintf("%d pairs %x", len(s.data.Pairs), h.Sum(nil)[:8])
+}
+
+// drawn is what chance decides about a pair in an epoch.
+type drawn struct {
+	pair             *Pair
+	prompt           string
+	chosen, rejected []float32 // clean latents
+	rng              *rand.Rand
+}
+
+// draw reads a pair.
+func (s *pairs) draw(ctx context.Context, i, epoch int) (drawn, error) {
+	p := &s.data.Pairs[i]
+	n := s.t.latents(s.data.Sizes[p.Size])
+	d := drawn{pair: p, prompt: p.Prompt, rng: stream(s.t.config.Seed, "noise", p.ID[:], epoch)}
+	if stream(s.t.config.Seed, "drop", p.ID[:], epoch).Float64() < s.t.config.Dropout {
+		d.prompt = ""
+	}
+	vae := stream(s.t.config.Seed, "vae", p.ID[:], epoch)
+	noise := func(dst []float32) { normal(dst, vae) }
+	var err error
+	if d.chosen, err = s.t.pickLatents(ctx, p.Chosen, n, noise); err != nil || !s.t.method.Rejected {
+		return d, err
+	}
+	d.rejected, err = s.t.pickLatents(ctx, p.Rejected, n, noise)
+	return d, err
+}
+
+func (s *pairs) batch(ctx context.Context, i int) (sample, error) {
+	t := s.t
+	places, epoch := s.order.pick(i)
+	size := s.data.Sizes[s.data.Pairs[places[0]].Size]
+	b := newDenoising(t, size, len(places)*t.draws)
+	var prompts []string
+	for _, place := range places {
+		d, err := s.draw(ctx, place, epoch)
+		if err != nil {
+			return nil, err
+		}
+		steps := make([]int, t.draws)
+		dpo.StratifiedTimesteps(steps, t.scheduler.Schedule().Len(), d.rng.Float64)
+		for k, at := range steps {
+			if err := b.add(t, d, at); err != nil {
+				return nil, err
+			}
+			prompts = append(prompts, d.prompt)
+			b.keys = append(b.keys, s.key(d, epoch, k))
+		}
+	}
+	return b.finish(ctx, t, size, prompts, s.null(i))
+}
+
+// null says whether the rejected pictures of a batch go without their prompts.
+func (s *pairs) null(i int) bool {
+	return s.t.method.NullRejected > 0 && stream(s.t.config.Seed, "null", nil, i).Float64() < s.t.method.NullRejected
+}
+
+// key is where the reference's errors of a draw are kept.
+func (s *pairs) key(d drawn, epoch, draw int) Key {
+	var seed [8]byte
+	binary.LittleEndian.PutUint64(seed[:], s.t.config.Seed)
+	return keyOf(s.t.identity, []byte("reference"), s.t.kind(), d.pair.ID[:], []byte(d.prompt), seed[:], []byte{byte(epoch), byte(epoch >> 8), byte(epoch >> 16), byte(draw)})
+}
+
+// kind is what else the reference's errors depend on.
+func (t *Trainer) kind() []byte {
+	var b []byte
+	for _, v := range []float64{float64(t.draws), t.config.SNRGamma, t.method.NullRejected} {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+	}
+	if t.config.Mode {
+		b = append(b, 1)
+	}
+	return b
+}
+
+// newDenoising makes room for pairs.
+func newDenoising(t *Trainer, size Size, n int) *denoising {
+	rowsOf := n
+	if t.method.Rejected {
+		rowsOf = 2 * n
+	}
+	h, w := size.Height/t.ldm.Factor, size.Width/t.ldm.Factor
+	total := rowsOf * t.latents(size)
+	return &denoising{
+		in:     rows{n: rowsOf, height: h, width: w, x: make([]float32, total), t: make([]float64, rowsOf)},
+		target: make([]float32, total), both: t.method.Rejected,
+	}
+}
+
+// add noises the pictures of a pair to a timestep.
+func (b *denoising) add(t *Trainer, d drawn, at int) error {
+	noise := make([]float32, len(d.chosen))
+	normal(noise, d.rng)
+	return b.put(t, d, at, noise)
+}
+
+// put is add with the noise given.
+func (b *denoising) put(t *Trainer, d drawn, at int, noise []float32) error {
+	schedule, kind := t.scheduler.Schedule(), t.scheduler.Config().PredictionType
+	half := b.in.n
+	if b.both {
+		half /= 2
+	}
+	for k, clean := range [][]float32{d.chosen, d.rejected}[:b.in.n/half] {
+		row := k*half + b.pairs
+		schedule.AddNoise(b.part(b.in.x, row), clean, noise, at)
+		if err := kind.Target(b.part(b.target, row), clean, noise, schedule.AlphaBar(at)); err != nil {
+			return err
+		}
+		b.in.t[row] = float64(at)
+	}
+	if t.config.SNRGamma > 0 {
+		w, err := kind.MinSNRWeight(schedule.AlphaBar(at), t.config.SNRGamma)
+		if err != nil {
+			return err
+		}
+		b.weight = append(b.weight, w)
+	}
+	b.pairs++
+	b.label = append(b.label, d.pair.Label)
+	return nil
+}
+
+// finish adds the prompts.
+func (b *denoising) finish(ctx context.Context, t *Trainer, size Size, prompts []string, null bool) (sample, error) {
+	e, err := t.embed(ctx, prompts)
+	if err != nil {
+		return nil, err
+	}
+	if b.both {
+		other := e
+		if null {
+			other = t.null.Pick(make([]int, len(prompts)))
+			for i, k := range b.keys {
+				b.keys[i] = keyOf(k[:], []byte("null"))
+			}
+		}
+		if e, err = e.Stack(other); err != nil {
+			return nil, err
+		}
+	}
+	b.in.cond = t.cond(e, size)
+	b.in.policy = t.adapted(b.pairs, b.in.n)
+	return b, nil
+}

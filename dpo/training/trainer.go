@@ -1,0 +1,246 @@
+package training
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"winnow/assets"
+	"winnow/dpo"
+	"winnow/internal/kernel"
+	"winnow/internal/ldm"
+	"winnow/internal/lora"
+	"winnow/internal/model"
+	"winnow/internal/monitor"
+	"winnow/internal/optim"
+	"winnow/internal/ort"
+	"winnow/internal/tensor"
+	"winnow/sampling"
+)
+
+// Trainer holds a model, the adapters that are trained on it and the optimiser. It is not safe for concurrent use.
+type Trainer struct {
+	config    Config
+	method    dpo.Method
+	objective dpo.Objective
+	soft      bool // pairs carry soft labels
+	draws     int  // per pair
+
+	ldm            *ldm.Pipeline
+	pool           *kernel.Pool
+	scheduler      *sampling.Scheduler
+	cache          *Cache
+	identity       []byte // of the model: what cached numbers depend on
+	size           Size
+	null           ldm.Embeds // no prompt as zeros, one row
+	hidden, pooled []int      // shapes of the embeddings of a prompt; pooled is nil without
+
+	params   []*optim.Param
+	byName   map[string]*optim.Param
+	optim    optim.Optimizer
+	ema      *optim.EMA
+	schedule optim.Schedule
+	source   source
+	done     int // steps
+	guard    monitor.GuardState
+}
+
+// Open loads a model, a folder in diffusers' ONNX layout with the encoder of the VAE, or [Mini], and puts fresh adapters on it. The
+// cache is not closed with the trainer.
+func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, error) {
+	c.defaults()
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	m, err := dpo.FindMethod(c.Method)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trainer{config: c, method: m, cache: cache, size: c.Size, soft: m.UsesLabels(c.Settings.Loss)}
+	if t.objective, err = m.New(c.Settings); err != nil {
+		return nil, err
+	}
+	t.draws = max(1, m.Draws)
+	if c.Settings.Draws > 0 {
+		t.draws = c.Settings.Draws
+	}
+	from := model.FSFolder(assets.Mini(), Mini)
+	if dir != Mini {
+		if from, err = ldm.DirFolder(dir); err != nil {
+			return nil, err
+		}
+	}
+	exec, err := ort.Open(ctx, c.Executor, c.ORTLibrary, c.Threads)
+	if err != nil {
+		return nil, err
+	}
+	t.pool = kernel.NewPool(c.Threads)
+	if t.ldm, err = ldm.Open(ctx, from, ldm.Options{Pool: t.pool, Executor: exec, Logger: c.Logger, Trainable: t.adapters()}); err != nil {
+		t.pool.Close()
+		return nil, err
+	}
+	if err := t.ready(ctx, from); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
+}
+
+// Mini is the name of the embedded model.
+const Mini = "mini"
+
+func (t *Trainer) adapters() []lora.Adapter {
+	var out []lora.Adapter
+	for _, name := range t.method.Adapters {
+		out = append(out, lora.Adapter{Name: name, Rank: t.config.Rank, Alpha: t.alpha(), Targets: t.config.Targets, Ranks: t.config.Ranks})
+	}
+	return out
+}
+
+func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
+	var err error
+	if t.scheduler, err = sampling.New(t.ldm.Scheduler); err != nil {
+		return err
+	}
+	if t.size == (Size{}) {
+		t.size = Size{t.ldm.Defaults.Width, t.ldm.Defaults.Height}
+	}
+	if f := t.step(); t.size.Width%f != 0 || t.size.Height%f != 0 || t.size.Width < f || t.size.Height < f {
+		return fmt.Errorf("--width %d --height %d: want multiples of %d", t.size.Width, t.size.Height, f)
+	}
+	if t.method.Kind != dpo.KindSiblings && !t.ldm.CanEncode() {
+		return fmt.Errorf("%s is missing: without the VAE's encoder there is no training on pictures; export it, too", from.Path("vae_encoder/model.onnx"))
+	}
+	if t.identity, err = identify(from.FS()); err != nil {
+		return err
+	}
+	if t.null, err = t.ldm.EncodeNull(ctx, true); err != nil {
+		return err
+	}
+	if t.hidden = t.null.Hidden.Shape[1:]; t.null.Pooled.DType != tensor.Invalid {
+		t.pooled = t.null.Pooled.Shape[1:]
+	}
+	t.byName = map[string]*optim.Param{}
+	for _, a := range t.ldm.Trainable {
+		for _, f := range a.Factors {
+			p := &optim.Param{Name: f.Name, Shape: f.Shape, Value: f.Value, Grad: make([]float32, len(f.Value))}
+			t.params = append(t.params, p)
+			t.byName[f.Name] = p
+		}
+	}
+	if err := t.initialise(); err != nil {
+		return err
+	}
+	if t.optim, err = optim.New(t.config.Optimizer, t.params, t.config.optimiser()); err != nil {
+		return err
+	}
+	if t.config.EMA > 0 {
+		if t.ema, err = optim.NewEMA(t.params, optim.EMAOptions{Decay: t.config.EMA}); err != nil {
+			return err
+		}
+	}
+	t.schedule, err = optim.NewSchedule(t.config.Schedule, t.config.Warmup, t.config.Steps, optim.ScheduleOptions{})
+	return err
+}
+
+// step is what the sides of training pictures are multiples of.
+func (t *Trainer) step() int {
+	return t.ldm.Factor
+}
+
+// latents is the number of latents of a picture.
+func (t *Trainer) latents(s Size) int {
+	return t.ldm.LatentChannels * (s.Width / t.ldm.Factor) * (s.Height / t.ldm.Factor)
+}
+
+// identify hashes the files of a model folder whose contents decide about latents, embeddings and predictions.
+func identify(fsys fs.FS) ([]byte, error) {
+	h := sha256.New()
+	err := fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%s %d\n", path, info.Size())
+		// Weights of gigabytes are told apart by size and time; everything else by content.
+		if info.Size() > 64<<20 {
+			fmt.Fprintf(h, "%d\n", info.ModTime().UnixNano())
+			return nil
+		}
+		data, err := fs.ReadFile(fsys, path)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(data)
+		h.Write(sum[:])
+		return nil
+	})
+	return h.Sum(nil), err
+}
+
+// momentsKey is where the latents of an encoded picture are kept.
+func (t *Trainer) momentsKey(picture [sha256.Size]byte, s Size) Key {
+	return keyOf(t.identity, []byte("moments"), picture[:], fmt.Appendf(nil, "%dx%d", s.Width, s.Height))
+}
+
+// embed gives the text embeddings of prompts, one row each, from the cache where it has them. "" is no prompt.
+func (t *Trainer) embed(ctx context.Context, prompts []string) (ldm.Embeds, error) {
+	rows := make([]ldm.Embeds, len(prompts))
+	for i, p := range prompts {
+		e, err := t.embedOne(ctx, p)
+		if err != nil {
+			return ldm.Embeds{}, err
+		}
+		rows[i] = e
+	}
+	return ldm.Join(rows)
+}
+
+func (t *Trainer) embedOne(ctx context.Context, prompt string) (ldm.Embeds, error) {
+	n, m := product(t.hidden), product(t.pooled)
+	key := keyOf(t.identity, []byte("text"), []byte(prompt))
+	v, ok, err := t.cache.Get(ctx, key, n+m)
+	if err != nil {
+		return ldm.Embeds{}, err
+	}
+	if !ok {
+		e, err := t.ldm.Encode(ctx, []string{prompt}, t.config.Truncate)
+		if err != nil {
+			return ldm.Embeds{}, err
+		}
+		v = append(v[:0:0], e.Hidden.F32()...)
+		if m > 0 {
+			v = append(v, e.Pooled.F32()...)
+		}
+		if err := t.cache.Put(ctx, key, v); err != nil {
+			return ldm.Embeds{}, err
+		}
+	}
+	e := ldm.Embeds{Hidden: tensor.FromF32(v[:n], append([]int{1}, t.hidden...)...)}
+	if m > 0 {
+		e.Pooled = tensor.FromF32(v[n:], append([]int{1}, t.pooled...)...)
+	}
+	return e, nil
+}
+
+func product(v []int) int {
+	if v == nil {
+		return 0
+	}
+	n := 1
+	for _, x := range v {
+		n *= x
+	}
+	return n
+}
+
+// Close unmaps the model and stops the workers.
+func (t *Trainer) Close() error {
+	err := t.ldm.Close()
+	t.pool.Close()
+	return err
+}

@@ -1,0 +1,256 @@
+package cli
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"winnow/diffusion"
+	"winnow/dpo"
+	"winnow/dpo/training"
+	"winnow/internal/optim"
+)
+
+// trainOptions is the command line of train.
+type trainOptions struct {
+	method               string
+	list                 bool
+	model, output, cache string
+	data                 []string
+	config               string
+	t                    training.Config
+	ranks                map[string]int
+	every, limit         int
+	resume               string
+	prompts              string
+	reward, rewardModel  []string
+	validation           []string
+	validationEvery      int
+	validationSteps      int
+	validationGuidance   float64
+	tensorboard, noGuard bool
+	maxGradNorm          float64
+	executorOptions
+	changed func(string) bool
+}
+
+func (a *app) trainCommand() *cobra.Command {
+	o := &trainOptions{}
+	c := &cobra.Command{
+		Use:   "train METHOD",
+		Short: "Train a LoRA on preferences",
+		Long: `Train fits a LoRA of the model's U-Net to preferences, and writes it in kohya's and in
+diffusers' layout, with checkpoints, metrics and previews beside it. Methods dpo, vrpo,
+chats, smpo and sft learn from pairs: --data takes every set that "winnow data" reads, such
+as the output of "winnow label". Method tailorpo makes its own pictures for --prompts and
+asks --reward. --list shows all methods with their papers and what a unit of beta is.
+
+The same command goes on after a stop with --resume-from-checkpoint latest, bit for bit.`,
+		Example: `  winnow train --list
+  winnow train dpo --data pairs.parquet --output aligned --max-train-steps 400
+  winnow train tailorpo --prompts prompts.txt --output aligned --learning-rate 5e-4
+  winnow generate --lora aligned/aligned.safetensors "a red circle above a blue square"`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.config != "" {
+				if err := loadConfig(c, o.config); err != nil {
+					return err
+				}
+			}
+			o.changed = c.Flags().Changed
+			if o.list {
+				return a.trainList()
+			}
+			if err := o.complete(args); err != nil {
+				return &usageError{command: c.CommandPath(), err: err}
+			}
+			return a.train(c.Context(), o, c.Flags())
+		},
+	}
+	f := c.Flags()
+	f.SortFlags = false
+	o.dataFlags(f)
+	o.adapterFlags(f)
+	o.optimiserFlags(f)
+	o.methodFlags(f)
+	o.watchFlags(f)
+	return c
+}
+
+func (o *trainOptions) dataFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.list, "list", false, "list the methods")
+	f.StringVarP(&o.model, "model", "m", diffusion.Mini, "model folder in diffusers' ONNX layout, or \"mini\" (embedded)")
+	f.StringArrayVar(&o.data, "data", nil, "preference set; may be repeated")
+	f.StringVar(&o.t.Images, "images", "", "folder that relative picture paths start from (default: the set's own)")
+	f.StringVarP(&o.output, "output", "o", "", "folder for adapters, checkpoints, metrics and the report")
+	f.StringVar(&o.cache, "cache", "", "file that keeps latents, embeddings and reference errors for other runs (default: cache.sqlite in --output)")
+	f.BoolVar(&o.t.SkipBadRows, "skip-bad-rows", false, "leave out rows that cannot be read, count them, and exit with 3")
+	f.BoolVar(&o.t.Truncate, "truncate", false, "drop the end of a prompt that is too long instead of failing")
+	f.IntVar(&o.t.Size.Height, "height", 0, "pixels (default: the model's)")
+	f.IntVar(&o.t.Size.Width, "width", 0, "pixels (default: the model's)")
+	f.BoolVar(&o.t.Buckets, "buckets", false, "keep aspect ratios: sizes of about the same area, each batch of one size")
+	f.BoolVar(&o.t.Mode, "latent-mode", false, "take the mean of the encoder's latents instead of drawing from them")
+	f.IntVar(&o.t.Threads, "threads", 0, "CPU threads (default: all)")
+	o.executorOptions.flags(f)
+	f.StringVar(&o.config, "config", "", "YAML file with any of these flags; a run leaves train.yaml in --output")
+}
+
+func (o *trainOptions) adapterFlags(f *pflag.FlagSet) {
+	f.IntVar(&o.t.Rank, "rank", 8, "rank of the LoRA")
+	f.Float64Var(&o.t.Alpha, "lora-alpha", 0, "scale of the LoRA times its rank (default: the rank)")
+	f.StringSliceVar(&o.t.Targets, "target-modules", []string{"to_q", "to_k", "to_v", "to_out.0"}, "modules that are adapted, by the ends of their names, or all-linear")
+	f.StringToIntVar(&o.ranks, "rank-pattern", nil, "ranks of single modules by their whole names, as in mid_block.attentions.0.proj_in=4")
+	f.StringVar(&o.t.Init, "init-lora-weights", "kaiming", "kaiming (PEFT's default), gaussian (diffusers' scripts) or orthogonal")
+	f.BoolVar(&o.t.RSLoRA, "use-rslora", false, "scale by alpha over the root of the rank")
+}
+
+func (o *trainOptions) optimiserFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.t.Optimizer, "optimizer", "adamw", strings.Join(optim.Names(), ", "))
+	f.Float64Var(&o.t.LearningRate, "learning-rate", 1e-4, "of the optimiser")
+	f.BoolVar(&o.t.ScaleLR, "scale-lr", false, "multiply the learning rate by batch size and accumulation steps, as the papers' scripts do")
+	f.StringVar(&o.t.Schedule, "lr-scheduler", "constant_with_warmup", strings.Join(optim.ScheduleNames(), ", "))
+	f.IntVar(&o.t.Warmup, "lr-warmup-steps", 0, "steps in which the learning rate rises")
+	f.Float64Var(&o.t.Beta1, "adam-beta1", 0, "decay of the first moment (default: the optimiser's, 0.9)")
+	f.Float64Var(&o.t.Beta2, "adam-beta2", 0, "decay of the second moment (default: 0.999)")
+	f.Float64Var(&o.t.WeightDecay, "adam-weight-decay", 0, "decoupled weight decay (default: 0.01; 0 for none)")
+	f.Float64Var(&o.t.Epsilon, "adam-epsilon", 0, "added to the root of the second moment (default: 1e-8)")
+	f.Float64Var(&o.maxGradNorm, "max-grad-norm", 1, "clip the gradient at this norm; 0 does not")
+	f.Float64Var(&o.t.EMA, "ema-decay", 0, "save an exponential average of the weights with this largest decay")
+	f.IntVar(&o.t.Steps, "max-train-steps", 1000, "updates")
+	f.IntVar(&o.t.BatchSize, "train-batch-size", 4, "pairs of a batch; for tailorpo prompts")
+	f.IntVar(&o.t.Accumulation, "gradient-accumulation-steps", 1, "batches of an update")
+	f.Uint64Var(&o.t.Seed, "seed", 0, "of everything that is drawn")
+	f.BoolVar(&o.t.Checkpoint, "gradient-checkpointing", false, "compute activations twice instead of keeping them")
+}
+
+func (o *trainOptions) methodFlags(f *pflag.FlagSet) {
+	s := &o.t.Settings
+	f.Float64Var(&s.Beta, "beta-dpo", 0, "strength of the pull to the reference, in the unit of the method's paper (default: the method's)")
+	f.StringVar(&s.Loss, "loss", "", "sigmoid, hinge, ipo, cdpo, robust or soft, for methods that have the choice")
+	f.Float64Var(&s.LabelSmoothing, "label-smoothing", 0, "share of labels that are taken to be wrong, for cdpo and robust")
+	f.Float64Var(&s.Gamma, "gamma", 0, "of smpo (default: 10)")
+	f.IntVar(&s.Draws, "draws", 0, "draws of timestep and noise for each pair, averaged ahead of the loss")
+	f.Float64Var(&o.t.Dropout, "prompt-dropout", 0, "share of pairs that are learnt without their prompt")
+	f.Float64Var(&o.t.SNRGamma, "snr-gamma", 0, "weigh errors by min-SNR with this gamma")
+	f.IntVar(&o.t.Inversion.Steps, "inversion-steps", 10, "levels of the inversion of smpo")
+	f.StringVar(&o.t.Inversion.Method, "inversion-method", "renoise", "ddim, renoise or fixed-point")
+	f.IntVar(&o.t.Inversion.Iterations, "inversion-iterations", 0, "of the inversion's method (default: its own)")
+	f.StringVar(&o.prompts, "prompts", "", "prompts of tailorpo: a .txt, .jsonl, .json, .csv or .tsv file")
+	f.StringSliceVar(&o.reward, "reward", nil, "reward of tailorpo and of previews (default: the model's)"+rewardHelp)
+	f.StringArrayVar(&o.rewardModel, "reward-model", nil, "folder of the reward's model")
+	f.IntVar(&o.t.Siblings.Steps, "sibling-steps", 20, "sampling steps of tailorpo's paths")
+	f.IntVar(&o.t.Siblings.Learn, "sibling-learn", 5, "steps of a path that are learnt from")
+	f.IntVar(&o.t.Siblings.Count, "sibling-count", 2, "samples of such a step; the best and the worst are learnt from")
+	f.StringVar(&o.t.Siblings.Continue, "sibling-continue", "random", "sample that a path goes on from: random, chosen or rejected")
+	f.Float64Var(&o.t.Siblings.Guidance, "sibling-guidance", 5, "guidance scale in paths and training")
+	f.Float64Var(&o.t.Siblings.Gradient, "sibling-gradient", 0, "tailorpo-g: move the better sample by this much along the reward's gradient; the paper's is about 0.2")
+}
+
+func (o *trainOptions) watchFlags(f *pflag.FlagSet) {
+	f.IntVar(&o.every, "checkpointing-steps", 500, "steps between checkpoints")
+	f.IntVar(&o.limit, "checkpoints-total-limit", 0, "checkpoints that are kept (default: all)")
+	f.StringVar(&o.resume, "resume-from-checkpoint", "", "\"latest\", or the name of a checkpoint folder")
+	f.StringArrayVar(&o.validation, "validation-prompt", nil, "prompt of a preview; may be repeated")
+	f.IntVar(&o.validationEvery, "validation-steps", 0, "steps between previews (default: as checkpoints)")
+	f.IntVar(&o.validationSteps, "validation-inference-steps", 0, "sampling steps of previews (default: the model's)")
+	f.Float64Var(&o.validationGuidance, "validation-guidance-scale", 0, "guidance scale of previews (default: the model's)")
+	f.BoolVar(&o.tensorboard, "tensorboard", false, "also write TensorBoard event files")
+	f.BoolVar(&o.noGuard, "no-guard", false, "go on when loss, gradient or margins say that the run has gone wrong")
+}
+
+func (o *trainOptions) complete(args []string) error {
+	switch {
+	case len(args) > 1:
+		return usagef("want one method, not %s", strings.Join(args, " "))
+	case len(args) == 1:
+		o.method = args[0]
+	default:
+		return usagef("name a method, as in: winnow train dpo --data pairs.parquet --output aligned (winnow train --list shows them)")
+	}
+	m, err := dpo.FindMethod(o.method)
+	switch {
+	case err != nil:
+		return usagef("%w", err)
+	case o.output == "":
+		return usagef("name a folder by --output")
+	case m.Kind == dpo.KindSiblings && len(o.data) > 0:
+		return usagef("--data: %s makes its own pictures; give it --prompts", o.method)
+	case m.Kind == dpo.KindSiblings && o.prompts == "":
+		return usagef("%s needs --prompts FILE", o.method)
+	case m.Kind != dpo.KindSiblings && len(o.data) == 0:
+		return usagef("%s needs --data, a set of preferences; winnow label makes one", o.method)
+	case m.Kind != dpo.KindSiblings && o.prompts != "":
+		return usagef("--prompts: %s learns from --data", o.method)
+	}
+	o.t.Method = o.method
+	o.t.Ranks = o.ranks
+	if o.changed("adam-weight-decay") && o.t.WeightDecay == 0 {
+		o.t.WeightDecay = -1
+	}
+	if o.t.MaxGradNorm = o.maxGradNorm; o.maxGradNorm == 0 {
+		o.t.MaxGradNorm = -1
+	}
+	if o.cache == "" {
+		o.cache = filepath.Join(o.output, "cache.sqlite")
+	}
+	if o.validationEvery == 0 {
+		o.validationEvery = o.every
+	}
+	o.t.Executor, o.t.ORTLibrary = o.executor, o.ortLibrary
+	return o.executorOptions.check()
+}
+
+// trainList shows the methods.
+func (a *app) trainList() error {
+	if a.json {
+		for _, m := range dpo.Methods() {
+			err := a.line(struct {
+				Type     string   `json:"type"`
+				Name     string   `json:"name"`
+				Title    string   `json:"title"`
+				Paper    string   `json:"paper"`
+				Equation string   `json:"equation"`
+				Source   string   `json:"source"`
+				Beta     float64  `json:"beta,omitempty"`
+				BetaUnit string   `json:"beta_unit,omitempty"`
+				Losses   []string `json:"losses,omitempty"`
+				Samples  string   `json:"samples"`
+			}{"method", m.Name, m.Title, m.Paper, m.Equation, m.Source, m.Beta, m.BetaUnit, m.Losses, m.Kind})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, m := range dpo.Methods() {
+		beta := "none"
+		if m.Beta > 0 {
+			beta = fmt.Sprintf("%g; %s", m.Beta, m.BetaUnit)
+		}
+		fmt.Fprintf(a.stdout, "%s: %s\n  %s\n  loss   %s\n  beta   %s\n  learns from %s\n", m.Name, m.Title, m.Paper, m.Equation, beta, m.Kind)
+		if len(m.Losses) > 1 {
+			fmt.Fprintf(a.stdout, "  --loss %s\n", strings.Join(m.Losses, ", "))
+		}
+		fmt.Fprintln(a.stdout)
+	}
+	return nil
+}
+
+// settings are the flags that repeat the run: those that were given.
+func (o *trainOptions) settings(f *pflag.FlagSet) yaml.MapSlice {
+	var s yaml.MapSlice
+	f.Visit(func(flag *pflag.Flag) {
+		if flag.Name == "config" || flag.Name == "resume-from-checkpoint" || flag.Name == "quiet" || flag.Name == "json" {
+			return
+		}
+		var v any = flag.Value.String()
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			v = list.GetSlice()
+		}
+		s = append(s, yaml.MapItem{Key: flag.Name, Value: v})
+	})
+	return s
+}

@@ -1,0 +1,278 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"os"
+	"path/filepath"
+	"runtime/metrics"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"winnow/datasets"
+	"winnow/diffusion"
+	"winnow/dpo"
+	"winnow/dpo/training"
+	"winnow/internal/monitor"
+	"winnow/internal/tensorboard"
+	"winnow/rewards"
+)
+
+// trainRun is a run at work.
+type trainRun struct {
+	a       *app
+	o       *trainOptions
+	t       *training.Trainer
+	mix     *rewards.Mix // nil without a reward
+	log     *monitor.Log
+	board   *tensorboard.Writer
+	bar     *monitor.Bar
+	data    *training.Data // nil for methods that make their own pictures
+	notes   []string       // warnings, for the report
+	preview []preview
+	began   time.Time
+	last    time.Time // of the last step
+}
+
+func (a *app) train(ctx context.Context, o *trainOptions, f *pflag.FlagSet) (err error) {
+	if err := os.MkdirAll(o.output, 0o777); err != nil {
+		return err
+	}
+	r := &trainRun{a: a, o: o, began: time.Now(), last: time.Now()}
+	cache, err := training.OpenCache(ctx, o.cache)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cache.Close()) }()
+	if err := r.openReward(ctx); err != nil {
+		return err
+	}
+	if r.mix != nil {
+		defer func() { err = errors.Join(err, r.mix.Close()) }()
+	}
+	o.t.Logger = a.logger()
+	if r.t, err = training.Open(ctx, o.model, cache, o.t); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.t.Close()) }()
+	if err := r.load(ctx); err != nil {
+		return err
+	}
+	if err := saveConfig(filepath.Join(o.output, "train.yaml"), o.settings(f)); err != nil {
+		return err
+	}
+	return r.run(ctx)
+}
+
+// openReward opens the reward that previews are scored by, and that methods ask which make their own pictures.
+func (r *trainRun) openReward(ctx context.Context) error {
+	o := r.o
+	m, err := dpo.FindMethod(o.method)
+	if err != nil {
+		return err
+	}
+	named := o.reward
+	if len(named) == 0 && o.model == diffusion.Mini {
+		named = []string{rewards.Mini}
+	}
+	if len(named) == 0 {
+		if m.Kind == dpo.KindSiblings {
+			return usagef("%s needs a reward, as in --reward imagereward --reward-model DIR", o.method)
+		}
+		return nil
+	}
+	if r.mix, err = rewards.OpenMix(ctx, named, o.rewardModel, "", &rewards.Options{
+		Threads: o.t.Threads, Truncate: o.t.Truncate, Executor: o.executor, ORTLibrary: o.ortLibrary,
+	}); err != nil {
+		return err
+	}
+	if m.Kind != dpo.KindSiblings {
+		return nil
+	}
+	o.t.Siblings.Reward = training.Reward{Name: strings.Join(named, ","), Score: r.score}
+	if r.mix.CheckGradient() == nil {
+		o.t.Siblings.Reward.Gradient = r.mix.PixelGradient
+	}
+	for p, err := range datasets.Prompts(o.prompts) {
+		if err != nil {
+			return err
+		}
+		o.t.Siblings.Prompts = append(o.t.Siblings.Prompts, p.Text)
+	}
+	return nil
+}
+
+func (r *trainRun) score(ctx context.Context, prompts []string, pictures []image.Image) ([]float64, error) {
+	samples := make([]rewards.Sample, len(prompts))
+	for i, p := range prompts {
+		samples[i] = rewards.Sample{Prompt: p, Image: pictures[i]}
+	}
+	return r.mix.ScoreSamples(ctx, samples)
+}
+
+// load reads the pairs.
+func (r *trainRun) load(ctx context.Context) error {
+	if len(r.o.data) == 0 {
+		return r.t.Begin(nil)
+	}
+	task := r.a.progress().Start("reading pairs", -1)
+	data, err := r.t.Load(ctx, r.o.data, func(n int) { task.Set(n) })
+	task.Stop()
+	if data != nil {
+		for _, bad := range data.Skipped {
+			r.a.logger().Warn("row left out", "why", bad)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	r.data = data
+	return r.t.Begin(data)
+}
+
+func (r *trainRun) run(ctx context.Context) (err error) {
+	o := r.o
+	if o.resume != "" {
+		if err := r.t.Resume(o.output, o.resume); err != nil {
+			return err
+		}
+	}
+	if err := r.openLogs(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.closeLogs()) }()
+	r.announce()
+	if err := r.look(ctx); err != nil { // before
+		return err
+	}
+	r.bar = monitor.NewBar(r.a.stderr, r.a.quiet, o.t.Steps, r.t.Done())
+	defer r.bar.Stop()
+	files, err := r.t.Run(ctx, training.RunOptions{
+		Output: o.output, Name: filepath.Base(filepath.Clean(o.output)), Every: o.every, Limit: o.limit, NoGuard: o.noGuard,
+		OnStep:     func(m training.Metrics, warnings []string) error { return r.step(ctx, m, warnings) },
+		BeforeSave: r.log.Sync,
+	})
+	r.bar.Stop()
+	if err != nil {
+		return err
+	}
+	return r.finish(ctx, files)
+}
+
+// openLogs begins the metrics, or goes on with them.
+func (r *trainRun) openLogs() error {
+	var err error
+	if r.t.Done() > 0 {
+		r.log, err = monitor.Resume(r.o.output, r.t.Done())
+	} else {
+		r.log, err = monitor.Create(r.o.output)
+	}
+	if err == nil && r.o.tensorboard {
+		r.board, err = tensorboard.Create(filepath.Join(r.o.output, "tensorboard"), r.t.Done()+1)
+	}
+	return err
+}
+
+func (r *trainRun) closeLogs() error {
+	err := r.log.Close()
+	if r.board != nil {
+		err = errors.Join(err, r.board.Close())
+	}
+	return err
+}
+
+// announce says what the settings come to, before the first step.
+func (r *trainRun) announce() {
+	if r.a.quiet {
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "training %s: %d modules, %d parameters, learning rate %g", r.o.method, r.t.Modules(), r.t.Parameters(), r.t.Rate())
+	if beta := r.t.EffectiveBeta(); beta != 0 {
+		fmt.Fprintf(&b, ", effective beta %g", beta)
+	}
+	if d := r.data; d != nil {
+		fmt.Fprintf(&b, "; %d pairs", len(d.Pairs))
+		if d.Ties > 0 {
+			fmt.Fprintf(&b, ", %d ties left out", d.Ties)
+		}
+		if n := len(d.Skipped); n > 0 {
+			fmt.Fprintf(&b, ", %d rows left out", n)
+		}
+	}
+	if n := r.t.Done(); n > 0 {
+		fmt.Fprintf(&b, "; going on behind step %d", n)
+	}
+	fmt.Fprintln(r.a.stderr, b.String())
+}
+
+// step takes the metrics of a step down.
+func (r *trainRun) step(ctx context.Context, m training.Metrics, warnings []string) error {
+	line := monitor.Metrics{Step: m.Step}
+	var scalars []tensorboard.Scalar
+	for _, v := range m.Named() {
+		line.Values = append(line.Values, monitor.Value(v))
+		scalars = append(scalars, tensorboard.Scalar{Tag: "train/" + v.Name, Value: v.Value})
+	}
+	now := time.Now()
+	speed := float64(m.Pairs) / now.Sub(r.last).Seconds()
+	r.last = now
+	line.Timings = []monitor.Value{{Name: monitor.PairsPerSecond, Value: speed}, {Name: monitor.Memory, Value: held()}}
+	if err := r.log.Write(line); err != nil {
+		return err
+	}
+	if r.board != nil {
+		if err := r.board.Scalars(m.Step, scalars); err != nil {
+			return err
+		}
+	}
+	r.bar.Step(line)
+	for _, w := range warnings {
+		r.bar.Clear()
+		r.a.logger().Warn(w, "step", m.Step)
+		r.notes = append(r.notes, fmt.Sprintf("step %d: %s", m.Step, w))
+	}
+	if r.o.validationEvery > 0 && m.Step%r.o.validationEvery == 0 || m.Step == r.o.t.Steps {
+		r.bar.Clear()
+		if err := r.look(ctx); err != nil {
+			return err
+		}
+		r.last = time.Now()
+	}
+	return nil
+}
+
+// held is the memory that the process has from the system.
+func held() float64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
+	metrics.Read(sample)
+	return float64(sample[0].Value.Uint64())
+}
+
+// finish says where everything is.
+func (r *trainRun) finish(_ context.Context, files []string) error {
+	if r.a.json {
+		err := r.a.line(struct {
+			Type    string   `json:"type"`
+			Method  string   `json:"method"`
+			Steps   int      `json:"steps"`
+			Files   []string `json:"files"`
+			Seconds float64  `json:"seconds"`
+		}{"trained", r.o.method, r.t.Done(), files, time.Since(r.began).Seconds()})
+		if err != nil {
+			return err
+		}
+	} else {
+		for _, f := range files {
+			fmt.Fprintln(r.a.stdout, f)
+		}
+	}
+	if r.data != nil && len(r.data.Skipped) > 0 {
+		return &partialRows{len(r.data.Skipped), r.data.Rows}
+	}
+	return nil
+}
