@@ -10,7 +10,7 @@ import (
 const FlowPrediction Prediction = "flow_prediction"
 
 // InversionGrid holds the noise levels that an inversion climbs, cleanest first: level 0 is that of clean latents, level k is at
-// Timesteps[k−1]. Latents at level k are Signal[k]·x₀ + Noise[k]·ε. It is immutable and safe for concurrent use.
+// Timesteps[k−1]: where a DDIM run of n steps stands before its step n−k, counted from 0. Latents at level k are Signal[k]·x₀ + Noise[k]·ε. It is immutable and safe for concurrent use.
 type InversionGrid struct {
 	Timesteps     []float64 // what the network is asked for, ascending; n of them
 	Signal, Noise []float64 // of levels 0 … n

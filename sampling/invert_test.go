@@ -185,6 +185,26 @@ func TestRoundTripErrors(t *testing.T) {
 	}
 }
 
+// One scalar by hand-checked numbers: leading, offset 1, five levels.
+func TestInvertScalar(t *testing.T) {
+	network := func(_ context.Context, dst, x []float32, _ []int, ts float64) error {
+		dst[0] = float32(0.5*float64(x[0]) + 0.1*math.Sin(ts/100))
+		return nil
+	}
+	want := []float64{1.005653, 1.147043, 1.052185, 0.871235, 0.706930}
+	_, err := inversionGrid(t, sdOffset1, 5).Invert(context.Background(), network, []float32{1}, []int{5}, sampling.InvertOptions{
+		OnStep: func(level int, _ []int, x []float32) error {
+			if d := math.Abs(float64(x[0]) - want[level-1]); d > 1.5e-6 {
+				t.Errorf("level %d: %v, want %v", level, x[0], want[level-1])
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // With noise that does not depend on x every method is the exact inverse of DDIM, and of PNDM, whose multistep rule averages equal
 // numbers.
 func TestConstantNoiseInvertsExactly(t *testing.T) {
@@ -260,6 +280,20 @@ func TestReconstructEqualsSampler(t *testing.T) {
 		}
 		if e := relativeError(got, want); e > 1e-6 {
 			t.Errorf("%s: %v, the sampler gives %v", c.Config, got, want)
+		}
+		// From a level in the middle, where the run stands before the step of that number.
+		st, err := plan.Resume(3, toyStart(), goldenImages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st, err = sampling.Run(context.Background(), plan, st, toyNetwork, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got, err = inversionGrid(t, c.Config, 8).Reconstruct(context.Background(), rowToy, toyStart(), []int{5, 5}); err != nil {
+			t.Fatal(err)
+		}
+		if e := relativeError(got, st.X); e > 1e-6 {
+			t.Errorf("%s from level 5: %v, the sampler gives %v", c.Config, got, st.X)
 		}
 	}
 }
