@@ -185,9 +185,4 @@ func (r *run) onStep(first, n int) func(sampling.Step) error {
 }
 
 // nfePerStep is the number of network evaluations of a guided step, if there are any, else of any step.
-func (r *run) nfePerStep() int {
-	if r.req.guided() {
-		return 2
-	}
-	return 1
-}
+func (r *run) nfePerStep() int { return r.req.predictions() }

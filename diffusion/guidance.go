@@ -2,14 +2,15 @@ package diffusion
 
 import (
 	"context"
+	"slices"
 
 	"winnow/internal/ldm"
 	"winnow/internal/tensor"
 	"winnow/sampling"
 )
 
-// denoiser is the network as the sampler sees it for pictures first … first+n−1, guidance applied. Under guidance both
-// halves run as one batch, the negative half first.
+// denoiser is the network as the sampler sees it for pictures first … first+n−1, guidance applied. Under guidance all
+// parts run as one batch, the negative one first.
 func (r *run) denoiser(first, n int) (sampling.Denoiser, error) {
 	h, w := r.latentSides()
 	emb := r.cond.Pick(r.rows(first, n, r.cond.Rows()))
@@ -20,27 +21,53 @@ func (r *run) denoiser(first, n int) (sampling.Denoiser, error) {
 	if !r.req.guided() {
 		return alone, nil
 	}
-	stacked, err := r.uncond.Pick(r.rows(first, n, r.uncond.Rows())).Stack(emb)
+	both, count, err := r.parts(emb, first, n)
 	if err != nil {
 		return nil, err
 	}
-	both := stacked.Cond(r.req.Height, r.req.Width)
-	both.Negative = n
 	size := n * r.p.latentSize(r.req)
-	in, out := make([]float32, 2*size), make([]float32, 2*size)
+	in, out := make([]float32, count*size), make([]float32, count*size)
+	parts := slices.Collect(slices.Chunk(out, size))
 	return func(ctx context.Context, dst, x []float32, t float64) error {
 		if r.steps.alone[t] {
 			return alone(ctx, dst, x, t)
 		}
-		copy(in, x)
-		copy(in[size:], x)
-		if err := r.p.ldm.Denoise(ctx, out, in, 2*n, h, w, t, both); err != nil {
+		for k := range count {
+			copy(in[k*size:], x)
+		}
+		if err := r.p.ldm.Denoise(ctx, out, in, count*n, h, w, t, both); err != nil {
 			return err
 		}
-		r.req.combine(dst, out[:size], out[size:])
-		sampling.Rescale(dst, out[size:], n, r.req.GuidanceRescale)
+		r.req.combine(dst, parts, n)
 		return nil
 	}, nil
+}
+
+// parts stacks what a guided step predicts for n pictures: for the negative side, for the prompts, and for the prompts with perturbed
+// attention, as far as the rule takes them.
+func (r *run) parts(emb ldm.Embeds, first, n int) (c ldm.Cond, count int, err error) {
+	all, count := emb, 1
+	if r.req.Guidance == PAG {
+		if all, err = emb.Stack(emb); err != nil {
+			return c, 0, err
+		}
+		count++
+	}
+	negative := r.req.Guidance != PAG || r.req.needsNull()
+	if negative {
+		if all, err = r.uncond.Pick(r.rows(first, n, r.uncond.Rows())).Stack(all); err != nil {
+			return c, 0, err
+		}
+		count++
+	}
+	c = all.Cond(r.req.Height, r.req.Width)
+	if negative {
+		c.Negative = n
+	}
+	if r.req.Guidance == PAG {
+		c.Perturbed = n
+	}
+	return c, count, nil
 }
 
 // rows maps pictures to embedding rows: one row per prompt, or a single one for all.

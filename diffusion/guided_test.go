@@ -30,6 +30,8 @@ type guidedCase struct {
 
 	Scale, Rescale float64
 	Alpha          *float64
+	PAG            float64
+	Layers         []string
 	Share, Sigmas  []float64
 	NFE            int
 	Latents        string
@@ -54,7 +56,7 @@ func readGuided(t *testing.T, name string) guidedSet {
 func (c *guidedCase) request(s *guidedSet) Request {
 	r := Request{
 		Prompts: s.Prompts, Seed: s.Seed, Steps: s.Steps, Height: 32, Width: 32, Scheduler: "ddim", Guidance: c.Guidance,
-		GuidanceScale: c.Scale, GuidanceRescale: c.Rescale, CHATSAlpha: c.Alpha, NegativePrompt: c.Negative, NullPrompt: c.Null,
+		GuidanceScale: c.Scale, GuidanceRescale: c.Rescale, CHATSAlpha: c.Alpha, PAGScale: c.PAG, NegativePrompt: c.Negative, NullPrompt: c.Null,
 	}
 	if c.Scheduler != "" {
 		r.Scheduler = c.Scheduler

@@ -34,6 +34,7 @@ func (r *run) params(i int) Params {
 		Scheduler: cfg.Class, Sigmas: r.req.Sigmas, Eta: r.req.Eta, Steps: r.req.Steps,
 		GuidanceScale: r.req.GuidanceScale, GuidanceRescale: r.req.GuidanceRescale,
 		Guidance: r.req.rule(), GuidanceInterval: r.req.interval(), CHATSAlpha: r.req.alpha(), NullPrompt: r.req.NullPrompt, LoRA: r.p.Adapters(),
+		PAGScale: r.req.PAGScale, PAGLayers: r.req.pagLayers(r.p.pagLayers),
 		Seed: r.req.seed(i), Height: r.req.Height, Width: r.req.Width,
 		NFE: r.steps.nfe[r.plan.Len()-1], LatentsGiven: r.req.Latents != nil, EmbedsGiven: r.req.Embeds != nil,
 		Truncated: r.req.Truncate, Version: Version(),

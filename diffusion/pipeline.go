@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"winnow/assets"
@@ -32,6 +33,9 @@ type Options struct {
 	ORTLibrary string
 	// LoRA are adapters of the U-Net, which add up.
 	LoRA []LoRA
+	// PAGLayers are the self-attentions of the U-Net that guidance "pag" does without: regular expressions, each in the name of one at
+	// least, as diffusers' pag_applied_layers, such as "mid" or "down_blocks.1".
+	PAGLayers []string
 }
 
 // Pipeline is a loaded text-to-image model. It is safe for concurrent use; runs take turns on the cores.
@@ -40,6 +44,8 @@ type Pipeline struct {
 	pool *kernel.Pool
 	name string
 	once sync.Once
+
+	pagLayers []string
 }
 
 // Open loads a model: a folder in diffusers ONNX layout (model_index.json, scheduler, tokenizer, text_encoder, unet,
@@ -63,12 +69,12 @@ func Open(ctx context.Context, dir string, opt *Options) (*Pipeline, error) {
 		return nil, err
 	}
 	pool := kernel.NewPool(opt.Threads)
-	l, err := ldm.Open(ctx, folder, ldm.Options{Pool: pool, Executor: exec, Logger: opt.Logger, Adapters: files})
+	l, err := ldm.Open(ctx, folder, ldm.Options{Pool: pool, Executor: exec, Logger: opt.Logger, Adapters: files, Perturb: opt.PAGLayers})
 	if err != nil {
 		pool.Close()
 		return nil, err
 	}
-	return &Pipeline{ldm: l, pool: pool, name: dir}, nil
+	return &Pipeline{ldm: l, pool: pool, name: dir, pagLayers: slices.Clone(opt.PAGLayers)}, nil
 }
 
 // Close unmaps the weights and stops the workers. The pipeline must not be used afterwards. Calling it again does

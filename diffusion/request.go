@@ -25,8 +25,11 @@ type Request struct {
 	Eta            float64  // DDIM's share of noise, 0 to 1
 
 	// Guidance is the rule that makes one prediction of two: "" or "cfg", classifier-free guidance; "chats", the rule of CHATS
-	// (arXiv 2502.12579), whose scale s is one less than that of the others; "auto", guidance by a weaker network.
+	// (arXiv 2502.12579), whose scale s is one less than that of the others; "auto", guidance by a weaker network; "pag",
+	// that of the others and away from the network without some self-attentions, see Options.PAGLayers (arXiv 2403.17377).
 	Guidance string
+	// PAGScale is the strength of "pag" besides GuidanceScale; 0 means 3.
+	PAGScale float64
 	// GuidanceInterval limits guidance to a part of the run; nil means all of it.
 	GuidanceInterval *sampling.Interval
 	// CHATSAlpha says how far the proxy prompt of CHATS lies from the prompt; nil means 0.5.
@@ -82,6 +85,8 @@ type Params struct {
 	Guidance         string   `json:"guidance,omitempty"`
 	GuidanceInterval string   `json:"guidance_interval,omitempty"` // in the form of sampling.ParseInterval
 	CHATSAlpha       *float64 `json:"chats_alpha,omitempty"`
+	PAGScale         float64  `json:"pag_scale,omitempty"`
+	PAGLayers        []string `json:"pag_layers,omitempty"`
 	NullPrompt       string   `json:"null_prompt,omitempty"`
 
 	LoRA          []AdapterInfo `json:"lora,omitempty"`
@@ -170,7 +175,7 @@ func (p *Pipeline) check(r Request) error {
 	case r.Seeds != nil && len(r.Seeds) != len(r.Prompts):
 		return badValue("seeds", fmt.Sprintf("(%d numbers)", len(r.Seeds)), fmt.Sprintf("want one for each of %d prompts", len(r.Prompts)))
 	}
-	if err := r.checkGuidance(p.oneSided()); err != nil {
+	if err := r.checkGuidance(p.oneSided(), p.pagLayers); err != nil {
 		return err
 	}
 	return p.checkArrays(r)

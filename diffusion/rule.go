@@ -15,6 +15,7 @@ const (
 	CFG   = "cfg"
 	CHATS = "chats"
 	Auto  = "auto"
+	PAG   = "pag"
 )
 
 // Values of Request.NullPrompt.
@@ -26,17 +27,39 @@ const (
 // guided reports whether any step takes two predictions. The scale of CHATS is what comes on top of the prediction for the
 // prompt, so that any works; that of the other rules does nothing at 1.
 func (r Request) guided() bool {
-	if r.Guidance == CHATS {
+	switch r.Guidance {
+	case CHATS:
 		return r.GuidanceScale > 0
+	case PAG:
+		return true
 	}
 	return r.GuidanceScale > 1
 }
 
+// predictions is how many a guided step takes, if there are any, else any step.
+func (r Request) predictions() int {
+	switch {
+	case !r.guided():
+		return 1
+	case r.Guidance == PAG && r.needsNull():
+		return 3
+	}
+	return 2
+}
+
 // needsNull reports whether the negative prompt, or none, has to be embedded.
-func (r Request) needsNull() bool { return r.guided() && r.Guidance != Auto }
+func (r Request) needsNull() bool {
+	if r.Guidance == PAG {
+		return r.GuidanceScale > 1
+	}
+	return r.guided() && r.Guidance != Auto
+}
 
 // guidanceDefaults fills in what the rule leaves open.
 func (r *Request) guidanceDefaults() {
+	if r.Guidance == PAG && r.PAGScale == 0 {
+		r.PAGScale = 3
+	}
 	if r.Guidance != CHATS {
 		return
 	}
@@ -49,7 +72,7 @@ func (r *Request) guidanceDefaults() {
 	}
 }
 
-func (r Request) checkGuidance(oneSided bool) error {
+func (r Request) checkGuidance(oneSided bool, pagLayers []string) error {
 	if v := r.GuidanceInterval; v != nil {
 		if err := v.Check(); err != nil {
 			return badValue("guidance-interval", *v, err.Error())
@@ -58,8 +81,14 @@ func (r Request) checkGuidance(oneSided bool) error {
 	switch a := r.CHATSAlpha; {
 	case r.Guidance == Auto && !oneSided:
 		return badValue("guidance", r.Guidance, "needs two networks: an adapter for one of the predictions (--lora, --weak-lora)")
-	case r.Guidance != "" && r.Guidance != CFG && r.Guidance != CHATS && r.Guidance != Auto:
-		return badValue("guidance", r.Guidance, "want cfg, chats or auto")
+	case r.Guidance != "" && r.Guidance != CFG && r.Guidance != CHATS && r.Guidance != Auto && r.Guidance != PAG:
+		return badValue("guidance", r.Guidance, "want cfg, chats, auto or pag")
+	case r.Guidance == PAG && len(pagLayers) == 0:
+		return badValue("guidance", r.Guidance, "needs the names of the self-attentions to do without when the model is opened (--pag-layers)")
+	case r.Guidance != PAG && r.PAGScale != 0:
+		return badValue("pag-scale", r.PAGScale, "is a setting of --guidance pag")
+	case !(r.PAGScale >= 0) || math.IsInf(r.PAGScale, 0):
+		return badValue("pag-scale", r.PAGScale, "want a finite number, not below 0")
 	case a != nil && r.Guidance != CHATS:
 		return badValue("chats-alpha", *a, "is a setting of --guidance chats")
 	case a != nil && (math.IsNaN(*a) || math.IsInf(*a, 0)):
@@ -76,13 +105,21 @@ func (r Request) checkGuidance(oneSided bool) error {
 	return nil
 }
 
-// combine makes one prediction of two.
-func (r Request) combine(dst, negative, positive []float32) {
-	if r.Guidance == CHATS {
-		sampling.Contrast(dst, positive, negative, r.GuidanceScale)
-		return
+// combine makes one prediction of the parts of a batch of n pictures, in the order of run.parts.
+func (r Request) combine(dst []float32, parts [][]float32, n int) {
+	positive, rescale := parts[1], r.GuidanceRescale
+	switch {
+	case r.Guidance == CHATS:
+		sampling.Contrast(dst, parts[1], parts[0], r.GuidanceScale)
+	case r.Guidance == PAG && len(parts) == 3:
+		sampling.GuidePerturbed(dst, parts[0], parts[1], parts[2], r.GuidanceScale, r.PAGScale)
+	case r.Guidance == PAG: // rescaling corrects the other guidance, as in diffusers
+		positive, rescale = parts[0], 0
+		sampling.GuidePerturbed(dst, nil, parts[0], parts[1], 1, r.PAGScale)
+	default:
+		sampling.Guide(dst, parts[0], parts[1], r.GuidanceScale)
 	}
-	sampling.Guide(dst, negative, positive, r.GuidanceScale)
+	sampling.Rescale(dst, positive, n, rescale)
 }
 
 // embed gives one row of text embeddings per prompt, and those of the negative half with one row, or one per prompt.
@@ -146,7 +183,7 @@ func stepsOf(req Request, plan *sampling.Plan) (guidedSteps, error) {
 		}
 		total++
 		if !s.alone[t] {
-			total, some = total+1, true
+			total, some = total+req.predictions()-1, true
 		}
 		s.nfe[i] = total
 	}
@@ -163,6 +200,14 @@ func (r Request) rule() string {
 		return ""
 	}
 	return r.Guidance
+}
+
+// pagLayers are those of the pipeline, where the request does without them.
+func (r Request) pagLayers(layers []string) []string {
+	if r.Guidance != PAG {
+		return nil
+	}
+	return layers
 }
 
 func (r Request) interval() string {

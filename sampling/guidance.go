@@ -15,6 +15,20 @@ func Guide(dst, uncond, cond []float32, scale float64) {
 	}
 }
 
+// GuidePerturbed writes perturbed-attention guidance (Ahn et al. 2024, arXiv 2403.17377, in the convention of diffusers) into dst:
+// [Guide] of uncond and cond, plus pag·(cond − perturbed), where perturbed is what the network predicts for the prompt with the maps of some
+// self-attentions replaced by the identity. uncond nil stands for cond. The slices have equal length and dst may be one of the inputs.
+func GuidePerturbed(dst, uncond, cond, perturbed []float32, scale, pag float64) {
+	s, p := float32(scale), float32(pag)
+	if uncond == nil {
+		uncond = cond
+	}
+	for i, c := range cond {
+		u := uncond[i]
+		dst[i] = u + float32(s*(c-u)) + float32(p*(c-perturbed[i]))
+	}
+}
+
 // Contrast writes the combination of CHATS (Fu et al. 2025, arXiv 2502.12579) into dst: win + scale·(win − lose), where win
 // is what the network of preferred pictures predicts for the prompt, and lose what the network of dispreferred ones
 // predicts for the proxy prompt (see [Proxy]). Scale counts what comes on top of win: with one network and alpha 0 it is

@@ -33,7 +33,7 @@ type generation struct {
 func (a *app) generate(ctx context.Context, o *generateOptions) (err error) {
 	start := time.Now()
 	pipe, err := diffusion.Open(ctx, o.model, &diffusion.Options{
-		Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary, Logger: a.logger(), LoRA: o.guide.lora.parsed,
+		Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary, Logger: a.logger(), LoRA: o.guide.lora.parsed, PAGLayers: o.guide.layers(),
 	})
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ const folderSettings = "settings.yaml"
 // is missing, so that pictures do not depend on where an earlier run stopped.
 func (p *pictureFolder) make(ctx context.Context) (_ [][]string, err error) {
 	o := p.o
-	pipe, err := diffusion.Open(ctx, o.model, &diffusion.Options{Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary, Logger: p.app.logger(), LoRA: o.guide.lora.parsed})
+	pipe, err := diffusion.Open(ctx, o.model, &diffusion.Options{Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary, Logger: p.app.logger(), LoRA: o.guide.lora.parsed, PAGLayers: o.guide.layers()})
 	if err != nil {
 		return nil, err
 	}

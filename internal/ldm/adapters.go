@@ -35,12 +35,19 @@ type Adapter struct {
 	input string // name of its scale
 }
 
-// loadAdapters reads the adapters and writes them into the denoiser's graph.
+// loadAdapters reads the adapters and writes them, and what perturbs attention, into the denoiser's graph.
 func (p *Pipeline) loadAdapters(*model.Options) error {
+	g := p.denoiser.File().Graph
+	if len(p.perturb) > 0 {
+		var err error
+		if g, p.Perturbed, err = lora.Perturb(g, p.perturb); err != nil {
+			return err
+		}
+		p.denoiser.SetGraph(g)
+	}
 	if len(p.wanted)+len(p.trainable) == 0 {
 		return nil
 	}
-	g := p.denoiser.File().Graph
 	var into []lora.Adapter
 	for i, file := range p.wanted {
 		w, err := lora.Read(file.Path, g)
@@ -69,6 +76,13 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 // addAdapters adds the inputs of the adapters for n rows.
 func (p *Pipeline) addAdapters(in map[string]tensor.Tensor, n int, c *Cond) {
 	maps.Copy(in, p.factors)
+	if len(p.Perturbed) > 0 {
+		flags := make([]float32, n)
+		for row := n - c.Perturbed; row < n; row++ {
+			flags[row] = 1
+		}
+		in[lora.PerturbName] = tensor.FromF32(flags, n)
+	}
 	for _, a := range p.Adapters {
 		scales := make([]float32, n)
 		for row := range scales {

@@ -25,6 +25,8 @@ type Cond struct {
 	// Negative is how many of the rows, counted from the first, are the negative side of guidance, which adapters may be
 	// limited to or kept from.
 	Negative int
+	// Perturbed is how many of the rows, counted from the last, go without the self-attentions of Pipeline.Perturbed.
+	Perturbed int
 	// Scales are those of trainable adapters by name, one a row; nil means 1 for all rows.
 	Scales map[string][]float32
 }

@@ -27,6 +27,7 @@ type Options struct {
 	Adapters []AdapterFile  // of the denoiser
 	// Trainable are adapters of the denoiser whose factors the caller fills in and changes between calls.
 	Trainable []lora.Adapter
+	Perturb   []string // self-attentions of the denoiser that Cond.Perturbed rows do without, see lora.Perturb
 }
 
 // Pipeline is a loaded model folder. It is safe for concurrent use.
@@ -43,6 +44,7 @@ type Pipeline struct {
 	forceZeros     bool
 	Adapters       []Adapter // of the denoiser
 	Trainable      []*Trainable
+	Perturbed      []string // self-attentions that Options.Perturb chose
 
 	tokenizers []*tokenizer.CLIP
 	texts      []*model.Model
@@ -51,6 +53,7 @@ type Pipeline struct {
 	ports      denoiserPorts
 	wanted     []AdapterFile
 	trainable  []lora.Adapter
+	perturb    []string
 	factors    map[string]tensor.Tensor // inputs of the denoiser, of all adapters
 	decoder    *model.Model
 	encoder    *model.Model // nil when the folder has none
@@ -60,7 +63,7 @@ type Pipeline struct {
 
 // Open loads the networks of a folder. Weights are mapped, not read, so this is quick; graphs are compiled at first use.
 func Open(_ context.Context, f model.Folder, opt Options) (*Pipeline, error) {
-	p := &Pipeline{Folder: f, log: opt.Logger, wanted: opt.Adapters, trainable: opt.Trainable}
+	p := &Pipeline{Folder: f, log: opt.Logger, wanted: opt.Adapters, trainable: opt.Trainable, perturb: opt.Perturb}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
