@@ -18,17 +18,18 @@ func lossAndNorm(loss, norm float64) Metrics {
 }
 
 // preferences is real preference learning on made-up pairs of eight features: a logistic loss over margins z = β·w·x, plain
-// gradient steps, labels of which some are wrong. Small batches make it as uneven as diffusion DPO.
-func preferences(batch int, beta, rate, wrong float64) curve {
+// gradient steps, labels of which some are wrong. Margins of pairs differ in scale by exp(uneven·normal), as those of timesteps do.
+func preferences(batch int, beta, rate, wrong, uneven float64) curve {
 	w := make([]float64, 8)
 	return func(_ int, rng *rand.Rand) Metrics {
 		grad := make([]float64, len(w))
 		var loss, accuracy, saturated, margins float64
 		for range batch {
 			x := make([]float64, len(w))
+			scale := math.Exp(uneven * rng.NormFloat64())
 			truth := 0.0
 			for i := range x {
-				x[i] = rng.NormFloat64()
+				x[i] = scale * rng.NormFloat64()
 				truth += x[i] * float64(i%3)
 			}
 			if (truth < 0) != (rng.Float64() < wrong) {
@@ -129,10 +130,11 @@ func TestGuard_letsHealthyRunsGoOn(t *testing.T) {
 				return lossAndNorm(loss, loss)
 			}
 		},
-		"preferences without a known start":  func() curve { return preferences(2, 3, 0.1, 0.4) },
-		"preferences, batch of 1":            func() curve { return preferences(1, 1, 0.05, 0.3) },
-		"preferences, batch of 4":            func() curve { return preferences(4, 1, 0.1, 0.3) },
-		"preferences, batch of 2, few wrong": func() curve { return preferences(2, 1, 0.1, 0.1) },
+		"preferences without a known start":        func() curve { return preferences(2, 3, 0.1, 0.4, 0) },
+		"preferences, timesteps of unequal weight": func() curve { return preferences(2, 1, 0.01, 0.35, 1.2) },
+		"preferences, batch of 1":                  func() curve { return preferences(1, 1, 0.05, 0.3, 0) },
+		"preferences, batch of 4":                  func() curve { return preferences(4, 1, 0.1, 0.3, 0) },
+		"preferences, batch of 2, few wrong":       func() curve { return preferences(2, 1, 0.1, 0.1, 0) },
 	} {
 		for seed := range uint64(6) {
 			if at, why, warnings := drive(t, NewGuard(GuardOptions{StartLoss: start(name)}), make(), 1, 1200, rand.New(rand.NewPCG(seed, 1))); at != 0 || len(warnings) != 0 {
@@ -181,7 +183,7 @@ func TestGuard_stopsDivergedRuns(t *testing.T) {
 		"loss climbs too slowly for a spike": {
 			from200(func(m *Metrics, s float64) { m.Values[0].Value *= 1 + s/300 }), 300, 700, Loss, "at the start",
 		},
-		"a rate far too high from the first step": {func() curve { return preferences(2, 1, 30, 0.5) }, 20, 100, Loss, ""},
+		"a rate far too high from the first step": {func() curve { return preferences(2, 1, 30, 0.5, 0) }, 20, 100, Loss, ""},
 		"margins saturate": {func() curve {
 			return func(step int, rng *rand.Rand) Metrics {
 				share := 0.0
