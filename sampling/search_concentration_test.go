@@ -1,7 +1,9 @@
 package sampling
 
 import (
+	"encoding/json"
 	"math"
+	"os"
 	"slices"
 	"testing"
 
@@ -41,6 +43,45 @@ func TestConcentration_gradient(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The values and gradients of tests/oracle/concentration.py, in float64 there; the gradient is given in float32.
+func TestConcentration_golden(t *testing.T) {
+	data, err := os.ReadFile("../tests/golden/concentration.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set struct {
+		Cases []struct {
+			Dims     int
+			Noise    []float32
+			Orders   [][]int
+			Value    float64
+			Gradient []float64
+		}
+	}
+	if err := json.Unmarshal(data, &set); err != nil || len(set.Cases) < 6 {
+		t.Fatal(err, len(set.Cases))
+	}
+	pulled := 0
+	for k, c := range set.Cases {
+		grad := make([]float32, len(c.Noise))
+		if v := Concentration(grad, c.Noise, c.Dims, c.Orders); math.Abs(v-c.Value) > 1e-9*c.Value {
+			t.Errorf("case %d: %v, want %v", k, v, c.Value)
+		}
+		length := lengthOf(c.Gradient)
+		if length > 0 {
+			pulled++
+		}
+		for i, want := range c.Gradient {
+			if math.Abs(float64(grad[i])-want) > 1e-6*length {
+				t.Errorf("case %d, number %d: %v, want %v", k, i, grad[i], want)
+			}
+		}
+	}
+	if pulled < 4 {
+		t.Errorf("only %d cases have a gradient", pulled)
 	}
 }
 
