@@ -36,7 +36,7 @@ func (a *app) benchCommand() *cobra.Command {
 		Args:  subcommandOnly,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.benchMiniCommand(), a.benchRewardCommand(), a.benchSearchCommand())
+	c.AddCommand(a.benchMiniCommand(), a.benchRewardCommand(), a.benchSearchCommand(), a.benchAlignCommand(), a.benchPromptsCommand())
 	return c
 }
 

@@ -22,6 +22,8 @@ type Options struct {
 	Scheduler string  // "" keeps the model's own
 	Seed      uint64  // all initial noise comes from one torch stream with this seed, prompt after prompt
 	Batch     int     // pictures per network call; 0 means 16
+	// Request, where given, says how pictures are made instead of Guidance and Scheduler.
+	Request   *diffusion.Request
 	OnPicture func(done, total int)
 }
 
@@ -112,6 +114,11 @@ func draw(ctx context.Context, p *diffusion.Pipeline, prompts []miniworld.Prompt
 	req := diffusion.Request{
 		Steps: opt.Steps, GuidanceScale: opt.Guidance, Scheduler: opt.Scheduler, Seed: opt.Seed,
 		Latents: noise, BatchSize: len(prompts),
+	}
+	if opt.Request != nil {
+		other := *opt.Request
+		other.Steps, other.Seed, other.Latents, other.BatchSize = req.Steps, req.Seed, req.Latents, req.BatchSize
+		req = other
 	}
 	for _, q := range prompts {
 		req.Prompts = append(req.Prompts, q.Text)

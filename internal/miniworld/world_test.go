@@ -245,3 +245,19 @@ func BenchmarkCheck(b *testing.B) {
 		}
 	}
 }
+
+func TestTrainingPrompts(t *testing.T) {
+	all := TrainingPrompts(200, 3, nil)
+	taken := []Prompt{{Text: all[0]}, {Text: all[100]}}
+	some := TrainingPrompts(200, 3, taken)
+	if slices.Contains(some, all[0]) || slices.Contains(some, all[100]) || !slices.Equal(some[:99], all[1:100]) {
+		t.Error("prompts that are taken do not just fall out")
+	}
+	seen := map[string]bool{}
+	for _, p := range some {
+		if _, err := ParseCaption(p); err != nil || seen[p] {
+			t.Errorf("%q: seen %v, %v", p, seen[p], err)
+		}
+		seen[p] = true
+	}
+}
