@@ -59,8 +59,6 @@ func (p *Pipeline) Search(ctx context.Context, sr SearchRequest) (SearchResult, 
 		return SearchResult{}, badValue("search", len(req.Prompts)*req.Count, "a search is for one picture of one prompt")
 	case (sr.Method == nil) == (sr.Climb == nil) || sr.Verify == nil || (sr.Climb == nil) != (sr.Slope == nil):
 		return SearchResult{}, badValue("search", sr.Name, "a search needs a method and a verifier, and one that climbs a slope")
-	case sr.Climb != nil && req.Guidance == PAG:
-		return SearchResult{}, badValue("guidance", PAG, "derivatives are not carried back through perturbed attention; take cfg")
 	case req.Latents != nil:
 		return SearchResult{}, badValue("latents", len(req.Latents), "a search draws its own noise")
 	}

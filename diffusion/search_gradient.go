@@ -20,8 +20,7 @@ func (s *search) gradients() sampling.Gradients {
 	network := s.run.p.ldm.Pullback(g)
 	if s.run.req.guided() {
 		alone := network
-		g.ByPositive, g.ByNegative = s.run.req.factors()
-		g.Rescale, g.Negative = s.run.req.GuidanceRescale, s.run.uncond
+		s.run.guide(&g)
 		both := s.run.p.ldm.Pullback(g)
 		network = func(ctx context.Context, output, x []float32, t float64, cot func() ([]float32, error)) ([]float32, error) {
 			if s.run.steps.alone[t] {
@@ -38,12 +37,21 @@ func (s *search) gradients() sampling.Gradients {
 	}
 }
 
-// factors are those of the two predictions that combine adds.
-func (r Request) factors() (positive, negative float64) {
-	if r.Guidance == CHATS {
-		return 1 + r.GuidanceScale, -r.GuidanceScale
+// guide fills in the factors of the predictions that combine adds.
+func (r *run) guide(g *ldm.Guidance) {
+	scale, negative := r.req.GuidanceScale, true
+	g.ByPositive, g.ByNegative, g.Rescale = scale, 1-scale, r.req.GuidanceRescale
+	switch {
+	case r.req.Guidance == CHATS:
+		g.ByPositive, g.ByNegative = 1+scale, -scale
+	case r.req.Guidance == PAG && r.req.needsNull():
+		g.ByPositive, g.ByPerturbed = scale+r.req.PAGScale, -r.req.PAGScale
+	case r.req.Guidance == PAG:
+		g.ByPositive, g.ByPerturbed, g.Rescale, negative = 1+r.req.PAGScale, -r.req.PAGScale, 0, false
 	}
-	return r.GuidanceScale, 1 - r.GuidanceScale
+	if negative {
+		g.Negative = r.uncond
+	}
 }
 
 // slope calls Slope in its time.

@@ -93,9 +93,11 @@ func TestPipeline_Search_climb(t *testing.T) {
 
 // The way back starts from the prediction that the search's own network gives, whatever the guidance.
 func TestSearch_gradients(t *testing.T) {
-	p := openMini(t)
+	p := openPAG(t, Mini, "attn1")
 	for name, change := range map[string]func(*Request){
 		"none": func(r *Request) { r.GuidanceScale = 1 }, "cfg": func(*Request) {}, "rescaled": func(r *Request) { r.GuidanceRescale = 0.7 },
+		"pag":              func(r *Request) { r.Guidance, r.GuidanceRescale = PAG, 0.4 },
+		"pag alone":        func(r *Request) { r.Guidance, r.GuidanceScale, r.GuidanceRescale = PAG, 1, 0.4 },
 		"guided elsewhere": func(r *Request) { r.GuidanceInterval = &sampling.Interval{High: 0.3, Share: true} },
 		"chats":            func(r *Request) { r.Guidance = CHATS }, "negative prompt": func(r *Request) { r.NegativePrompt = "a star" },
 	} {
@@ -116,8 +118,16 @@ func TestSearch_gradients(t *testing.T) {
 			if err := s.denoise(t.Context(), want, x, at); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.gradients().Network(t.Context(), got, x, at, func() ([]float32, error) { return make([]float32, n*size), nil }); err != nil {
+			cot := make([]float32, n*size)
+			for i := range cot {
+				cot[i] = float32(math.Cos(float64(3 * i)))
+			}
+			slope, err := s.gradients().Network(t.Context(), got, x, at, func() ([]float32, error) { return cot, nil })
+			if err != nil {
 				t.Fatal(err)
+			}
+			if d := s.alongSlope(t, x, cot, slope, at); !(d < 0.01) {
+				t.Errorf("%s, %d pictures: the derivative along itself is %v off that by differences", name, n, d)
 			}
 			for i := range want {
 				if d := math.Abs(float64(got[i] - want[i])); d > 1e-5 {
@@ -129,6 +139,31 @@ func TestSearch_gradients(t *testing.T) {
 			}
 		}
 	}
+}
+
+// alongSlope is how far, relatively, the derivative of cot·prediction along a slope is from that by central differences.
+func (s *search) alongSlope(t *testing.T, x, cot, slope []float32, at float64) float64 {
+	t.Helper()
+	length := 0.0
+	for _, v := range slope {
+		length += float64(v) * float64(v)
+	}
+	length = math.Sqrt(length)
+	const h = 0.02
+	value := func(step float64) (sum float64) {
+		moved, out := make([]float32, len(x)), make([]float32, len(x))
+		for i, v := range x {
+			moved[i] = float32(float64(v) + step*float64(slope[i])/length)
+		}
+		if err := s.denoise(t.Context(), out, moved, at); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range out {
+			sum += float64(v) * float64(cot[i])
+		}
+		return sum
+	}
+	return math.Abs((value(h)-value(-h))/(2*h)/length - 1)
 }
 
 func TestPipeline_Search_climbFails(t *testing.T) {

@@ -110,11 +110,12 @@ func (p *Pipeline) denoiserBack(ctx context.Context, in map[string]tensor.Tensor
 	})
 }
 
-// Guidance is a denoiser under guidance whose prediction is a weighted sum of two, the same prompt for every picture.
+// Guidance is a denoiser under guidance whose prediction is a weighted sum of up to three, the same prompt for every picture.
 type Guidance struct {
 	Positive, Negative Embeds  // one row each; without guidance Negative is the zero value
 	ByPositive         float64 // factor of the prediction for Positive: the scale s, or s+1 for CHATS; 1 without guidance
 	ByNegative         float64 // 1−s, or −s for CHATS; 0 without guidance
+	ByPerturbed        float64 // factor of the prediction for Positive with perturbed attention, see Cond.Perturbed; 0: it is not made
 	Rescale            float64 // see sampling.Rescale
 	Height, Width      int     // of the latents
 }
@@ -122,7 +123,7 @@ type Guidance struct {
 // Pullback is the denoiser under guidance with the way back through it, for any number of pictures.
 func (p *Pipeline) Pullback(g Guidance) sampling.Pullback {
 	size := p.LatentChannels * g.Height * g.Width
-	guided := g.Negative.Hidden.DType != tensor.Invalid
+	negative := g.Negative.Hidden.DType != tensor.Invalid
 	return func(ctx context.Context, output, x []float32, t float64, cot func() ([]float32, error)) ([]float32, error) {
 		n := len(x) / size
 		if n < 1 || len(x) != n*size || len(output) != len(x) {
@@ -130,49 +131,74 @@ func (p *Pipeline) Pullback(g Guidance) sampling.Pullback {
 		}
 		emb := g.Positive.Pick(make([]int, n))
 		pixels := func(e Embeds) Cond { return e.Cond(g.Height*p.Factor, g.Width*p.Factor) }
-		if !guided {
+		if !negative && g.ByPerturbed == 0 {
 			return p.DenoiseGradient(ctx, output, x, n, g.Height, g.Width, t, pixels(emb), cot)
 		}
-		both, err := g.Negative.Pick(make([]int, n)).Stack(emb)
-		if err != nil {
-			return nil, err
+		all, factors, first := emb, []float64{g.ByPositive}, 0
+		var err error
+		if g.ByPerturbed != 0 {
+			factors = append(factors, g.ByPerturbed)
+			if all, err = emb.Stack(emb); err != nil {
+				return nil, err
+			}
 		}
-		cond := pixels(both)
-		cond.Negative = n
-		return p.guidedGradient(ctx, g, output, x, n, t, cond, cot)
+		if negative {
+			first, factors = 1, append([]float64{g.ByNegative}, factors...)
+			if all, err = g.Negative.Pick(make([]int, n)).Stack(all); err != nil {
+				return nil, err
+			}
+		}
+		cond := pixels(all)
+		cond.Negative = first * n
+		if g.ByPerturbed != 0 {
+			cond.Perturbed = n
+		}
+		return p.guidedGradient(ctx, g, output, x, n, t, cond, factors, first, cot)
 	}
 }
 
-// guidedGradient runs both halves as one batch, the negative one first, and adds up what comes back from them.
-func (p *Pipeline) guidedGradient(ctx context.Context, g Guidance, output, x []float32, n int, t float64, both Cond, cot func() ([]float32, error)) ([]float32, error) {
-	out, in := make([]float32, 2*len(x)), append(slices.Clone(x), x...)
-	negative, positive := out[:len(x)], out[len(x):]
-	back, err := p.DenoiseGradient(ctx, out, in, 2*n, g.Height, g.Width, t, both, func() ([]float32, error) {
+// guidedGradient runs all parts as one batch, adds up their predictions by factors, and adds up what comes back from them. The part
+// for the prompt, which rescaling goes by, is number positive.
+func (p *Pipeline) guidedGradient(ctx context.Context, g Guidance, output, x []float32, n int, t float64, all Cond, factors []float64, positive int, cot func() ([]float32, error)) ([]float32, error) {
+	size, parts := len(x), len(factors)
+	out, in := make([]float32, parts*size), slices.Repeat(x, parts)
+	back, err := p.DenoiseGradient(ctx, out, in, parts*n, g.Height, g.Width, t, all, func() ([]float32, error) {
 		for i := range output {
-			output[i] = float32(g.ByNegative*float64(negative[i]) + g.ByPositive*float64(positive[i]))
+			sum := 0.0
+			for k, factor := range factors {
+				sum += factor * float64(out[k*size+i])
+			}
+			output[i] = float32(sum)
 		}
-		guided := slices.Clone(output)
-		sampling.Rescale(output, positive, n, g.Rescale)
+		guided, cond := slices.Clone(output), out[positive*size:(positive+1)*size]
+		sampling.Rescale(output, cond, n, g.Rescale)
 		slope, err := cot()
 		if err != nil {
 			return nil, err
 		}
-		if len(slope) != len(x) {
-			return nil, fmt.Errorf("ldm: %d derivatives for a prediction of %d numbers", len(slope), len(x))
+		if len(slope) != size {
+			return nil, fmt.Errorf("ldm: %d derivatives for a prediction of %d numbers", len(slope), size)
 		}
-		toGuided, toPositive := sampling.RescaleGradient(slope, guided, positive, n, g.Rescale)
-		slopes := make([]float32, 2*len(x))
+		toGuided, toPositive := sampling.RescaleGradient(slope, guided, cond, n, g.Rescale)
+		slopes := make([]float32, parts*size)
 		for i, v := range toGuided {
-			slopes[i] = float32(g.ByNegative * v)
-			slopes[len(x)+i] = float32(g.ByPositive*v + toPositive[i])
+			for k, factor := range factors {
+				d := factor * v
+				if k == positive {
+					d += toPositive[i]
+				}
+				slopes[k*size+i] = float32(d)
+			}
 		}
 		return slopes, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	for i, v := range back[len(x):] {
-		back[i] += v
+	for k := 1; k < parts; k++ {
+		for i, v := range back[k*size : (k+1)*size] {
+			back[i] += v
+		}
 	}
-	return back[:len(x)], nil
+	return back[:size], nil
 }
