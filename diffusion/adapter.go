@@ -16,7 +16,7 @@ const (
 
 var sides = map[string]ldm.Side{"": ldm.Both, PositiveSide: ldm.Positive, NegativeSide: ldm.Negative}
 
-// LoRA is an adapter of the U-Net, in the layouts of diffusers, PEFT and kohya's scripts.
+// LoRA is an adapter of the U-Net, the text encoders or both, in the layouts of diffusers, PEFT, kohya's scripts and ComfyUI.
 type LoRA struct {
 	File  string   // safetensors file, or a folder that holds one under diffusers' or PEFT's name
 	Scale *float64 // times the adapter's own alpha/rank; nil means 1
@@ -61,7 +61,7 @@ type AdapterInfo struct {
 func (p *Pipeline) Adapters() []AdapterInfo {
 	var out []AdapterInfo
 	for _, a := range p.ldm.Adapters {
-		info := AdapterInfo{File: a.File, Scale: a.Scale, Layout: a.Layout, Modules: len(a.Modules), Rank: a.MaxRank}
+		info := AdapterInfo{File: a.Any().File, Scale: a.Scale, Layout: a.Any().Layout, Modules: a.Modules(), Rank: a.MaxRank()}
 		for name, side := range sides {
 			if side == a.Side {
 				info.Side = name

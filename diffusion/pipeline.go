@@ -31,7 +31,7 @@ type Options struct {
 	Executor string
 	// ORTLibrary is the shared library of ONNX Runtime, or the folder that holds it; "" searches.
 	ORTLibrary string
-	// LoRA are adapters of the U-Net, which add up.
+	// LoRA are adapters of the U-Net and the text encoders, which add up.
 	LoRA []LoRA
 	// PAGLayers are the self-attentions of the U-Net that guidance "pag" does without: regular expressions, each in the name of one at
 	// least, as diffusers' pag_applied_layers, such as "mid" or "down_blocks.1".

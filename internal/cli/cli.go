@@ -112,7 +112,7 @@ trained model and reward are inside.
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	root.AddCommand(
 		a.generateCommand(), a.rankCommand(), a.scoreCommand(), a.labelCommand(), a.trainCommand(), a.evalCommand(), a.referenceCommand(), a.dataCommand(),
-		a.modelCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand(),
+		a.loraCommand(), a.modelCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	root.AddCommand(topics()...)
 	return root

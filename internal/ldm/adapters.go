@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"winnow/internal/graph"
 	"winnow/internal/lora"
 	"winnow/internal/model"
 	"winnow/internal/tensor"
@@ -21,61 +22,122 @@ const (
 	Negative
 )
 
-// AdapterFile is a LoRA of the denoiser to be loaded.
+// AdapterFile is a LoRA to be loaded.
 type AdapterFile struct {
 	Path  string // safetensors file, or a folder with one
 	Scale float64
-	Side  Side
+	Side  Side // of the denoiser's calls
 }
 
-// Adapter is a LoRA of the denoiser that was loaded.
+// Adapter is a LoRA that was loaded, for one network or several.
 type Adapter struct {
 	AdapterFile
-	*lora.Weights
-	input string // name of its scale
+	Networks map[string]*lora.Weights // by component: unet, text_encoder, text_encoder_2
+	input    string                   // name of its scale in each of them
 }
 
-// loadAdapters reads the adapters and writes them, and what perturbs attention, into the denoiser's graph.
-func (p *Pipeline) loadAdapters(*model.Options) error {
-	g := p.denoiser.File().Graph
-	if len(p.perturb) > 0 {
-		var err error
-		if g, p.Perturbed, err = lora.Perturb(g, p.perturb); err != nil {
-			return err
-		}
-		p.denoiser.SetGraph(g)
+// Modules is the number of modules that it changes, in all networks.
+func (a *Adapter) Modules() int {
+	n := 0
+	for _, w := range a.Networks {
+		n += len(w.Modules)
 	}
-	if len(p.wanted)+len(p.trainable) == 0 {
-		return nil
+	return n
+}
+
+// MaxRank is the largest rank in it.
+func (a *Adapter) MaxRank() int {
+	r := 0
+	for _, w := range a.Networks {
+		r = max(r, w.MaxRank)
 	}
-	var into []lora.Adapter
-	for i, file := range p.wanted {
-		w, err := lora.Read(file.Path, g)
-		if err != nil {
-			return fmt.Errorf("adapter: %w", err)
-		}
-		name := "lora" + strconv.Itoa(i+1)
-		into = append(into, w.Adapter(name))
-		p.Adapters = append(p.Adapters, Adapter{file, w, lora.ScaleName(name)})
+	return r
+}
+
+// Any is one of its networks, for what they have in common.
+func (a *Adapter) Any() *lora.Weights {
+	for _, name := range slices.Sorted(maps.Keys(a.Networks)) {
+		return a.Networks[name]
 	}
-	injected, err := lora.Inject(g, append(into, p.trainable...)...)
-	if err != nil {
-		return err
-	}
-	p.factors = map[string]tensor.Tensor{}
-	for i, a := range p.Adapters {
-		maps.Copy(p.factors, a.Inputs(injected, into[i].Name))
-	}
-	for _, a := range p.trainable {
-		p.addTrainable(injected, a)
-	}
-	p.denoiser.SetGraph(injected.Graph)
 	return nil
 }
 
-// addAdapters adds the inputs of the adapters for n rows.
-func (p *Pipeline) addAdapters(in map[string]tensor.Tensor, n int, c *Cond) {
-	maps.Copy(in, p.factors)
+// adaptable are the networks that adapters may change, by component.
+func (p *Pipeline) adaptable() map[string]*model.Model {
+	all := map[string]*model.Model{lora.UNet: p.denoiser}
+	for i, m := range p.texts {
+		all[component(lora.TextEncoder, i)] = m
+	}
+	return all
+}
+
+// loadAdapters reads the adapters and writes them into the networks' graphs, and what perturbs attention and can be trained into the
+// denoiser's.
+func (p *Pipeline) loadAdapters(*model.Options) error {
+	networks, graphs := p.adaptable(), map[string]*graph.Graph{}
+	for name, m := range networks {
+		graphs[name] = m.File().Graph
+	}
+	if len(p.perturb) > 0 {
+		var err error
+		if graphs[lora.UNet], p.Perturbed, err = lora.Perturb(graphs[lora.UNet], p.perturb); err != nil {
+			return err
+		}
+		p.denoiser.SetGraph(graphs[lora.UNet])
+	}
+	into := map[string][]lora.Adapter{}
+	if err := p.readAdapters(graphs, into); err != nil {
+		return err
+	}
+	if len(p.trainable) > 0 {
+		into[lora.UNet] = append(into[lora.UNet], p.trainable...)
+	}
+	p.factors = map[string]map[string]tensor.Tensor{lora.UNet: {}}
+	for network, adapters := range into {
+		injected, err := lora.Inject(graphs[network], adapters...)
+		if err != nil {
+			return err
+		}
+		p.factors[network] = map[string]tensor.Tensor{}
+		for i, a := range p.Adapters {
+			if w := a.Networks[network]; w != nil {
+				maps.Copy(p.factors[network], w.Inputs(injected, adapterName(i)))
+			}
+		}
+		if network == lora.UNet {
+			for _, a := range p.trainable {
+				p.addTrainable(injected, a)
+			}
+		}
+		networks[network].SetGraph(injected.Graph)
+	}
+	return nil
+}
+
+// adapterName is what the graphs call adapter i.
+func adapterName(i int) string { return "lora" + strconv.Itoa(i+1) }
+
+// readAdapters reads the files and appends what each network gets to into.
+func (p *Pipeline) readAdapters(graphs map[string]*graph.Graph, into map[string][]lora.Adapter) error {
+	for i, file := range p.wanted {
+		all, err := lora.ReadNetworks(file.Path, graphs)
+		if err != nil {
+			return fmt.Errorf("adapter: %w", err)
+		}
+		if file.Side != Both && (len(all) > 1 || all[lora.UNet] == nil) {
+			return fmt.Errorf("adapter: %s changes text encoders, whose output both sides of guidance read: it cannot be limited to one side", file.Path)
+		}
+		for network, w := range all {
+			into[network] = append(into[network], w.Adapter(adapterName(i)))
+		}
+		p.Adapters = append(p.Adapters, Adapter{file, all, lora.ScaleName(adapterName(i))})
+	}
+	return nil
+}
+
+// addDenoiserInputs adds the inputs of all that was written into the denoiser's graph, for n rows.
+func (p *Pipeline) addDenoiserInputs(in map[string]tensor.Tensor, n int, c *Cond) {
+	p.addAdapters(lora.UNet, in, n, c.Negative)
 	if len(p.Perturbed) > 0 {
 		flags := make([]float32, n)
 		for row := n - c.Perturbed; row < n; row++ {
@@ -83,20 +145,28 @@ func (p *Pipeline) addAdapters(in map[string]tensor.Tensor, n int, c *Cond) {
 		}
 		in[lora.PerturbName] = tensor.FromF32(flags, n)
 	}
-	for _, a := range p.Adapters {
-		scales := make([]float32, n)
-		for row := range scales {
-			if a.Side == Both || (a.Side == Negative) == (row < c.Negative) {
-				scales[row] = float32(a.Scale)
-			}
-		}
-		in[a.input] = tensor.FromF32(scales, n)
-	}
 	for _, t := range p.Trainable {
 		scales := c.Scales[t.Name]
 		if scales == nil {
 			scales = slices.Repeat([]float32{1}, n)
 		}
 		in[lora.ScaleName(t.Name)] = tensor.FromF32(scales, n)
+	}
+}
+
+// addAdapters adds the inputs of a network's adapters for n rows, the first of which are on the negative side.
+func (p *Pipeline) addAdapters(network string, in map[string]tensor.Tensor, n, negative int) {
+	maps.Copy(in, p.factors[network])
+	for _, a := range p.Adapters {
+		if a.Networks[network] == nil {
+			continue
+		}
+		scales := make([]float32, n)
+		for row := range scales {
+			if a.Side == Both || (a.Side == Negative) == (row < negative) {
+				scales[row] = float32(a.Scale)
+			}
+		}
+		in[a.input] = tensor.FromF32(scales, n)
 	}
 }

@@ -109,7 +109,7 @@ func (p *Pipeline) denoiserInputs(x []float32, n, height, width int, ts []float6
 		// Guidance embedding of distilled models; zeros mean "not given", the shape comes from the graph.
 		in[cond.Name] = tensor.New(cond.DType, n, cond.Shape[len(cond.Shape)-1])
 	}
-	p.addAdapters(in, n, &c)
+	p.addDenoiserInputs(in, n, &c)
 	return in, nil
 }
 

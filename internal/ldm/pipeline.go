@@ -24,7 +24,7 @@ type Options struct {
 	Pool     *kernel.Pool   // nil runs serially
 	Executor graph.Executor // nil is the embedded one
 	Logger   *slog.Logger   // nil discards
-	Adapters []AdapterFile  // of the denoiser
+	Adapters []AdapterFile
 	// Trainable are adapters of the denoiser whose factors the caller fills in and changes between calls.
 	Trainable []lora.Adapter
 	Perturb   []string // self-attentions of the denoiser that Cond.Perturbed rows do without, see lora.Perturb
@@ -42,7 +42,7 @@ type Pipeline struct {
 	Factor         int      // pixels per latent and side
 	toDecoder      []affine // per latent channel
 	forceZeros     bool
-	Adapters       []Adapter // of the denoiser
+	Adapters       []Adapter
 	Trainable      []*Trainable
 	Perturbed      []string // self-attentions that Options.Perturb chose
 
@@ -54,7 +54,7 @@ type Pipeline struct {
 	wanted     []AdapterFile
 	trainable  []lora.Adapter
 	perturb    []string
-	factors    map[string]tensor.Tensor // inputs of the denoiser, of all adapters
+	factors    map[string]map[string]tensor.Tensor // inputs of networks, of all adapters, by component
 	decoder    *model.Model
 	encoder    *model.Model // nil when the folder has none
 	log        *slog.Logger

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"winnow/internal/lora"
 	"winnow/internal/model"
 	"winnow/internal/tensor"
 	"winnow/internal/tokenizer"
@@ -180,6 +181,7 @@ func (p *Pipeline) tokens(i int, prompts []string, truncate bool) (map[string]te
 			in[port.Name] = port.Integers(mask.I64(), mask.Shape...)
 		}
 	}
+	p.addAdapters(component(lora.TextEncoder, i), in, n, 0)
 	return in, nil
 }
 

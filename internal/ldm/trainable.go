@@ -34,7 +34,7 @@ func (p *Pipeline) addTrainable(in *lora.Injection, a lora.Adapter) {
 	for _, param := range in.Params(a.Name) {
 		v := tensor.New(tensor.F32, param.Shape...)
 		t.Factors = append(t.Factors, Factor{param, v.F32()})
-		p.factors[param.Name] = v
+		p.factors[lora.UNet][param.Name] = v
 	}
 	p.Trainable = append(p.Trainable, t)
 }

@@ -19,8 +19,8 @@ const (
 // Layouts of files.
 const (
 	Kohya     = "kohya"     // lora_unet_down_blocks_0_…_to_q.lora_down.weight
-	Diffusers = "diffusers" // unet.down_blocks.0.….to_q.lora.down.weight, also with the older .processor.to_q_lora
-	PEFT      = "peft"      // unet.down_blocks.0.….to_q.lora_A.weight, also behind base_model.model.
+	Diffusers = "diffusers" // unet.down_blocks.0.….to_q.lora.down.weight, or ….to_q.lora_A.weight
+	PEFT      = "peft"      // base_model.model.down_blocks.0.….to_q.lora_A.weight
 )
 
 // endings are how the names of tensors end. The first that fits counts.
@@ -35,8 +35,10 @@ var endings = []struct {
 	{".lora_B.default.weight", partB, PEFT},
 	{".lora.down.weight", partA, Diffusers},
 	{".lora.up.weight", partB, Diffusers},
-	{"_lora.down.weight", partA, Diffusers},
-	{"_lora.up.weight", partB, Diffusers},
+	{".lora_linear_layer.down.weight", partA, Diffusers},
+	{".lora_linear_layer.up.weight", partB, Diffusers},
+	{"_lora.down.weight", partA, OldDiffusers},
+	{"_lora.up.weight", partB, OldDiffusers},
 	{".lora_down.weight", partA, Kohya},
 	{".lora_up.weight", partB, Kohya},
 	{".alpha", partAlpha, ""},
@@ -46,20 +48,53 @@ var endings = []struct {
 func split(key string) (module string, p part, layout string, ok bool) {
 	for _, e := range endings {
 		if head, found := strings.CutSuffix(key, e.text); found {
+			if e.layout == OldDiffusers {
+				head += "_lora" // belongs to the module's name there
+			}
 			return head, e.part, e.layout, true
 		}
 	}
 	return "", 0, "", false
 }
 
-// foreign are parts of the names of tensors that belong to other methods than LoRA.
-var foreign = regexp.MustCompile(`hada_w|lokr_w|dora_scale|lora_magnitude_vector|lora_mid|oft_|\.diff(_b)?$`)
+// foreign are the other methods that change weights, by what the names of their tensors contain.
+var foreign = []struct {
+	kind string
+	name *regexp.Regexp
+}{
+	{"LoHa", regexp.MustCompile(`\.hada_`)},
+	{"LoKr", regexp.MustCompile(`\.lokr_`)},
+	{"DoRA", regexp.MustCompile(`\.dora_scale|\.lora_magnitude_vector`)},
+	{"OFT", regexp.MustCompile(`\.oft_|\.boft_`)},
+	{"LoCon with a third factor", regexp.MustCompile(`\.lora_mid`)},
+	{"a full difference of weights", regexp.MustCompile(`\.diff(_b)?$|\.set_weight$|\.(w|b)_norm$`)},
+	{"(IA)³", regexp.MustCompile(`\.on_input$|\.ia3_`)},
+	{"a LoRA with biases", regexp.MustCompile(`\.(lora_B|lora_up|lora\.up)(\.default)?\.bias$`)},
+	{"textual inversion", regexp.MustCompile(`^(bundle_)?emb(_params)?[./]|string_to_param`)},
+}
 
-// resolver finds modules by the names that files have for them. The names of kohya's files cannot be taken apart, since they
-// write a dot as _, so all are made from the network's modules.
+// foreignKind is the other method that a tensor belongs to; "" if none is known.
+func foreignKind(key string) string {
+	for _, f := range foreign {
+		if f.name.MatchString(key) {
+			return f.kind
+		}
+	}
+	return ""
+}
+
+// finder finds modules by the names that files have for them.
+type finder struct {
+	tables map[string]resolver // of the networks whose modules are known
+	closed bool                // there are no networks but these
+	layers int                 // ResNets a block of a U-Net that is not known
+}
+
+// resolver finds the modules of one network. The names of kohya's files cannot always be taken apart, since they write a dot as _, so
+// all are made from the network's modules.
 type resolver map[string]*Module
 
-func newResolver(modules []Module) resolver {
+func newResolver(network string, modules []Module) resolver {
 	r := resolver{}
 	names := make([]string, len(modules))
 	for i := range modules {
@@ -68,31 +103,61 @@ func newResolver(modules []Module) resolver {
 	layers, known := layersOf(names), knownIn(names)
 	for i := range modules {
 		m := &modules[i]
-		r[m.Name] = m
-		r["lora_unet_"+strings.ReplaceAll(m.Name, ".", "_")] = m
+		if network != UNet {
+			r[m.Name] = m
+			r[flat(textName(m.Name))], r[flat(m.Name)], r[textName(m.Name)] = m, m, m
+			continue
+		}
+		r[m.Name], r[flat(m.Name)] = m, m
 		if other := sgmName(m.Name, layers, known); other != "" {
-			r["diffusion_model."+other] = m
-			r["lora_unet_"+strings.ReplaceAll(other, ".", "_")] = m
+			r[other], r[flat(other)] = m, m
 		}
 	}
 	return r
 }
 
-// find returns the module that a name means, nil when there is none.
-func (r resolver) find(name string) *Module {
-	name = strings.TrimPrefix(name, "base_model.model.")
-	name = strings.TrimPrefix(name, "unet.")
-	if m := r[name]; m != nil {
-		return m
-	}
-	// Old diffusers: attn1.processor.to_q_lora, whose ending _lora is cut already; to_out is element 0 of a list.
-	if head, last, ok := strings.Cut(name, ".processor."); ok {
-		if last == "to_out" {
-			last = "to_out.0"
+// flat is a name in kohya's form.
+func flat(name string) string { return "_" + strings.ReplaceAll(name, ".", "_") }
+
+// find returns what the name of a tensor without its ending, whose layout is ending, means. m is nil for a network whose modules are not
+// known.
+func (f *finder) find(name, ending string) (s spot, m *Module, ok bool) {
+	network, rest, layout, flattened := "", name, ending, false
+	for _, p := range prefixes {
+		if tail, found := strings.CutPrefix(name, p.text); found {
+			network, rest, layout, flattened = p.network, tail, p.layout, p.flat
+			break
 		}
-		return r[head+"."+last]
 	}
-	return nil
+	if flattened {
+		rest = "_" + rest
+	}
+	for _, n := range networkOrder {
+		if network != "" && n != network {
+			continue
+		}
+		translate := old
+		if isText(n) {
+			translate = oldText
+		}
+		if m := f.tables[n][translate(rest)]; m != nil {
+			s = spot{network: n, module: m.Name, layout: layout}
+			if isText(n) {
+				s.module = textName(m.Name)
+			}
+			if layout == Kohya && n == UNet && rest != flat(m.Name) {
+				s.layout = KohyaSGM
+			}
+			if layout == Diffusers && ending == OldDiffusers {
+				s.layout = OldDiffusers
+			}
+			return s, m, true
+		}
+	}
+	if s, ok = placeOf(name, ending, f.layers); !ok || f.closed || f.tables[s.network] != nil {
+		return s, nil, false
+	}
+	return s, nil, true
 }
 
 // layersOf is the number of ResNets in each block on the way down, from which the other naming scheme counts.

@@ -262,3 +262,14 @@ func TestInject_refusals(t *testing.T) {
 		t.Errorf("a file of an optimiser: %v", err)
 	}
 }
+
+// textNetwork opens an exported text encoder.
+func textNetwork(t *testing.T, folder string) *graph.Graph {
+	t.Helper()
+	m, err := onnx.Open("../../tests/tiny/" + folder + "/model.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m.Graph
+}

@@ -2,21 +2,18 @@ package lora
 
 import (
 	"fmt"
-	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"winnow/internal/graph"
-	"winnow/internal/safetensors"
 	"winnow/internal/tensor"
 )
 
 // Weights are an adapter read from a file, for the modules of one network.
 type Weights struct {
 	File    string
-	Layout  string   // Kohya, Diffusers or PEFT; the first one found
+	Network string   // UNet, TextEncoder, …
+	Layout  string   // one of Layouts; of the file's first network
 	Modules []string // in the network's order
 	MaxRank int
 
@@ -52,157 +49,76 @@ var folderNames = []string{"pytorch_lora_weights.safetensors", "adapter_model.sa
 // tensor must belong to a module: otherwise a *KeyError lists them. A module's alpha comes from its own tensor, else from the
 // file's lora_adapter_metadata, else from PEFT's adapter_config.json beside it; without any it is the rank.
 func Read(path string, g *graph.Graph) (*Weights, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		at := slices.IndexFunc(folderNames, func(name string) bool {
-			_, err := os.Stat(filepath.Join(path, name))
-			return err == nil
-		})
-		if at < 0 {
-			return nil, fmt.Errorf("%s holds no %s: name the adapter's file", path, strings.Join(folderNames, " and no "))
+	all, err := ReadNetworks(path, map[string]*graph.Graph{UNet: g})
+	if err != nil {
+		return nil, err
+	}
+	return all[UNet], nil
+}
+
+// ReadNetworks is Read for several networks, by UNet, TextEncoder and so on. Networks that the file says nothing about are missing
+// from the result.
+func ReadNetworks(path string, graphs map[string]*graph.Graph) (map[string]*Weights, error) {
+	looks := map[string]*surveyed{}
+	fd := &finder{tables: map[string]resolver{}, closed: true}
+	for network, g := range graphs {
+		looks[network] = look(g)
+		fd.tables[network] = newResolver(network, looks[network].modules)
+	}
+	c, err := openContents(path, fd)
+	if err != nil {
+		return nil, err
+	}
+	defer c.file.Close()
+	if len(c.lost) > 0 {
+		return nil, c.keyError(graphs, looks)
+	}
+	out := map[string]*Weights{}
+	for network, found := range c.found {
+		settings, err := readSettings(c.path, network, c.file.Metadata)
+		if err != nil {
+			return nil, err
 		}
-		path = filepath.Join(path, folderNames[at])
-	}
-	f, err := safetensors.Read(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	s := look(g)
-	found, layout, err := gather(f, path, g.Source, s)
-	if err != nil {
-		return nil, err
-	}
-	settings, err := readSettings(path, UNet, f.Metadata)
-	if err != nil {
-		return nil, err
-	}
-	w := &Weights{File: path, Layout: layout, ranks: map[string]int{}, alphas: map[string]float64{}, factors: map[string][2]tensor.Tensor{}}
-	for i := range s.modules {
-		if m := &s.modules[i]; found[m.Name] != nil {
-			if err := w.take(m, found[m.Name], settings); err != nil {
+		w := &Weights{
+			File: c.path, Network: network, Layout: c.layout, ranks: map[string]int{}, alphas: map[string]float64{}, factors: map[string][2]tensor.Tensor{},
+		}
+		for i := range looks[network].modules {
+			m := &looks[network].modules[i]
+			name := m.Name
+			if isText(network) {
+				name = textName(name)
+			}
+			if found[name] == nil {
+				continue
+			}
+			if err := w.take(m, found[name], settings); err != nil {
 				return nil, err
 			}
 		}
+		out[network] = w
 	}
-	return w, nil
-}
-
-// pieces are the tensors of one module, and their names in the file.
-type pieces struct {
-	key    [3]string
-	tensor [3]tensor.Tensor
-}
-
-// gather sorts the tensors of a file by module.
-func gather(f *safetensors.File, file, network string, s *surveyed) (map[string]*pieces, string, error) {
-	r := newResolver(s.modules)
-	found, layout := map[string]*pieces{}, ""
-	var lost []string
-	for _, key := range f.Names() {
-		name, p, form, ok := split(key)
-		var m *Module
-		if ok {
-			m = r.find(name)
-		}
-		if m == nil {
-			lost = append(lost, key)
-			continue
-		}
-		if layout == "" {
-			layout = form
-		}
-		if found[m.Name] == nil {
-			found[m.Name] = &pieces{}
-		}
-		at := found[m.Name]
-		if at.key[p] != "" {
-			return nil, "", &safetensors.Error{
-				File: file, Tensor: key, What: fmt.Sprintf("belongs to module %q, as %q does", m.Name, at.key[p]), Cure: "remove one of them",
-			}
-		}
-		at.key[p] = key
-		at.tensor[p], _ = f.Tensor(key)
-	}
-	if len(lost) > 0 {
-		slices.Sort(lost)
-		return nil, "", &KeyError{
-			File: file, Network: network, Keys: lost[:min(10, len(lost))], Count: len(lost), Total: len(f.Names()), Why: whyLost(lost, len(found), s),
-		}
-	}
-	if len(found) == 0 {
-		return nil, "", &safetensors.Error{File: file, What: "holds no tensors", Cure: "name the adapter's file"}
-	}
-	return found, layout, nil
-}
-
-// whyLost is the likely reason why tensors fit no module.
-func whyLost(lost []string, found int, s *surveyed) string {
-	every := func(prefixes ...string) bool {
-		return !slices.ContainsFunc(lost, func(key string) bool {
-			return !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) })
-		})
-	}
-	hidden := s.hidden()
-	switch {
-	case every("text_encoder", "lora_te"):
-		return "adapters of text encoders are not applied: write the file again with those of the U-Net alone"
-	case slices.ContainsFunc(lost, foreign.MatchString):
-		return "LoRA alone is read, not LoHa, LoKr, DoRA, OFT and LoCon's third factor"
-	case hidden != "":
-		return hidden
-	case found == 0:
-		return "the adapter was made for another kind of network"
-	}
-	return "the adapter was made for another variant of the network"
+	return out, nil
 }
 
 // take checks the factors of a module and copies them.
 func (w *Weights) take(m *Module, p *pieces, settings settings) error {
-	bad := func(half part, format string, args ...any) error {
-		return &safetensors.Error{
-			File: w.File, Tensor: p.key[half], What: fmt.Sprintf(format, args...) + fmt.Sprintf(" (module %q)", m.Name),
-			Cure: "the adapter belongs to another network, or the file is damaged",
-		}
+	f, err := p.factors(w.File, m.Name, settings)
+	if err != nil {
+		return err
 	}
-	for _, half := range []part{partA, partB} {
-		if p.key[half] == "" {
-			return bad(1-half, "stands alone: its other factor is missing")
-		}
-		if t := p.tensor[half]; !t.DType.IsFloat() || len(t.Shape) < 2 {
-			return bad(half, "%v of shape %v is no factor", t.DType, t.Shape)
-		}
-	}
-	a, b := p.tensor[partA], p.tensor[partB]
-	rank := a.Shape[0]
-	kernel := 1
+	a, b, rank, kernel := f.A, f.B, f.Rank(), 1
 	for _, k := range m.Kernel {
 		kernel *= k
 	}
 	switch {
-	case rank < 1 || b.Shape[1] != rank:
-		return bad(partB, "shape %v does not fit the rank %d of the other factor", b.Shape, rank)
 	case a.Shape[1] != m.In || a.Elems() != rank*m.In*kernel || !sameKernel(a.Shape[2:], m.Kernel):
-		return bad(partA, "shape %v, the module takes [rank %d %v]", a.Shape, m.In, m.Kernel)
-	case b.Shape[0] != m.Out || b.Elems() != rank*m.Out:
-		return bad(partB, "shape %v, the module takes [%d rank]", b.Shape, m.Out)
-	}
-	alpha, err := w.alpha(m.Name, rank, p, settings)
-	if err != nil {
-		return err
-	}
-	var pair [2]tensor.Tensor
-	for half, t := range []tensor.Tensor{a, b} {
-		v := slices.Clone(t.Float32s())
-		for i, x := range v {
-			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-				return bad(part(half), "element %d is %v", i, x)
-			}
-		}
-		pair[half] = tensor.FromF32(v, len(v))
+		return p.bad(w.File, m.Name, partA, "shape %v, the module takes [rank %d %v]", a.Shape, m.In, m.Kernel)
+	case b.Shape[0] != m.Out:
+		return p.bad(w.File, m.Name, partB, "shape %v, the module takes [%d rank]", b.Shape, m.Out)
 	}
 	w.Modules = append(w.Modules, m.Name)
 	w.MaxRank = max(w.MaxRank, rank)
-	w.ranks[m.Name], w.alphas[m.Name], w.factors[m.Name] = rank, alpha, pair
+	w.ranks[m.Name], w.alphas[m.Name], w.factors[m.Name] = rank, f.Alpha, [2]tensor.Tensor{a, b}
 	return nil
 }
 
@@ -210,21 +126,6 @@ func (w *Weights) take(m *Module, p *pieces, settings settings) error {
 func sameKernel(got, want []int) bool {
 	ones := func(v []int) bool { return !slices.ContainsFunc(v, func(n int) bool { return n != 1 }) }
 	return slices.Equal(got, want) || ones(got) && ones(want)
-}
-
-func (w *Weights) alpha(module string, rank int, p *pieces, settings settings) (float64, error) {
-	if p.key[partAlpha] == "" {
-		return settings.alpha(module, rank), nil
-	}
-	t := p.tensor[partAlpha]
-	if t.Elems() != 1 || !t.DType.IsFloat() {
-		return 0, &safetensors.Error{File: w.File, Tensor: p.key[partAlpha], What: fmt.Sprintf("%v of shape %v is no alpha", t.DType, t.Shape)}
-	}
-	alpha := float64(t.Float32s()[0])
-	if math.IsNaN(alpha) || math.IsInf(alpha, 0) {
-		return 0, &safetensors.Error{File: w.File, Tensor: p.key[partAlpha], What: fmt.Sprintf("alpha is %v", alpha)}
-	}
-	return alpha, nil // 0 means the rank, as in kohya's scripts and in Adapter
 }
 
 // Adapter is what Inject takes for these weights.

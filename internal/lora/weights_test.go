@@ -51,14 +51,14 @@ func TestRead_layouts(t *testing.T) {
 	}{
 		"diffusers":          {"unet." + toK + ".lora.down.weight", "unet." + toK + ".lora.up.weight", Diffusers},
 		"without a prefix":   {toK + ".lora.down.weight", toK + ".lora.up.weight", Diffusers},
-		"PEFT":               {"unet." + toK + ".lora_A.weight", "unet." + toK + ".lora_B.weight", PEFT},
+		"PEFT":               {"unet." + toK + ".lora_A.weight", "unet." + toK + ".lora_B.weight", Diffusers},
 		"PEFT alone":         {"base_model.model." + toK + ".lora_A.weight", "base_model.model." + toK + ".lora_B.weight", PEFT},
 		"PEFT, named":        {toK + ".lora_A.default.weight", toK + ".lora_B.default.weight", PEFT},
 		"kohya":              {kohyaToK + ".lora_down.weight", kohyaToK + ".lora_up.weight", Kohya},
-		"kohya, other names": {sgmToK + ".lora_down.weight", sgmToK + ".lora_up.weight", Kohya},
+		"kohya, other names": {sgmToK + ".lora_down.weight", sgmToK + ".lora_up.weight", KohyaSGM},
 		"old diffusers": {
 			"unet." + strings.Replace(toK, ".to_k", ".processor.to_k_lora.down.weight", 1),
-			"unet." + strings.Replace(toK, ".to_k", ".processor.to_k_lora.up.weight", 1), Diffusers,
+			"unet." + strings.Replace(toK, ".to_k", ".processor.to_k_lora.up.weight", 1), OldDiffusers,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestRead_lost(t *testing.T) {
 		"DoRA":            {with(good, "unet."+toK+".lora_magnitude_vector"), 1, "DoRA"},
 		"LoHa":            {with(good, kohyaToK+".hada_w1_a"), 1, "LoHa"},
 		"full difference": {with(good, kohyaToK+".diff"), 1, "LoRA alone"},
-		"bias":            {with(good, "unet."+toK+".lora_B.bias"), 1, "another variant"},
+		"bias":            {with(good, "unet."+toK+".lora_B.bias"), 1, "biases"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Read(file(t, "a.safetensors", c.tensors, nil), g)
@@ -317,7 +317,7 @@ func TestResolver_unique(t *testing.T) {
 	for _, kind := range []string{"sd15", "sdxl"} {
 		modules := List(network(t, kind))
 		seen := map[*Module]int{}
-		r := newResolver(modules)
+		r := newResolver(UNet, modules)
 		for _, m := range r {
 			seen[m]++
 		}
