@@ -52,8 +52,8 @@ type AdapterInfo struct {
 	File    string  `json:"file"`
 	Scale   float64 `json:"scale"`
 	Side    string  `json:"side,omitempty"`
-	Layout  string  `json:"layout"`  // kohya, diffusers or peft
-	Modules int     `json:"modules"` // of the U-Net that it changes
+	Layout  string  `json:"layout"`  // kohya, kohya-sgm, diffusers, diffusers-old, peft or comfyui
+	Modules int     `json:"modules"` // that it changes, in all networks
 	Rank    int     `json:"rank"`    // the largest
 }
 

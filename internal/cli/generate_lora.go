@@ -18,7 +18,7 @@ type loraOptions struct {
 }
 
 func (o *loraOptions) flags(f *pflag.FlagSet) {
-	f.StringArrayVar(&o.files, "lora", nil, "adapter of the U-Net: FILE or FILE=SCALE; may be repeated, \"winnow help files\"")
+	f.StringArrayVar(&o.files, "lora", nil, "adapter: FILE or FILE=SCALE; may be repeated, \"winnow help files\"")
 	f.StringSliceVar(&o.chats, "chats-lora", nil, "POSITIVE,NEGATIVE: adapters of the two networks of --guidance chats, each FILE or FILE=SCALE")
 	f.StringArrayVar(&o.weak, "weak-lora", nil, "adapter of the weaker network of --guidance auto in place of --lora (default: no adapter)")
 }

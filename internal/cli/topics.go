@@ -28,7 +28,7 @@ line is written per tenth of the work, at most one a second; --quiet leaves out
 both.
 
 With --json every object has a "type": "image", "network", "run", "version",
-"doctor", "data", "format", "failed", "reference", "eval", "comparison",
+"doctor", "lora", "lora_comparison", "data", "format", "failed", "reference", "eval", "comparison",
 "agreement", "flag", "win_rate", "benchmark", "figures", "reward_figures",
 "search", "search_figures", "summary", or "error" (with "code", "message" and, where
 one is meant, "file"). "winnow score" writes its lines without a type: image, prompt,
@@ -39,7 +39,8 @@ Exit codes
     1  failed
     2  wrong usage: a flag, an argument, or a setting that cannot work
     3  partial result: some items failed and are listed, the rest is complete
-    5  done, and a figure is below the minimum that a flag sets (--min-win-rate)
+    5  done, and a figure is below the minimum that a flag sets (--min-win-rate),
+       or two files differ by more than a tolerance (lora verify)
   130  interrupted (Ctrl-C); files that exist are whole
 
 Every flag may stand in a YAML file given by --config; a flag on the command
@@ -210,13 +211,18 @@ before it starts, with the node and operator that stand in the way.
 const filesText = `Models      A folder in diffusers' ONNX layout (model_index.json, scheduler,
             tokenizer, text_encoder, unet, vae_decoder), or "mini", which is
             embedded. Nothing is downloaded.
-LoRA        --lora and its kin take safetensors files of the U-Net's adapters, or folders with
-            pytorch_lora_weights.safetensors or adapter_model.safetensors: keys of
-            diffusers (old and new), PEFT, and kohya's scripts with either naming of blocks.
-            Every tensor must fit a module of the network; those of text encoders, LoHa,
-            LoKr and DoRA are refused. Alpha: the file's .alpha, lora_adapter_metadata,
-            adapter_config.json, else the rank. The network must have been exported
-            without optimisation, which erases the names of modules.
+LoRA        --lora and its kin take safetensors files of adapters of the U-Net and the text
+            encoders, or folders with pytorch_lora_weights.safetensors or
+            adapter_model.safetensors: keys of diffusers (old and new), PEFT, ComfyUI, and
+            kohya's scripts with either naming of blocks; text encoders with and without
+            text_model. Every tensor must fit a module; LoHa, LoKr, DoRA, OFT and full
+            differences are refused by name. Alpha: the file's .alpha,
+            lora_adapter_metadata, adapter_config.json, else the rank. The networks must
+            have been exported without optimisation, which erases the names of modules.
+            Written ("winnow lora convert"): six layouts in float32, float16 or bfloat16,
+            with the metadata of kohya's scripts (ss_, sshs_) and of modelspec, so that
+            user interfaces list the file. Where a layout has no .alpha, or alphas differ
+            within a network, alpha/rank is multiplied into the second factor.
 Rewards     "mini" (embedded), or "clip" with the folder of any CLIP-type dual
             encoder: model.onnx as optimum writes it, or text_model.onnx and
             vision_model.onnx; tokenizer files; preprocessor_config.json.

@@ -126,7 +126,7 @@ func (c *contents) sort(fd *finder) error {
 func (c *contents) keyError(graphs map[string]*graph.Graph, looks map[string]*surveyed) error {
 	var sources []string
 	for _, n := range networkOrder {
-		if g := graphs[n]; g != nil {
+		if g := graphs[n]; g != nil && slices.ContainsFunc(c.lost, func(key string) bool { return mayBe(key, n) }) {
 			sources = append(sources, g.Source)
 		}
 	}
@@ -137,6 +137,16 @@ func (c *contents) keyError(graphs map[string]*graph.Graph, looks map[string]*su
 		File: c.path, Network: strings.Join(sources, ", "), Keys: c.lost[:min(10, len(c.lost))], Count: len(c.lost), Total: len(c.file.Names()),
 		Why: c.whyLost(looks),
 	}
+}
+
+// mayBe reports whether a tensor's name can be that of a network.
+func mayBe(key, network string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(key, p.text) {
+			return p.network == network || p.network == ""
+		}
+	}
+	return true
 }
 
 // whyLost is the likely reason why tensors fit no module.

@@ -11,10 +11,10 @@
 //	names.go list.go   which nodes are modules, and what the file calls them
 //	target.go          PEFT's target_modules
 //	inject.go site.go  the rewrite
-//	file.go write.go layout.go meta.go
-//	                   adapters written to files, in the layouts of all tools
-//	weights.go keys.go settings.go
-//	                   adapters of U-Nets read from files
+//	file.go write.go layout.go meta.go delta.go readers.go merge.go
+//	                   files of adapters: layouts of all tools, comparison, merging
+//	weights.go contents.go keys.go place.go settings.go open.go
+//	                   adapters of one network read from files
 //
 // Modules inside subgraphs (branches of If) are not found.
 package lora

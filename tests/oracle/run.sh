@@ -15,6 +15,7 @@ echo "== guided" >&2
 echo "== lora" >&2
 "$PYTHON" tests/oracle/lora.py
 "$PYTHON" tests/oracle/lora_write.py
+"$PYTHON" tests/oracle/lora_text.py
 echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2
