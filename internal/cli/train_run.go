@@ -26,6 +26,7 @@ import (
 type trainRun struct {
 	a       *app
 	o       *trainOptions
+	flags   *pflag.FlagSet
 	t       *training.Trainer
 	mix     *rewards.Mix // nil without a reward
 	log     *monitor.Log
@@ -42,7 +43,7 @@ func (a *app) train(ctx context.Context, o *trainOptions, f *pflag.FlagSet) (err
 	if err := os.MkdirAll(o.output, 0o777); err != nil {
 		return err
 	}
-	r := &trainRun{a: a, o: o, began: time.Now(), last: time.Now()}
+	r := &trainRun{a: a, o: o, flags: f, began: time.Now(), last: time.Now()}
 	cache, err := training.OpenCache(ctx, o.cache)
 	if err != nil {
 		return err
@@ -146,7 +147,7 @@ func (r *trainRun) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.closeLogs()) }()
 	r.announce()
-	if err := r.look(ctx); err != nil { // before
+	if err := r.before(ctx); err != nil {
 		return err
 	}
 	r.bar = monitor.NewBar(r.a.stderr, r.a.quiet, o.t.Steps, r.t.Done())
@@ -158,9 +159,24 @@ func (r *trainRun) run(ctx context.Context) (err error) {
 	})
 	r.bar.Stop()
 	if err != nil {
+		if ctx.Err() == nil { // a run that went wrong is worth a look
+			err = errors.Join(err, r.report(nil, err.Error()))
+		}
 		return err
 	}
-	return r.finish(ctx, files)
+	if err := r.report(files, ""); err != nil {
+		return err
+	}
+	return r.finish(append(files, filepath.Join(o.output, reportFile)))
+}
+
+// before shows what the base makes of the validation prompts.
+func (r *trainRun) before(ctx context.Context) error {
+	mean, err := r.look(ctx, true)
+	if err != nil || r.t.Done() > 0 || mean == nil {
+		return err
+	}
+	return r.log.Write(monitor.Metrics{Values: mean})
 }
 
 // openLogs begins the metrics, or goes on with them.
@@ -213,35 +229,42 @@ func (r *trainRun) announce() {
 // step takes the metrics of a step down.
 func (r *trainRun) step(ctx context.Context, m training.Metrics, warnings []string) error {
 	line := monitor.Metrics{Step: m.Step}
-	var scalars []tensorboard.Scalar
 	for _, v := range m.Named() {
 		line.Values = append(line.Values, monitor.Value(v))
-		scalars = append(scalars, tensorboard.Scalar{Tag: "train/" + v.Name, Value: v.Value})
 	}
 	now := time.Now()
 	speed := float64(m.Pairs) / now.Sub(r.last).Seconds()
-	r.last = now
 	line.Timings = []monitor.Value{{Name: monitor.PairsPerSecond, Value: speed}, {Name: monitor.Memory, Value: held()}}
+	if r.o.validationEvery > 0 && m.Step%r.o.validationEvery == 0 || m.Step == r.o.t.Steps {
+		mean, err := r.look(ctx, false)
+		if err != nil {
+			return err
+		}
+		line.Values = append(line.Values, mean...)
+	}
+	r.last = time.Now()
+	return r.write(line, warnings)
+}
+
+// write hands the numbers of a step to everything that shows them.
+func (r *trainRun) write(line monitor.Metrics, warnings []string) error {
 	if err := r.log.Write(line); err != nil {
 		return err
 	}
 	if r.board != nil {
-		if err := r.board.Scalars(m.Step, scalars); err != nil {
+		var scalars []tensorboard.Scalar
+		for _, v := range line.Values {
+			scalars = append(scalars, tensorboard.Scalar{Tag: "train/" + v.Name, Value: v.Value})
+		}
+		if err := r.board.Scalars(line.Step, scalars); err != nil {
 			return err
 		}
 	}
 	r.bar.Step(line)
 	for _, w := range warnings {
 		r.bar.Clear()
-		r.a.logger().Warn(w, "step", m.Step)
-		r.notes = append(r.notes, fmt.Sprintf("step %d: %s", m.Step, w))
-	}
-	if r.o.validationEvery > 0 && m.Step%r.o.validationEvery == 0 || m.Step == r.o.t.Steps {
-		r.bar.Clear()
-		if err := r.look(ctx); err != nil {
-			return err
-		}
-		r.last = time.Now()
+		r.a.logger().Warn(w, "step", line.Step)
+		r.notes = append(r.notes, fmt.Sprintf("step %d: %s", line.Step, w))
 	}
 	return nil
 }
@@ -254,7 +277,7 @@ func held() float64 {
 }
 
 // finish says where everything is.
-func (r *trainRun) finish(_ context.Context, files []string) error {
+func (r *trainRun) finish(files []string) error {
 	if r.a.json {
 		err := r.a.line(struct {
 			Type    string   `json:"type"`
