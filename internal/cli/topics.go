@@ -97,8 +97,9 @@ func searchText() string {
 	var b strings.Builder
 	b.WriteString(`"winnow generate --search METHOD --search-budget N" looks for a picture that the reward
 likes. N counts evaluations of the denoiser, all candidates of a picture together: a step
-with guidance costs two, outside --guidance-interval one, the way back through the network
-for a gradient as much again. A search never spends more. The first candidate is the picture of the seed.
+with guidance costs two (pag: three), outside --guidance-interval one, the way back through
+the network for a gradient as much again. A search never spends more. The first candidate
+is the picture of the seed.
 
 `)
 	for _, s := range sampling.SearchMethods() {
@@ -135,8 +136,9 @@ pictures, one question each.
 A reward that is searched for is no longer a judge: pictures may please it without being
 better. --holdout-reward names one that the search never sees. Candidates that cannot be
 scored are dropped and counted. --search-journal keeps what was learnt, so that the same
-command goes on after it was stopped. "winnow bench search" compares the methods at equal
-cost on the embedded model.
+command goes on after it was stopped. A search that is stopped keeps the best so far; before
+its first picture is finished that is a preview, and is marked as one. "winnow bench search"
+compares the methods at equal cost on the embedded model.
 `)
 	return b.String()
 }
