@@ -20,8 +20,8 @@ func searches() []SearchInfo {
 		plainly("random", "best of N fresh noises", false, struct{}{}, func(struct{}) Method { return RandomSearch() }),
 		plainly("zero-order", "climbs from noise to the best of its neighbours", false, ZeroOrderOptions{}, ZeroOrder),
 		plainly("zero-order-restart", "the same, from fresh noise where no neighbour is better", false, ZeroOrderOptions{Restart: true}, ZeroOrder),
-		// A small population: budgets of 8 to 16 pictures still see several generations.
-		plainly("evolution", "breeds noises", false, EvolutionOptions{Population: 5}, Evolution),
+		// A small population: budgets of 16 pictures still see several generations.
+		plainly("evolution", "breeds noises", false, EvolutionOptions{Population: 8}, Evolution),
 		plainly("pcn", "draws from prior times exp(score/β) by a Markov chain over noise", false, PCNOptions{}, PCN),
 		plainly("suffix", "the same over the noise of all steps, redrawing the last ones", true, SuffixOptions{}, Suffix),
 		// Few directions: small budgets still see several iterations.
@@ -30,10 +30,11 @@ func searches() []SearchInfo {
 		plainly("svdd", "the best of several children at every step", true, SVDDOptions{}, SVDD),
 		plainly("smc", "particles that are resampled on the way (FK steering)", true, SMCOptions{}, SMC),
 		plainly("rbf", "children at every step until one is better; what is left rolls over", true, RBFOptions{}, RBF),
-		plainly("parm", "stops candidates whose previews promise little", false, PARMOptions{}, PARM),
+		plainly("parm", "stops candidates whose previews promise little", false, PARMOptions{Checks: []float64{0.5, 0.7}, Keep: 0.6}, PARM),
 		climber("reno", "climbs the reward's gradient in the initial noise; for few-step models", false, ReNOOptions{}, ReNO),
 		climber("dno", "climbs the gradient in the noise of all steps", true, DNOOptions{}, DNO),
-		climber("guidance", "follows the gradient at every step", false, GuidanceOptions{}, RewardGuidance),
+		// Where it begins, previews say something.
+		climber("guidance", "follows the gradient at every step", false, GuidanceOptions{Begin: 0.3}, RewardGuidance),
 		climber("das", "particles that follow the gradient and are resampled", true, DASOptions{}, DAS),
 	}
 }
