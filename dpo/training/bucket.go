@@ -22,7 +22,7 @@ func buckets(area Size, step int) []Size {
 	add(area)
 	longest := int(math.Sqrt(2*float64(limit)))/step*step + step
 	for side := step; side <= longest; side += step {
-		other := limit / side / step * step
+		other := min(limit/side/step*step, 2*side)
 		add(Size{side, other})
 		add(Size{other, side})
 	}
