@@ -297,7 +297,12 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 	}
 	result, err := s.pipe.Search(ctx, sr)
 	task.Stop()
-	f := result.Found
+	return result.Image, s.note(ctx, req, budget, by, result, err)
+}
+
+// note keeps what a search has found, also when it ended with an error, which it returns.
+func (s *searchRun) note(ctx context.Context, req diffusion.Request, budget int, by asked, result diffusion.SearchResult, err error) error {
+	f, o, prompt := result.Found, &s.search, req.Prompts[0]
 	line := searched{
 		Type: "search", Prompt: prompt, Method: o.method, Budget: budget, NFE: f.NFE, Verified: f.Calls, Dropped: f.Dropped, Preview: f.Preview,
 		Before: evaluation.Number(f.First), After: evaluation.Number(f.Score), HoldoutBy: o.holdout,
@@ -306,7 +311,7 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 		line.Trace = append(line.Trace, tracePoint{p.NFE, p.Calls, evaluation.Number(p.Score), evaluation.Number(p.Best)})
 	}
 	if result.NRGBA == nil {
-		return result.Image, err
+		return err
 	}
 	line.last = result.NRGBA
 	if result.First != nil {
@@ -325,7 +330,7 @@ func (s *searchRun) one(ctx context.Context, prompt string, i int, journal *os.F
 	}
 	line.Judge = by.counts()
 	s.done = append(s.done, line)
-	return result.Image, err
+	return err
 }
 
 // plain makes the picture of the seed, outside of the budget, for methods that steer on the way and never make it.
