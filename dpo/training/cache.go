@@ -12,7 +12,8 @@ import (
 	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // and the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Key names an entry of a [Cache]: a hash of everything that its numbers depend on.
@@ -72,24 +73,49 @@ func (c *Cache) wrap(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return fmt.Errorf("training cache %s: %w", c.path, err)
+	var code *sqlite.Error
+	cure := "check the file and its folder, or name another file with --cache"
+	if errors.As(err, &code) {
+		switch code.Code() & 0xff {
+		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR:
+			cure = "make room on the disk, or name a file on another one with --cache; what is stored is kept"
+		case sqlite3.SQLITE_CORRUPT:
+			cure = "remove the file: it holds nothing that cannot be computed again"
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+			cure = "another program holds it; wait for that, or name another file with --cache"
+		case sqlite3.SQLITE_NOTADB:
+			cure = "name another file with --cache; this one is left as it is"
+		}
+	}
+	return fmt.Errorf("training cache %s: %w; %s", c.path, err, cure)
 }
 
+// prepare makes the table of a new file and checks an old one, all in one transaction: several runs may begin at once, and each may be
+// killed.
 func (c *Cache) prepare(ctx context.Context) error {
-	var app, tables int
-	if err := c.db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app); err != nil {
-		return fmt.Errorf("%w (name another file; this one is left as it is)", err)
-	}
-	if err := c.db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil {
+	tx, err := c.db.BeginTx(ctx, nil)
+	if err != nil {
 		return err
 	}
-	if app != cacheApplication && (tables > 0 || app != 0) {
-		return errors.New("is a database of something else; name another file")
+	defer func() { _ = tx.Rollback() }()
+	var app, tables int
+	if err := tx.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app); err != nil {
+		return err
 	}
-	_, err := c.db.ExecContext(ctx, fmt.Sprintf(`
-		CREATE TABLE IF NOT EXISTS entry (key BLOB PRIMARY KEY, numbers BLOB NOT NULL) WITHOUT ROWID;
-		PRAGMA application_id=%d`, cacheApplication))
-	if err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil {
+		return err
+	}
+	if app != cacheApplication {
+		if tables > 0 || app != 0 {
+			return errors.New("is a database of something else and left as it is")
+		}
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf(`
+			CREATE TABLE entry (key BLOB PRIMARY KEY, numbers BLOB NOT NULL) WITHOUT ROWID;
+			PRAGMA application_id=%d`, cacheApplication)); err != nil {
+			return err
+		}
+	}
+	if err := tx.Commit(); err != nil {
 		return err
 	}
 	if c.get, err = c.db.PrepareContext(ctx, "SELECT numbers FROM entry WHERE key = ?"); err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"winnow/internal/monitor"
+	"winnow/internal/ort"
 	"winnow/internal/safetensors"
 	"winnow/internal/tensor"
 )
@@ -48,19 +49,28 @@ func (t *Trainer) state() map[string]tensor.Tensor {
 	return out
 }
 
-// settings are those that decide about the factors after each step.
+// settings are those that decide about the factors after each step, by the names of their flags where they have one.
 func (t *Trainer) settings() map[string]string {
-	c := t.config
-	out := map[string]string{
-		"method": c.Method, "model": fmt.Sprintf("%x", t.identity[:8]), "rank": fmt.Sprint(c.Rank), "lora-alpha": fmt.Sprint(c.Alpha),
-		"target-modules": strings.Join(c.Targets, ","), "init-lora-weights": c.Init, "optimizer": c.Optimizer, "learning-rate": fmt.Sprint(t.rate()),
-		"lr-scheduler": c.Schedule, "lr-warmup-steps": fmt.Sprint(c.Warmup), "max-grad-norm": fmt.Sprint(c.MaxGradNorm), "ema-decay": fmt.Sprint(c.EMA),
-		"train-batch-size": fmt.Sprint(c.BatchSize), "gradient-accumulation-steps": fmt.Sprint(c.Accumulation), "seed": fmt.Sprint(c.Seed),
-		"prompt-dropout": fmt.Sprint(c.Dropout), "snr-gamma": fmt.Sprint(c.SNRGamma), "settings": fmt.Sprintf("%+v", c.Settings),
-		"size": fmt.Sprint(t.size), "optimizer settings": fmt.Sprintf("%+v", c.optimiser()),
+	c, s := t.config, t.config.Settings
+	o := c.optimiser()
+	out := map[string]string{}
+	for name, v := range map[string]any{
+		"method": c.Method, "model": fmt.Sprintf("%x", t.identity[:8]), "executor": executorName(c.Executor),
+		"rank": c.Rank, "lora-alpha": c.Alpha, "target-modules": strings.Join(c.Targets, ","), "init-lora-weights": c.Init, "use-rslora": c.RSLoRA,
+		"optimizer": c.Optimizer, "learning-rate": t.rate(), "lr-scheduler": c.Schedule, "lr-warmup-steps": c.Warmup, "max-grad-norm": c.MaxGradNorm,
+		"adam-beta1": o.Beta1, "adam-beta2": o.Beta2, "adam-epsilon": o.Eps, "adam-weight-decay": o.WeightDecay, "ema-decay": c.EMA,
+		"train-batch-size": c.BatchSize, "gradient-accumulation-steps": c.Accumulation, "seed": c.Seed,
+		"beta-dpo": s.Beta, "loss": s.Loss, "label-smoothing": s.LabelSmoothing, "gamma": s.Gamma, "draws": t.draws,
+		"prompt-dropout": c.Dropout, "snr-gamma": c.SNRGamma, "latent-mode": c.Mode, "buckets": c.Buckets,
+		"width": t.size.Width, "height": t.size.Height,
+	} {
+		out[name] = fmt.Sprint(v)
 	}
 	if len(c.Ranks) > 0 {
-		out["ranks"] = fmt.Sprint(c.Ranks)
+		out["rank-pattern"] = fmt.Sprint(c.Ranks) // maps are printed in the order of their keys
+	}
+	if c.Schedule != "constant" && c.Schedule != "constant_with_warmup" {
+		out["max-train-steps"] = fmt.Sprint(c.Steps) // the rate falls towards it
 	}
 	if t.source != nil {
 		out["data"] = t.source.fingerprint()
@@ -68,7 +78,15 @@ func (t *Trainer) settings() map[string]string {
 	return out
 }
 
-// save writes a checkpoint folder. A folder that is there is whole: it appears by a rename.
+func executorName(name string) string {
+	if name == "" {
+		return ort.Embedded
+	}
+	return name
+}
+
+// save writes a checkpoint folder. A folder that is there is whole: it appears by a rename, and what gives way to it or is pruned
+// disappears by one.
 func (t *Trainer) save(output string, guard monitor.GuardState) (string, error) {
 	final := filepath.Join(output, checkpointPrefix+strconv.Itoa(t.done))
 	temp := filepath.Join(output, "."+checkpointPrefix+strconv.Itoa(t.done))
@@ -92,8 +110,8 @@ func (t *Trainer) save(output string, guard monitor.GuardState) (string, error) 
 	if err := syncFolder(temp); err != nil {
 		return "", err
 	}
-	// A checkpoint of this step from an earlier run of the same folder gives way.
-	if err := os.RemoveAll(final); err != nil {
+	// A checkpoint of this step from before gives way.
+	if err := discard(final); err != nil {
 		return "", err
 	}
 	if err := os.Rename(temp, final); err != nil {
@@ -128,22 +146,61 @@ func syncFolder(dir string) error {
 	return nil
 }
 
-// restore reads a checkpoint folder.
+// restore reads a checkpoint folder. Nothing is changed if that fails.
 func (t *Trainer) restore(folder string) (monitor.GuardState, error) {
-	var p position
-	data, err := os.ReadFile(filepath.Join(folder, trainerFile))
-	if err != nil {
-		return p.Guard, err
+	file := filepath.Join(folder, trainerFile)
+	p, err := readPosition(file)
+	if err == nil && p.Step < 1 {
+		err = fmt.Errorf("global_step is %d, want 1 or more", p.Step)
 	}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return p.Guard, fmt.Errorf("%s: %w", filepath.Join(folder, trainerFile), err)
+	if err != nil {
+		return p.Guard, errDamaged(folder, file, err)
 	}
 	if err := t.same(folder, p.Settings); err != nil {
 		return p.Guard, err
 	}
-	f, err := safetensors.Read(filepath.Join(folder, stateFile))
+	if p.Step > t.config.Steps {
+		return p.Guard, setting("max-train-steps", t.config.Steps, "%s has done %d steps; ask for as many, or name an earlier checkpoint", folder, p.Step)
+	}
+	if err := t.restoreState(filepath.Join(folder, stateFile)); err != nil {
+		return p.Guard, errDamaged(folder, filepath.Join(folder, stateFile), err)
+	}
+	t.done = p.Step
+	return p.Guard, nil
+}
+
+// maxPosition bounds trainer_state.json.
+const maxPosition = 1 << 20
+
+func readPosition(file string) (p position, err error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return p, bare(err)
+	case !info.Mode().IsRegular() || info.Size() > maxPosition:
+		return p, fmt.Errorf("is no file of at most %d bytes", maxPosition)
+	}
+	data, err := os.ReadFile(file)
 	if err != nil {
-		return p.Guard, err
+		return p, bare(err)
+	}
+	return p, json.Unmarshal(data, &p)
+}
+
+// bare drops the path from an error that will be shown behind it.
+func bare(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// restoreState reads factors, optimiser and average. Factors are written last, when all else has been found to fit.
+func (t *Trainer) restoreState(file string) error {
+	f, err := safetensors.Read(file)
+	if err != nil {
+		return bareOf(file, err)
 	}
 	defer f.Close()
 	parts := map[string]map[string]tensor.Tensor{}
@@ -156,67 +213,63 @@ func (t *Trainer) restore(folder string) (monitor.GuardState, error) {
 	}
 	for _, p := range t.params {
 		v, ok := parts["param"][p.Name]
-		if !ok || !slices.Equal(v.Shape, p.Shape) || v.DType != tensor.F32 {
-			return monitor.GuardState{}, fmt.Errorf("%s: tensor %q is missing or of another shape than %v", filepath.Join(folder, stateFile), p.Name, p.Shape)
+		switch {
+		case !ok:
+			return fmt.Errorf("tensor %q is missing", "param."+p.Name)
+		case !slices.Equal(v.Shape, p.Shape) || v.DType != tensor.F32:
+			return fmt.Errorf("tensor %q is %v%v, want %v%v", "param."+p.Name, v.DType, v.Shape, tensor.F32, p.Shape)
 		}
-		copy(p.Value, v.F32())
+		for i, x := range v.F32() {
+			if x-x != 0 {
+				return fmt.Errorf("tensor %q: element %d is %v", "param."+p.Name, i, x)
+			}
+		}
 	}
-	err = t.optim.Restore(parts["optim"])
+	if err := t.optim.Restore(parts["optim"]); err != nil {
+		return err
+	}
 	if t.ema != nil {
-		err = errors.Join(err, t.ema.Restore(parts["ema"]))
+		if err := t.ema.Restore(parts["ema"]); err != nil {
+			return err
+		}
 	}
-	t.done = p.Step
-	if err != nil {
-		err = fmt.Errorf("%s: %w", filepath.Join(folder, stateFile), err)
+	for _, p := range t.params {
+		copy(p.Value, parts["param"][p.Name].F32())
 	}
-	return p.Guard, err
+	return nil
+}
+
+// bareOf drops a file's name from the beginning of an error.
+func bareOf(file string, err error) error {
+	if rest, ok := strings.CutPrefix(err.Error(), file+": "); ok {
+		return errors.New(rest)
+	}
+	return bare(err)
 }
 
 // same refuses to go on with other settings than a checkpoint was made with: the result would be that of neither.
 func (t *Trainer) same(folder string, was map[string]string) error {
 	now := t.settings()
-	for _, name := range slices.Sorted(maps.Keys(now)) {
-		if was[name] != now[name] {
-			return fmt.Errorf("%s: was made with %s %s, and this run has %s; go on with the same settings, or begin anew in another --output",
-				folder, name, was[name], now[name])
+	all := maps.Clone(now)
+	maps.Copy(all, was)
+	said := func(v string, ok bool) string {
+		if !ok {
+			return "nothing"
+		}
+		return v
+	}
+	var differ []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		before, had := was[name]
+		if after, has := now[name]; had != has || before != after {
+			differ = append(differ, fmt.Sprintf("%s %s where this run has %s", name, said(before, had), said(after, has)))
 		}
 	}
-	return nil
-}
-
-// Checkpoints lists the checkpoints of an output folder by step, oldest first.
-func Checkpoints(output string) ([]string, error) {
-	entries, err := os.ReadDir(output)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if len(differ) == 0 {
+		return nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	found := map[int]string{}
-	for _, e := range entries {
-		number, ok := strings.CutPrefix(e.Name(), checkpointPrefix)
-		if n, err := strconv.Atoi(number); ok && err == nil && e.IsDir() {
-			found[n] = filepath.Join(output, e.Name())
-		}
-	}
-	out := []string{}
-	for _, n := range slices.Sorted(maps.Keys(found)) {
-		out = append(out, found[n])
-	}
-	return out, nil
-}
-
-// prune removes the oldest checkpoints beyond a limit; 0 is none.
-func prune(output string, limit int) error {
-	all, err := Checkpoints(output)
-	if err != nil || limit == 0 {
-		return err
-	}
-	var errs []error
-	for len(all) > limit {
-		errs = append(errs, os.RemoveAll(all[0]))
-		all = all[1:]
-	}
-	return errors.Join(errs...)
+	return &SettingError{Err: &CheckpointError{
+		folder, fmt.Errorf("was made with %s", strings.Join(differ, ", ")),
+		"go on with the same settings and data, or begin anew in another --output",
+	}}
 }

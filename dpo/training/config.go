@@ -2,11 +2,15 @@ package training
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
+	"maps"
+	"math"
+	"slices"
+	"strings"
 
 	"winnow/dpo"
 	"winnow/internal/optim"
+	"winnow/sampling"
 )
 
 // Config is what a run is told. Numbers are zero where the default is meant, unless their comment says otherwise.
@@ -20,7 +24,7 @@ type Config struct {
 	Targets []string // target_modules of PEFT; to_q, to_k, to_v, to_out.0
 	Ranks   map[string]int
 	Init    string // "kaiming" (PEFT's own), "gaussian" (diffusers' scripts) or "orthogonal"
-	// Rescale "rslora" scales by alpha/√rank instead of alpha/rank.
+	// RSLoRA scales by alpha/√rank instead of alpha/rank.
 	RSLoRA bool
 
 	// The optimiser.
@@ -29,10 +33,10 @@ type Config struct {
 	ScaleLR      bool    // times batch size and accumulation, as the papers' scripts do
 	Schedule     string  // constant_with_warmup
 	Warmup       int     // steps
-	MaxGradNorm  float64 // 1; negative: gradients are not clipped
+	MaxGradNorm  float64 // 1; −1: gradients are not clipped
 	Beta1, Beta2 float64 // the optimiser's own
 	Epsilon      float64 // the optimiser's own
-	WeightDecay  float64 // the optimiser's own; negative: none
+	WeightDecay  float64 // the optimiser's own; −1: none
 	EMA          float64 // largest decay of an average of the factors, which is what is saved then; 0: none
 
 	// The batches.
@@ -133,39 +137,128 @@ func (c *Config) optimiser() optim.Options {
 	return o
 }
 
-// check refuses what cannot work.
-func (c *Config) check() error {
-	var errs []error
-	bad := func(flag string, value any, why string) {
-		errs = append(errs, fmt.Errorf("--%s %v: %s", flag, value, why))
+// Check refuses what cannot work, as *SettingError, without looking at a model or at data. Zero values are the defaults.
+func (c Config) Check() error {
+	m, err := dpo.FindMethod(c.Method)
+	if err != nil {
+		return named(err)
 	}
-	for flag, v := range map[string]int{
-		"rank": c.Rank, "max-train-steps": c.Steps, "train-batch-size": c.BatchSize, "gradient-accumulation-steps": c.Accumulation,
-		"inversion-steps": c.Inversion.Steps, "sibling-steps": c.Siblings.Steps, "sibling-learn": c.Siblings.Learn,
-	} {
-		if v < 1 {
-			bad(flag, v, "want 1 or more")
+	c.defaults()
+	if _, err := m.New(c.Settings); err != nil {
+		return named(err)
+	}
+	errs := []error{c.checkCounts(), c.checkNumbers(), c.checkNames(), c.checkSiblings()}
+	if c.Inversion.Iterations != 0 || m.Kind == dpo.KindInversion {
+		o := sampling.InvertOptions{Method: c.Inversion.Method, Iterations: c.Inversion.Iterations}
+		if err := o.Check(); err != nil {
+			errs = append(errs, setting("inversion-iterations", c.Inversion.Iterations, "%w", err))
 		}
 	}
-	switch {
-	case c.Alpha <= 0:
-		bad("lora-alpha", c.Alpha, "want a number above 0")
-	case !(c.LearningRate > 0):
-		bad("learning-rate", c.LearningRate, "want a number above 0")
-	case c.Dropout < 0 || c.Dropout > 1:
-		bad("prompt-dropout", c.Dropout, "want a share from 0 to 1")
-	case c.SNRGamma < 0:
-		bad("snr-gamma", c.SNRGamma, "want 0 or more")
-	case c.EMA < 0 || c.EMA >= 1:
-		bad("ema-decay", c.EMA, "want 0 to below 1")
-	case c.Warmup < 0:
-		bad("lr-warmup-steps", c.Warmup, "want 0 or more")
-	case c.Siblings.Count < 2:
-		bad("sibling-count", c.Siblings.Count, "want 2 or more")
-	case c.Siblings.Learn > c.Siblings.Steps:
-		bad("sibling-learn", c.Siblings.Learn, "want no more than there are steps")
-	case c.Siblings.Continue != "random" && c.Siblings.Continue != "chosen" && c.Siblings.Continue != "rejected":
-		bad("sibling-continue", c.Siblings.Continue, "want random, chosen or rejected")
+	return errors.Join(errs...)
+}
+
+// named is an error of package dpo, which names the flag itself.
+func named(err error) error {
+	return &SettingError{Err: errors.New(strings.TrimPrefix(err.Error(), "dpo: "))}
+}
+
+// count is an integer setting with its bounds.
+type count struct {
+	flag       string
+	value      int
+	least, top int
+}
+
+func (c *Config) checkCounts() error {
+	const many = 1 << 30
+	all := []count{
+		{"rank", c.Rank, 1, 1 << 14},
+		{"max-train-steps", c.Steps, 1, many},
+		{"train-batch-size", c.BatchSize, 1, 1 << 16},
+		{"gradient-accumulation-steps", c.Accumulation, 1, 1 << 20},
+		{"lr-warmup-steps", c.Warmup, 0, many},
+		{"inversion-steps", c.Inversion.Steps, 1, 1000},
+		{"sibling-steps", c.Siblings.Steps, 1, 1000},
+		{"sibling-learn", c.Siblings.Learn, 1, c.Siblings.Steps},
+		{"sibling-count", c.Siblings.Count, 2, 1 << 10},
+		{"height", c.Size.Height, 0, 1 << 14},
+		{"width", c.Size.Width, 0, 1 << 14},
+		{"threads", c.Threads, 0, 1 << 12},
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Ranks)) {
+		all = append(all, count{"rank-pattern", c.Ranks[name], 1, 1 << 14})
+	}
+	var errs []error
+	for _, v := range all {
+		switch {
+		case v.value < v.least:
+			errs = append(errs, setting(v.flag, v.value, "want %d or more", v.least))
+		case v.value > v.top:
+			errs = append(errs, setting(v.flag, v.value, "want at most %d", v.top))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkNumbers refuses what is out of range; no number is in any.
+func (c *Config) checkNumbers() error {
+	const most = math.MaxFloat32
+	var errs []error
+	for _, v := range []struct {
+		flag  string
+		value float64
+		ok    bool
+		want  string
+	}{
+		{"lora-alpha", c.Alpha, c.Alpha > 0 && c.Alpha <= most, "a number above 0"},
+		{"learning-rate", c.LearningRate, c.LearningRate > 0 && c.LearningRate <= most, "a number above 0"},
+		{"prompt-dropout", c.Dropout, c.Dropout >= 0 && c.Dropout <= 1, "a share from 0 to 1"},
+		{"snr-gamma", c.SNRGamma, c.SNRGamma >= 0 && c.SNRGamma <= most, "0, for none, or more"},
+		{"ema-decay", c.EMA, c.EMA >= 0 && c.EMA < 1, "0, for none, to below 1"},
+		{"adam-beta1", c.Beta1, c.Beta1 >= 0 && c.Beta1 < 1, "0 to below 1"},
+		{"adam-beta2", c.Beta2, c.Beta2 >= 0 && c.Beta2 < 1, "0 to below 1"},
+		{"adam-epsilon", c.Epsilon, c.Epsilon >= 0 && c.Epsilon <= most, "a number above 0"},
+		{"adam-weight-decay", c.WeightDecay, c.WeightDecay >= 0 && c.WeightDecay <= most || c.WeightDecay == -1, "0, for none, or more"},
+		{"max-grad-norm", c.MaxGradNorm, c.MaxGradNorm > 0 && c.MaxGradNorm <= most || c.MaxGradNorm == -1, "0, for no clipping, or more"},
+		{"sibling-guidance", c.Siblings.Guidance, c.Siblings.Guidance >= 1 && c.Siblings.Guidance <= most, "1, for no guidance, or more"},
+		{"sibling-gradient", c.Siblings.Gradient, math.Abs(c.Siblings.Gradient) <= most, "a number"},
+	} {
+		if !v.ok {
+			errs = append(errs, setting(v.flag, v.value, "want %s", v.want))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkNames refuses words that are not among those there are.
+func (c *Config) checkNames() error {
+	var errs []error
+	for _, v := range []struct {
+		flag, value string
+		known       []string
+	}{
+		{"optimizer", c.Optimizer, optim.Names()},
+		{"lr-scheduler", c.Schedule, optim.ScheduleNames()},
+		{"init-lora-weights", c.Init, inits},
+		{"inversion-method", c.Inversion.Method, sampling.InvertMethods()},
+		{"sibling-continue", c.Siblings.Continue, []string{"random", "chosen", "rejected"}},
+	} {
+		if !slices.Contains(v.known, v.value) {
+			errs = append(errs, setting(v.flag, v.value, "is not known; there are %s", strings.Join(v.known, ", ")))
+		}
+	}
+	if len(c.Targets) == 0 || slices.Contains(c.Targets, "") {
+		errs = append(errs, setting("target-modules", strings.Join(c.Targets, ","), "a name is empty; want ends of module names, as in to_q,to_k"))
+	}
+	return errors.Join(errs...)
+}
+
+// checkSiblings refuses prompts that are none.
+func (c *Config) checkSiblings() error {
+	for i, p := range c.Siblings.Prompts {
+		if strings.TrimSpace(p) == "" {
+			return setting("prompts", "", "prompt %d is empty", i+1)
+		}
+	}
+	return nil
 }

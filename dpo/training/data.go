@@ -8,6 +8,7 @@ import (
 	"image"
 	"io"
 	"math"
+	"strings"
 
 	"winnow/datasets"
 	"winnow/internal/imageproc"
@@ -28,28 +29,10 @@ type Data struct {
 	Sizes []Size // buckets
 
 	Rows    int     // read, good and bad
-	Skipped []error // bad rows, with Options.SkipBadRows
+	Skipped []error // bad rows, each a *datasets.RowError, with Config.SkipBadRows
 	Ties    int     // rows that prefer neither
 	Encoded int     // pictures that were not in the cache
 }
-
-// RowError is what is wrong with a row of a data set.
-type RowError struct {
-	File   string
-	Row    int    // from 1
-	Column string // "" for the row as a whole
-	Err    error
-}
-
-func (e *RowError) Error() string {
-	where := fmt.Sprintf("%s: row %d", e.File, e.Row)
-	if e.Column != "" {
-		where += ", " + e.Column
-	}
-	return where + ": " + e.Err.Error()
-}
-
-func (e *RowError) Unwrap() error { return e.Err }
 
 // encodeBatch is the number of pictures that go through the VAE together.
 const encodeBatch = 16
@@ -87,8 +70,8 @@ func (t *Trainer) Load(ctx context.Context, paths []string, progress func(rows i
 		return l.data, err
 	}
 	if len(l.data.Pairs) == 0 {
-		return l.data, fmt.Errorf("%v: no pair to learn from: %d rows, %d ties, %d broken; want rows in which one picture of a prompt is preferred to another",
-			paths, l.data.Rows, l.data.Ties, len(l.data.Skipped))
+		return l.data, fmt.Errorf("%s: no pair to learn from: %d rows, %d ties, %d bad; want rows in which one picture of a prompt is preferred to another",
+			strings.Join(paths, ", "), l.data.Rows, l.data.Ties, len(l.data.Skipped))
 	}
 	return l.data, nil
 }
@@ -113,87 +96,124 @@ func (l *loader) file(ctx context.Context, path string, progress func(int)) (err
 			progress(l.data.Rows)
 		}
 		if err == nil {
-			err = l.record(ctx, path, &rec)
+			err = l.record(ctx, path, r.Info().Name, &rec)
 		}
 		var row *datasets.RowError
-		var own *RowError
-		switch {
+		switch isRow := errors.As(err, &row); {
 		case err == nil:
-		case l.t.config.SkipBadRows && (errors.As(err, &row) || errors.As(err, &own)):
+		case isRow && l.t.config.SkipBadRows:
 			l.data.Skipped = append(l.data.Skipped, err)
+		case isRow:
+			return fmt.Errorf("%w; mend the row, or leave out such rows with --skip-bad-rows", err)
 		default:
 			return err
 		}
 	}
 }
 
-// record adds the pairs of a row.
-func (l *loader) record(ctx context.Context, path string, rec *datasets.Record) error {
-	wrong := func(column string, err error) error { return &RowError{path, rec.Row, column, err} }
-	if rec.Prompt == "" && rec.Kind != datasets.KindPrompt {
-		return wrong("prompt", errors.New("is empty"))
+// record adds the pairs of a row, all or none.
+func (l *loader) record(ctx context.Context, path string, format datasets.Format, rec *datasets.Record) (err error) {
+	pairs, ties := len(l.data.Pairs), l.data.Ties
+	defer func() {
+		if err != nil {
+			l.data.Pairs, l.data.Ties = l.data.Pairs[:pairs], ties
+		}
+	}()
+	wrong := func(column, format string, args ...any) error {
+		return &datasets.RowError{File: path, Line: rec.Row, Column: column, Err: fmt.Errorf(format, args...)}
+	}
+	if strings.TrimSpace(rec.Prompt) == "" && rec.Kind != datasets.KindPrompt {
+		return wrong("prompt", "is empty")
 	}
 	if err := l.t.ldm.CheckPrompts([]string{rec.Prompt}); err != nil && !l.t.config.Truncate {
-		return wrong("prompt", err)
+		return wrong("prompt", "%w", err)
 	}
 	found := 0
 	for p := range rec.Pairs() {
-		found++
 		label := p.Label
 		if l.t.soft {
 			label = p.Soft
 		}
 		switch {
+		case math.IsNaN(label) && rec.Kind == datasets.KindGroup:
+			continue // one of the two has no rank
 		case math.IsNaN(label):
-			return wrong("label", errors.New("prefers none and is no tie either; it is not a number"))
+			return wrong("label", "says nothing; want 1 for the first picture, 0 for the second, 0.5 for a tie")
 		case label < 0 || label > 1:
-			return wrong("label", fmt.Errorf("is %v, want 0 to 1", label))
-		case p.Label == 0.5:
+			return wrong("label", "is %v, want 0 to 1", label)
+		}
+		found++
+		if label == 0.5 {
 			l.data.Ties++
 			continue
 		}
-		chosen, rejected := &rec.Images[p.A], &rec.Images[p.B]
-		if p.Label < 0.5 {
+		chosen, rejected := p.A, p.B
+		if label < 0.5 {
 			chosen, rejected, label = rejected, chosen, 1-label
 		}
-		if err := l.pair(ctx, rec, chosen, rejected, label); err != nil {
-			return wrong("", err)
+		bad, err := l.pair(ctx, rec, chosen, rejected, label)
+		var broken *pictureError
+		if errors.As(err, &broken) {
+			return wrong(column(format, bad), "picture %s: %w", rec.Images[bad].Name(), broken.err)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if found == 0 {
-		return wrong("", fmt.Errorf("is no comparison of pictures: it holds %d", len(rec.Images)))
+		return wrong("", "is no comparison of pictures: it holds %d pictures, and ranks none of them above another", len(rec.Images))
 	}
 	return nil
 }
 
-func (l *loader) pair(ctx context.Context, rec *datasets.Record, chosen, rejected *datasets.Image, label float64) error {
+// column is where a format keeps a row's i'th picture.
+func column(format datasets.Format, i int) string {
+	switch format {
+	case "pickapic":
+		return fmt.Sprintf("jpg_%d", i)
+	case "csv":
+		return fmt.Sprintf("image_%d", i)
+	}
+	return fmt.Sprintf("images[%d]", i)
+}
+
+// pictureError is a picture that cannot be had, in distinction to what is wrong with the cache or the model.
+type pictureError struct{ err error }
+
+func (e *pictureError) Error() string { return e.err.Error() }
+func (e *pictureError) Unwrap() error { return e.err }
+
+// pair adds two pictures of a row; in case of an error it names the one that it is about.
+func (l *loader) pair(ctx context.Context, rec *datasets.Record, chosen, rejected int, label float64) (bad int, err error) {
 	p := Pair{Prompt: rec.Prompt, Label: label, Size: -1}
-	var err error
-	if p.Chosen, err = l.picture(ctx, chosen, &p.Size); err != nil {
-		return fmt.Errorf("picture %s: %w", chosen.Name(), err)
+	if p.Chosen, err = l.picture(ctx, &rec.Images[chosen], &p.Size); err != nil {
+		return chosen, err
 	}
 	if l.t.method.Rejected {
-		if p.Rejected, err = l.picture(ctx, rejected, &p.Size); err != nil {
-			return fmt.Errorf("picture %s: %w", rejected.Name(), err)
+		if p.Rejected, err = l.picture(ctx, &rec.Images[rejected], &p.Size); err != nil {
+			return rejected, err
 		}
 	}
 	p.ID = keyOf([]byte(p.Prompt), p.Chosen[:], p.Rejected[:])
 	l.data.Pairs = append(l.data.Pairs, p)
-	return nil
+	return 0, nil
 }
 
 // picture makes sure that the cache has the moments of a picture, and gives their key. The first picture of a pair chooses the size.
 func (l *loader) picture(ctx context.Context, im *datasets.Image, size *int) (Key, error) {
 	data, err := im.Bytes()
 	if err != nil {
-		return Key{}, err
+		return Key{}, &pictureError{bare(err)}
 	}
 	var img *image.NRGBA
 	decode := func() error {
-		if img == nil {
-			img, err = imageproc.Decode(im.Name(), data, imageproc.DefaultLimits)
+		if img != nil {
+			return nil
 		}
-		return err
+		if img, err = imageproc.Decode(im.Name(), data, imageproc.DefaultLimits); err != nil {
+			return &pictureError{bareOf(im.Name(), err)}
+		}
+		return nil
 	}
 	if *size < 0 {
 		*size = 0

@@ -1,7 +1,6 @@
 package training
 
 import (
-	"fmt"
 	"math"
 	"strings"
 )
@@ -13,6 +12,9 @@ func (t *Trainer) alpha() float64 {
 	}
 	return t.config.Alpha
 }
+
+// inits are the names of the rules that fill the factors A.
+var inits = []string{"kaiming", "gaussian", "orthogonal"}
 
 // initialise fills the factors A by the name that PEFT gives the rule (init_lora_weights); B is zero, so that an adapter changes nothing at
 // first. Two adapters of one run start alike, as the networks of CHATS do.
@@ -38,11 +40,11 @@ func (t *Trainer) initialise() error {
 		case "orthogonal":
 			normal(p.Value, r)
 			if rank > in {
-				return fmt.Errorf("--init-lora-weights orthogonal: rank %d is above the %d inputs of %s", rank, in, module)
+				return setting("init-lora-weights", t.config.Init, "rank %d is above the %d inputs of %s; lower --rank", rank, in, module)
 			}
 			orthonormal(p.Value, rank, in)
 		default:
-			return fmt.Errorf("--init-lora-weights %s: want kaiming, gaussian or orthogonal", t.config.Init)
+			return setting("init-lora-weights", t.config.Init, "want %s", strings.Join(inits, ", "))
 		}
 	}
 	return nil

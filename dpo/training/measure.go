@@ -94,7 +94,7 @@ func (t *Trainer) reference(ctx context.Context, s sample) ([]pairErrors, error)
 	in := s.rows()
 	pred, cond := make([]float32, len(in.x)), in.cond
 	cond.Scales = t.scales(in.n, 0)
-	if err := t.ldm.DenoiseRows(ctx, pred, in.x, in.n, in.height, in.width, in.t, cond); err != nil {
+	if err := t.predict(ctx, pred, in, cond); err != nil {
 		return nil, err
 	}
 	s.errors(out, pred)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"winnow/dpo"
 	"winnow/internal/monitor"
@@ -40,10 +39,10 @@ func (t *Trainer) Begin(d *Data) error {
 	return err
 }
 
-// Run trains to the last step and writes the adapters. When the context ends, or the guard stops the run, the last good state is saved
+// Run trains to the last step and writes the adapters. When the context ends, or numbers stop being finite, the state before is saved
 // as a checkpoint, and the error says why it ended. It returns the files of the adapters.
 func (t *Trainer) Run(ctx context.Context, o RunOptions) ([]string, error) {
-	if err := mkdir(o.Output); err != nil {
+	if err := errors.Join(mkdir(o.Output), tidy(o.Output)); err != nil {
 		return nil, err
 	}
 	var watch monitor.GuardOptions
@@ -60,7 +59,8 @@ func (t *Trainer) Run(ctx context.Context, o RunOptions) ([]string, error) {
 			saved = t.done
 		}
 		if err != nil {
-			if ctx.Err() != nil && t.done > saved {
+			var broken *NonFiniteError // the factors are still those before the step
+			if (ctx.Err() != nil || errors.As(err, &broken)) && t.done > saved {
 				err = errors.Join(err, t.checkpoint(o, guard.State()))
 			}
 			return nil, err
@@ -108,17 +108,10 @@ func (t *Trainer) checkpoint(o RunOptions, guard monitor.GuardState) error {
 // Resume goes on from a checkpoint of an output folder: "latest", if there is one, or one by its name or path. It comes behind Begin, and
 // refuses a checkpoint that was made with other settings or data.
 func (t *Trainer) Resume(output, name string) error {
-	folder := name
-	if name == "latest" {
-		all, err := Checkpoints(output)
-		if err != nil || len(all) == 0 {
-			return err
-		}
-		folder = all[len(all)-1]
-	} else if filepath.Base(name) == name {
-		folder = filepath.Join(output, name)
+	folder, err := FindCheckpoint(output, name)
+	if err != nil || folder == "" {
+		return err
 	}
-	var err error
 	t.guard, err = t.restore(folder)
 	return err
 }

@@ -6,7 +6,6 @@ import (
 	"math"
 
 	"winnow/dpo"
-	"winnow/internal/ldm"
 	"winnow/internal/optim"
 )
 
@@ -116,7 +115,7 @@ func (t *Trainer) learn(ctx context.Context, s sample, m *Metrics) error {
 	cond.Scales = in.policy
 	out := make([]float32, len(in.x))
 	cot := func() ([]float32, error) { return t.lose(s, ref, out, m), nil }
-	grads, err := t.ldm.FactorGradient(ctx, out, in.x, in.n, in.height, in.width, in.t, cond, ldm.FactorOptions{Checkpoint: t.config.Checkpoint}, cot)
+	grads, err := t.gradient(ctx, out, in, cond, cot)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
+	"slices"
 
 	"winnow/assets"
 	"winnow/dpo"
@@ -32,7 +32,8 @@ type Trainer struct {
 	pool           *kernel.Pool
 	scheduler      *sampling.Scheduler
 	cache          *Cache
-	identity       []byte // of the model: what cached numbers depend on
+	identity       []byte // of the model
+	origin         []byte // of cached numbers: the model, and what runs it
 	size           Size
 	null           ldm.Embeds // no prompt as zeros, one row
 	hidden, pooled []int      // shapes of the embeddings of a prompt; pooled is nil without
@@ -50,10 +51,10 @@ type Trainer struct {
 // Open loads a model, a folder in diffusers' ONNX layout with the encoder of the VAE, or [Mini], and puts fresh adapters on it. The
 // cache is not closed with the trainer.
 func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, error) {
-	c.defaults()
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
+	c.defaults()
 	m, err := dpo.FindMethod(c.Method)
 	if err != nil {
 		return nil, err
@@ -79,12 +80,25 @@ func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, er
 	t.pool = kernel.NewPool(c.Threads)
 	if t.ldm, err = ldm.Open(ctx, from, ldm.Options{Pool: t.pool, Executor: exec, Logger: c.Logger, Trainable: t.adapters()}); err != nil {
 		t.pool.Close()
-		return nil, err
+		return nil, adapterError(err)
 	}
 	if err := t.ready(ctx, from); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
+}
+
+// adapterError names the flag where an adapter does not fit the network.
+func adapterError(err error) error {
+	var target *lora.TargetError
+	var module *lora.ModuleError
+	switch {
+	case errors.As(err, &target):
+		return &SettingError{Flag: "target-modules", Err: err}
+	case errors.As(err, &module):
+		return &SettingError{Flag: "rank-pattern", Err: err}
+	}
+	return err
 }
 
 // Mini is the name of the embedded model.
@@ -103,18 +117,22 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 	if t.scheduler, err = sampling.New(t.ldm.Scheduler); err != nil {
 		return err
 	}
-	if t.size == (Size{}) {
-		t.size = Size{t.ldm.Defaults.Width, t.ldm.Defaults.Height}
+	if t.size.Width == 0 {
+		t.size.Width = t.ldm.Defaults.Width
+	}
+	if t.size.Height == 0 {
+		t.size.Height = t.ldm.Defaults.Height
 	}
 	if f := t.step(); t.size.Width%f != 0 || t.size.Height%f != 0 || t.size.Width < f || t.size.Height < f {
-		return fmt.Errorf("--width %d --height %d: want multiples of %d", t.size.Width, t.size.Height, f)
+		return &SettingError{Err: fmt.Errorf("--width %d --height %d: want multiples of %d, what the model's VAE makes of one latent", t.size.Width, t.size.Height, f)}
 	}
 	if t.method.Kind != dpo.KindSiblings && !t.ldm.CanEncode() {
-		return fmt.Errorf("%s is missing: without the VAE's encoder there is no training on pictures; export it, too", from.Path("vae_encoder/model.onnx"))
+		return fmt.Errorf("%s is missing: training on pictures needs the VAE's encoder; export it, too (assets/export/export_onnx.py does), or train tailorpo, which makes its own pictures", from.Path("vae_encoder/model.onnx"))
 	}
 	if t.identity, err = identify(from.FS()); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", from.Path(""), err)
 	}
+	t.origin = append(slices.Clone(t.identity), executorName(t.config.Executor)...)
 	if t.null, err = t.ldm.EncodeNull(ctx, true); err != nil {
 		return err
 	}
@@ -154,38 +172,13 @@ func (t *Trainer) latents(s Size) int {
 	return t.ldm.LatentChannels * (s.Width / t.ldm.Factor) * (s.Height / t.ldm.Factor)
 }
 
-// identify hashes the files of a model folder whose contents decide about latents, embeddings and predictions.
-func identify(fsys fs.FS) ([]byte, error) {
-	h := sha256.New()
-	err := fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%s %d\n", path, info.Size())
-		// Weights of gigabytes are told apart by size and time; everything else by content.
-		if info.Size() > 64<<20 {
-			fmt.Fprintf(h, "%d\n", info.ModTime().UnixNano())
-			return nil
-		}
-		data, err := fs.ReadFile(fsys, path)
-		if err != nil {
-			return err
-		}
-		sum := sha256.Sum256(data)
-		h.Write(sum[:])
-		return nil
-	})
-	return h.Sum(nil), err
-}
-
 // momentsKey is where the latents of an encoded picture are kept.
 func (t *Trainer) momentsKey(picture [sha256.Size]byte, s Size) Key {
-	return keyOf(t.identity, []byte("moments"), picture[:], fmt.Appendf(nil, "%dx%d", s.Width, s.Height))
+	return keyOf(t.origin, []byte("moments"), picture[:], fmt.Appendf(nil, "%dx%d", s.Width, s.Height))
 }
+
+// CheckPrompt refuses a prompt that the text encoders cannot read whole.
+func (t *Trainer) CheckPrompt(prompt string) error { return t.ldm.CheckPrompts([]string{prompt}) }
 
 // embed gives the text embeddings of prompts, one row each, from the cache where it has them. "" is no prompt.
 func (t *Trainer) embed(ctx context.Context, prompts []string) (ldm.Embeds, error) {
@@ -202,7 +195,7 @@ func (t *Trainer) embed(ctx context.Context, prompts []string) (ldm.Embeds, erro
 
 func (t *Trainer) embedOne(ctx context.Context, prompt string) (ldm.Embeds, error) {
 	n, m := product(t.hidden), product(t.pooled)
-	key := keyOf(t.identity, []byte("text"), []byte(prompt))
+	key := keyOf(t.origin, []byte("text"), []byte(prompt))
 	v, ok, err := t.cache.Get(ctx, key, n+m)
 	if err != nil {
 		return ldm.Embeds{}, err

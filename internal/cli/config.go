@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"winnow/internal/atomicfile"
 )
@@ -44,7 +47,7 @@ func loadConfig(c *cobra.Command, path string) error {
 	return nil
 }
 
-// setFromConfig sets one flag; a list sets a flag that may be repeated.
+// setFromConfig sets one flag; a list sets a flag that may be repeated, and a map one of names and numbers.
 func setFromConfig(c *cobra.Command, key string, value any) error {
 	flag := c.Flags().Lookup(key)
 	if flag == nil || key == "config" || key == "help" {
@@ -53,15 +56,27 @@ func setFromConfig(c *cobra.Command, key string, value any) error {
 	if flag.Changed {
 		return nil
 	}
-	list, isList := value.([]any)
-	if !isList {
-		list = []any{value}
-	} else if !slices.Contains([]string{"stringArray", "stringSlice"}, flag.Value.Type()) {
-		return fmt.Errorf("%s takes one value, not a list", key)
+	list := []any{value}
+	switch v := value.(type) {
+	case []any:
+		if list = v; !slices.Contains([]string{"stringArray", "stringSlice", "stringToInt"}, flag.Value.Type()) {
+			return fmt.Errorf("%s takes one value, not a list", key)
+		}
+	case map[string]any:
+		if flag.Value.Type() != "stringToInt" {
+			return fmt.Errorf("%s takes no map", key)
+		}
+		list = nil
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			list = append(list, name+"="+scalar(v[name]))
+		}
 	}
 	for _, v := range list {
-		if v == nil {
+		switch v.(type) {
+		case nil:
 			return fmt.Errorf("%s has no value", key)
+		case []any, map[string]any:
+			return fmt.Errorf("%s takes single values", key)
 		}
 		if err := c.Flags().Set(flag.Name, scalar(v)); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
@@ -70,10 +85,44 @@ func setFromConfig(c *cobra.Command, key string, value any) error {
 	return nil
 }
 
+// settingOf is a flag's value as a configuration file holds it: numbers and switches as such, not as text.
+func settingOf(v pflag.Value) any {
+	text := v.String()
+	if list, ok := v.(pflag.SliceValue); ok {
+		return list.GetSlice()
+	}
+	var out any
+	var err error
+	switch v.Type() {
+	case "bool":
+		out, err = strconv.ParseBool(text)
+	case "int", "int64":
+		out, err = strconv.ParseInt(text, 10, 64)
+	case "uint", "uint64":
+		out, err = strconv.ParseUint(text, 10, 64)
+	case "float64":
+		out, err = strconv.ParseFloat(text, 64)
+	case "stringToInt":
+		numbers := map[string]int{}
+		for pair := range strings.SplitSeq(strings.Trim(text, "[]"), ",") {
+			if name, n, ok := strings.Cut(pair, "="); ok {
+				numbers[name], _ = strconv.Atoi(n)
+			}
+		}
+		return numbers
+	default:
+		return text
+	}
+	if err != nil {
+		return text
+	}
+	return out
+}
+
 // scalar is a YAML value as a flag takes it.
 func scalar(v any) string {
 	if f, ok := v.(float64); ok {
-		return strings.TrimSuffix(fmt.Sprintf("%v", f), ".0")
+		return strings.TrimSuffix(strconv.FormatFloat(f, 'g', -1, 64), ".0")
 	}
 	return fmt.Sprint(v)
 }

@@ -7,6 +7,7 @@ import (
 
 	"winnow/datasets"
 	"winnow/diffusion"
+	"winnow/dpo/training"
 	"winnow/rewards"
 )
 
@@ -57,6 +58,7 @@ func explain(ctx context.Context, err error) (int, string) {
 		rows    *partialRows
 		dataArg *datasets.ArgumentError
 		below   *belowError
+		setting *training.SettingError
 	)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
@@ -67,7 +69,7 @@ func explain(ctx context.Context, err error) (int, string) {
 		return ExitUsage, long.Error() + "; --truncate drops it"
 	case errors.As(err, &rlong):
 		return ExitUsage, rlong.Error() + "; --truncate drops it"
-	case errors.As(err, &usage), errors.As(err, &arg), errors.As(err, &dataArg):
+	case errors.As(err, &usage), errors.As(err, &arg), errors.As(err, &dataArg), errors.As(err, &setting):
 		return ExitUsage, err.Error()
 	case errors.As(err, &partial):
 		return ExitPartial, partial.Error()

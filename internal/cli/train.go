@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -26,6 +25,7 @@ type trainOptions struct {
 	ranks                map[string]int
 	every, limit         int
 	resume               string
+	overwrite            bool
 	prompts              string
 	reward, rewardModel  []string
 	validation           []string
@@ -36,6 +36,7 @@ type trainOptions struct {
 	maxGradNorm          float64
 	executorOptions
 	changed func(string) bool
+	given   []string // names of flags that were given
 }
 
 func (a *app) trainCommand() *cobra.Command {
@@ -49,9 +50,18 @@ chats, smpo and sft learn from pairs: --data takes every set that "winnow data" 
 as the output of "winnow label". Method tailorpo makes its own pictures for --prompts and
 asks --reward. --list shows all methods with their papers and what a unit of beta is.
 
-The same command goes on after a stop with --resume-from-checkpoint latest, bit for bit.`,
+The same command goes on after a stop with --resume-from-checkpoint latest, bit for bit; where
+there is no checkpoint yet it begins. A folder that holds a run is refused without that flag or
+--overwrite. Ctrl-C saves a checkpoint first. Every run leaves train.yaml in --output, and
+"winnow train --config train.yaml --output elsewhere" repeats it; a configuration file may hold
+the method, too, as in "method: dpo". Files for published settings are in cmd/winnow/configs.
+
+A row of --data that cannot be used ends the run with its file, row, column and cause, or is left
+out and counted with --skip-bad-rows, and the exit code is 3 then. Ties are always left out.`,
 		Example: `  winnow train --list
   winnow train dpo --data pairs.parquet --output aligned --max-train-steps 400
+  winnow train dpo --data pairs.parquet --output aligned --resume-from-checkpoint latest
+  winnow train --config cmd/winnow/configs/mini-dpo.yaml --data pairs.parquet --output aligned
   winnow train tailorpo --prompts prompts.txt --output aligned --learning-rate 5e-4
   winnow generate --lora aligned/aligned.safetensors "a red circle above a blue square"`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -61,6 +71,7 @@ The same command goes on after a stop with --resume-from-checkpoint latest, bit 
 				}
 			}
 			o.changed = c.Flags().Changed
+			c.Flags().Visit(func(f *pflag.Flag) { o.given = append(o.given, f.Name) })
 			if o.list {
 				return a.trainList()
 			}
@@ -82,6 +93,7 @@ The same command goes on after a stop with --resume-from-checkpoint latest, bit 
 
 func (o *trainOptions) dataFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.list, "list", false, "list the methods")
+	f.StringVar(&o.method, "method", "", "method, in place of the argument")
 	f.StringVarP(&o.model, "model", "m", diffusion.Mini, "model folder in diffusers' ONNX layout, or \"mini\" (embedded)")
 	f.StringArrayVar(&o.data, "data", nil, "preference set; may be repeated")
 	f.StringVar(&o.t.Images, "images", "", "folder that relative picture paths start from (default: the set's own)")
@@ -153,54 +165,13 @@ func (o *trainOptions) watchFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.every, "checkpointing-steps", 500, "steps between checkpoints")
 	f.IntVar(&o.limit, "checkpoints-total-limit", 0, "checkpoints that are kept (default: all)")
 	f.StringVar(&o.resume, "resume-from-checkpoint", "", "\"latest\", or the name of a checkpoint folder")
+	f.BoolVar(&o.overwrite, "overwrite", false, "remove the run that --output holds, and begin anew")
 	f.StringArrayVar(&o.validation, "validation-prompt", nil, "prompt of a preview; may be repeated")
 	f.IntVar(&o.validationEvery, "validation-steps", 0, "steps between previews (default: as checkpoints)")
 	f.IntVar(&o.validationSteps, "validation-inference-steps", 0, "sampling steps of previews (default: the model's)")
 	f.Float64Var(&o.validationGuidance, "validation-guidance-scale", 0, "guidance scale of previews (default: the model's)")
 	f.BoolVar(&o.tensorboard, "tensorboard", false, "also write TensorBoard event files")
 	f.BoolVar(&o.noGuard, "no-guard", false, "go on when loss, gradient or margins say that the run has gone wrong")
-}
-
-func (o *trainOptions) complete(args []string) error {
-	switch {
-	case len(args) > 1:
-		return usagef("want one method, not %s", strings.Join(args, " "))
-	case len(args) == 1:
-		o.method = args[0]
-	default:
-		return usagef("name a method, as in: winnow train dpo --data pairs.parquet --output aligned (winnow train --list shows them)")
-	}
-	m, err := dpo.FindMethod(o.method)
-	switch {
-	case err != nil:
-		return usagef("%w", err)
-	case o.output == "":
-		return usagef("name a folder by --output")
-	case m.Kind == dpo.KindSiblings && len(o.data) > 0:
-		return usagef("--data: %s makes its own pictures; give it --prompts", o.method)
-	case m.Kind == dpo.KindSiblings && o.prompts == "":
-		return usagef("%s needs --prompts FILE", o.method)
-	case m.Kind != dpo.KindSiblings && len(o.data) == 0:
-		return usagef("%s needs --data, a set of preferences; winnow label makes one", o.method)
-	case m.Kind != dpo.KindSiblings && o.prompts != "":
-		return usagef("--prompts: %s learns from --data", o.method)
-	}
-	o.t.Method = o.method
-	o.t.Ranks = o.ranks
-	if o.changed("adam-weight-decay") && o.t.WeightDecay == 0 {
-		o.t.WeightDecay = -1
-	}
-	if o.t.MaxGradNorm = o.maxGradNorm; o.maxGradNorm == 0 {
-		o.t.MaxGradNorm = -1
-	}
-	if o.cache == "" {
-		o.cache = filepath.Join(o.output, "cache.sqlite")
-	}
-	if o.validationEvery == 0 {
-		o.validationEvery = o.every
-	}
-	o.t.Executor, o.t.ORTLibrary = o.executor, o.ortLibrary
-	return o.executorOptions.check()
 }
 
 // trainList shows the methods.
@@ -241,16 +212,13 @@ func (a *app) trainList() error {
 
 // settings are the flags that repeat the run: those that were given.
 func (o *trainOptions) settings(f *pflag.FlagSet) yaml.MapSlice {
-	var s yaml.MapSlice
+	s := yaml.MapSlice{{Key: "method", Value: o.method}}
 	f.Visit(func(flag *pflag.Flag) {
-		if flag.Name == "config" || flag.Name == "resume-from-checkpoint" || flag.Name == "quiet" || flag.Name == "json" {
+		switch flag.Name {
+		case "method", "config", "list", "resume-from-checkpoint", "overwrite", "quiet", "json":
 			return
 		}
-		var v any = flag.Value.String()
-		if list, ok := flag.Value.(pflag.SliceValue); ok {
-			v = list.GetSlice()
-		}
-		s = append(s, yaml.MapItem{Key: flag.Name, Value: v})
+		s = append(s, yaml.MapItem{Key: flag.Name, Value: settingOf(flag.Value)})
 	})
 	return s
 }

@@ -6,6 +6,8 @@ import (
 	"image"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"gonum.org/v1/gonum/stat"
 
@@ -20,6 +22,46 @@ type preview struct {
 	step     int
 	pictures []*image.NRGBA
 	scores   []float64 // nil without a reward
+}
+
+// wants says whether there are previews of a step.
+func (r *trainRun) wants(step int) bool {
+	every := r.o.validationEvery
+	return step == r.o.t.Steps || every > 0 && step%every == 0
+}
+
+func (r *trainRun) previewFile(step int) string {
+	return filepath.Join(r.o.output, "previews", fmt.Sprintf("step-%06d.png", step))
+}
+
+// owed makes the previews of the last step where a run that was told to stop has not come to them, and adds their score to the step's
+// line of metrics, which is rows' last.
+func (r *trainRun) owed(ctx context.Context, rows []monitor.Metrics) error {
+	step := r.t.Done()
+	if step == 0 || !r.wants(step) || len(r.o.validation) == 0 {
+		return nil
+	}
+	var line monitor.Metrics
+	if len(rows) > 0 {
+		line = rows[len(rows)-1]
+	}
+	scored := slices.ContainsFunc(line.Values, func(v monitor.Value) bool { return strings.HasPrefix(v.Name, report.PreviewPrefix) })
+	_, err := os.Stat(r.previewFile(step))
+	if err == nil && (scored || r.mix == nil) && step < r.o.t.Steps { // the report shows those of the last step
+		return nil
+	}
+	mean, err := r.look(ctx, false)
+	if err != nil || mean == nil || scored || line.Step != step {
+		return err
+	}
+	if err := r.log.Close(); err != nil {
+		return err
+	}
+	if r.log, err = monitor.Resume(r.o.output, step-1); err != nil {
+		return err
+	}
+	line.Values = append(line.Values, mean...)
+	return r.log.Write(line)
 }
 
 // look makes the previews of the present policy, or of the base: always the same prompts and seeds. It gives the mean score.
@@ -69,11 +111,11 @@ func (r *trainRun) showPreview(p preview) error {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(r.o.output, "previews")
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	file := r.previewFile(p.step)
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(dir, fmt.Sprintf("step-%06d.png", p.step)), data); err != nil || r.board == nil {
+	if err := writeFile(file, data); err != nil || r.board == nil {
 		return err
 	}
 	size := grid.Bounds()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/metrics"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -32,6 +33,7 @@ type trainRun struct {
 	log     *monitor.Log
 	board   *tensorboard.Writer
 	bar     *monitor.Bar
+	lines   []int          // of the prompts' file, by prompt
 	data    *training.Data // nil for methods that make their own pictures
 	notes   []string       // warnings, for the report
 	preview []preview
@@ -40,9 +42,13 @@ type trainRun struct {
 }
 
 func (a *app) train(ctx context.Context, o *trainOptions, f *pflag.FlagSet) (err error) {
-	if err := os.MkdirAll(o.output, 0o777); err != nil {
+	if err := o.checkRun(); err != nil {
 		return err
 	}
+	if err := os.MkdirAll(o.output, 0o777); err != nil {
+		return pathError("make the folder", o.output, err)
+	}
+	defer func() { err = roomy(err) }()
 	r := &trainRun{a: a, o: o, flags: f, began: time.Now(), last: time.Now()}
 	cache, err := training.OpenCache(ctx, o.cache)
 	if err != nil {
@@ -60,13 +66,49 @@ func (a *app) train(ctx context.Context, o *trainOptions, f *pflag.FlagSet) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, r.t.Close()) }()
+	if err := r.checkPrompts(); err != nil {
+		return err
+	}
 	if err := r.load(ctx); err != nil {
 		return err
+	}
+	if o.overwrite {
+		if err := training.Clear(o.output, o.name(), o.method); err != nil {
+			return err
+		}
 	}
 	if err := saveConfig(filepath.Join(o.output, "train.yaml"), o.settings(f)); err != nil {
 		return err
 	}
 	return r.run(ctx)
+}
+
+// roomy says what to do when a disk is full.
+func roomy(err error) error {
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, full) {
+			return fmt.Errorf("%w; make room on the disk and go on with --resume-from-checkpoint latest: what is there is whole", err)
+		}
+	}
+	return err
+}
+
+// checkPrompts refuses prompts that the text encoders cannot read whole, before pictures are read.
+func (r *trainRun) checkPrompts() error {
+	if r.o.t.Truncate {
+		return nil
+	}
+	for _, p := range r.o.validation {
+		if err := r.t.CheckPrompt(p); err != nil {
+			return fmt.Errorf("--validation-prompt: %w", err)
+		}
+	}
+	for i, p := range r.o.t.Siblings.Prompts {
+		if err := r.t.CheckPrompt(p); err != nil {
+			return &datasets.RowError{File: r.o.prompts, Line: r.lines[i], Column: "prompt", Err: err}
+		}
+	}
+	return nil
 }
 
 // openReward opens the reward that previews are scored by, and that methods ask which make their own pictures.
@@ -81,9 +123,6 @@ func (r *trainRun) openReward(ctx context.Context) error {
 		named = []string{rewards.Mini}
 	}
 	if len(named) == 0 {
-		if m.Kind == dpo.KindSiblings {
-			return usagef("%s needs a reward, as in --reward imagereward --reward-model DIR", o.method)
-		}
 		return nil
 	}
 	if r.mix, err = rewards.OpenMix(ctx, named, o.rewardModel, "", &rewards.Options{
@@ -103,6 +142,10 @@ func (r *trainRun) openReward(ctx context.Context) error {
 			return err
 		}
 		o.t.Siblings.Prompts = append(o.t.Siblings.Prompts, p.Text)
+		r.lines = append(r.lines, p.Line)
+	}
+	if len(r.lines) == 0 {
+		return fmt.Errorf("%s: no prompt to learn from", o.prompts)
 	}
 	return nil
 }
@@ -153,12 +196,13 @@ func (r *trainRun) run(ctx context.Context) (err error) {
 	r.bar = monitor.NewBar(r.a.stderr, r.a.quiet, o.t.Steps, r.t.Done())
 	defer r.bar.Stop()
 	files, err := r.t.Run(ctx, training.RunOptions{
-		Output: o.output, Name: filepath.Base(filepath.Clean(o.output)), Every: o.every, Limit: o.limit, NoGuard: o.noGuard,
+		Output: o.output, Name: o.name(), Every: o.every, Limit: o.limit, NoGuard: o.noGuard,
 		OnStep:     func(m training.Metrics, warnings []string) error { return r.step(ctx, m, warnings) },
 		BeforeSave: r.log.Sync,
 	})
 	r.bar.Stop()
 	if err != nil {
+		r.interrupted(ctx, err)
 		if ctx.Err() == nil { // a run that went wrong is worth a look
 			err = errors.Join(err, r.report(nil, err.Error()))
 		}
@@ -170,13 +214,36 @@ func (r *trainRun) run(ctx context.Context) (err error) {
 	return r.finish(append(files, filepath.Join(o.output, reportFile)))
 }
 
-// before shows what the base makes of the validation prompts.
+// before shows what the base makes of the validation prompts, and makes up for what a stopped run owes.
 func (r *trainRun) before(ctx context.Context) error {
 	mean, err := r.look(ctx, true)
-	if err != nil || r.t.Done() > 0 || mean == nil {
+	if err != nil {
 		return err
 	}
+	if r.t.Done() > 0 {
+		rows, err := monitor.Read(r.o.output)
+		if err != nil {
+			return err
+		}
+		return r.owed(ctx, rows)
+	}
+	if mean == nil {
+		return nil
+	}
 	return r.log.Write(monitor.Metrics{Values: mean})
+}
+
+// interrupted says where a run that was told to stop stands.
+func (r *trainRun) interrupted(ctx context.Context, err error) {
+	if ctx.Err() == nil || r.t.Done() == 0 {
+		return
+	}
+	all, _ := training.Checkpoints(r.o.output)
+	if len(all) > 0 && filepath.Base(all[len(all)-1]) == fmt.Sprintf("checkpoint-%d", r.t.Done()) {
+		r.a.warn("%s is saved; the same command goes on from there with --resume-from-checkpoint latest", all[len(all)-1])
+		return
+	}
+	r.a.warn("step %d could not be saved: %v", r.t.Done(), err)
 }
 
 // openLogs begins the metrics, or goes on with them.
@@ -235,8 +302,11 @@ func (r *trainRun) step(ctx context.Context, m training.Metrics, warnings []stri
 	now := time.Now()
 	speed := float64(m.Pairs) / now.Sub(r.last).Seconds()
 	line.Timings = []monitor.Value{{Name: monitor.PairsPerSecond, Value: speed}, {Name: monitor.Memory, Value: held()}}
-	if r.o.validationEvery > 0 && m.Step%r.o.validationEvery == 0 || m.Step == r.o.t.Steps {
+	if r.wants(m.Step) {
 		mean, err := r.look(ctx, false)
+		if err != nil && ctx.Err() != nil { // the step is done and will be saved; the previews are owed
+			err = errors.Join(err, r.write(line, warnings))
+		}
 		if err != nil {
 			return err
 		}
@@ -276,16 +346,32 @@ func held() float64 {
 	return float64(sample[0].Value.Uint64())
 }
 
+// trainRows are the rows of the data in --json.
+type trainRows struct {
+	Rows  int `json:"rows"`
+	Pairs int `json:"pairs"`
+	Ties  int `json:"ties"`
+	Bad   int `json:"bad_rows"`
+}
+
+func (r *trainRun) rows() trainRows {
+	if r.data == nil {
+		return trainRows{}
+	}
+	return trainRows{r.data.Rows, len(r.data.Pairs), r.data.Ties, len(r.data.Skipped)}
+}
+
 // finish says where everything is.
 func (r *trainRun) finish(files []string) error {
 	if r.a.json {
 		err := r.a.line(struct {
-			Type    string   `json:"type"`
-			Method  string   `json:"method"`
-			Steps   int      `json:"steps"`
-			Files   []string `json:"files"`
-			Seconds float64  `json:"seconds"`
-		}{"trained", r.o.method, r.t.Done(), files, time.Since(r.began).Seconds()})
+			Type   string   `json:"type"`
+			Method string   `json:"method"`
+			Steps  int      `json:"steps"`
+			Files  []string `json:"files"`
+			trainRows
+			Seconds float64 `json:"seconds"`
+		}{"trained", r.o.method, r.t.Done(), files, r.rows(), time.Since(r.began).Seconds()})
 		if err != nil {
 			return err
 		}

@@ -77,6 +77,30 @@ func (e Embeds) Cond(height, width int) Cond {
 	return Cond{Hidden: e.Hidden, Pooled: e.Pooled, TimeIDs: ids}
 }
 
+// Pick gives the conditioning of the chosen rows, in order. Scales of a single number hold for all rows.
+func (c Cond) Pick(rows []int) Cond {
+	out := Cond{Hidden: pickRows(c.Hidden, rows), Pooled: pickRows(c.Pooled, rows), TimeIDs: pickRows(c.TimeIDs, rows)}
+	for _, row := range rows {
+		if row < c.Negative {
+			out.Negative++
+		}
+	}
+	for name, v := range c.Scales {
+		if out.Scales == nil {
+			out.Scales = map[string][]float32{}
+		}
+		some := v
+		if len(v) > 1 {
+			some = make([]float32, len(rows))
+			for i, row := range rows {
+				some[i] = v[row]
+			}
+		}
+		out.Scales[name] = some
+	}
+	return out
+}
+
 func pickRows(t tensor.Tensor, rows []int) tensor.Tensor {
 	if t.DType == tensor.Invalid {
 		return t

@@ -57,7 +57,7 @@ func (a *Adapter) chosen(source string, s *surveyed) ([]*Module, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.single())) {
 		if !slices.ContainsFunc(out, func(m *Module) bool { return m.Name == name }) {
-			return nil, fmt.Errorf("adapter %q: a rank or alpha is given for module %q, which is none of its %d modules", a.Name, name, len(out))
+			return nil, &ModuleError{Adapter: a.Name, Module: name, Modules: len(out)}
 		}
 	}
 	return out, nil
@@ -90,6 +90,16 @@ type TargetError struct {
 	Target     string
 	Candidates []string // ends of module names that would match, with how many modules each; most frequent first
 	Why        string   // what hides modules in this file, "" if nothing is known to
+}
+
+// ModuleError says that a rank or alpha is given for something that is no module of an adapter.
+type ModuleError struct {
+	Adapter, Module string
+	Modules         int // of the adapter
+}
+
+func (e *ModuleError) Error() string {
+	return fmt.Sprintf("adapter %q: a rank or alpha is given for module %q, which is none of its %d modules", e.Adapter, e.Module, e.Modules)
 }
 
 // Error names file, adapter, target and what could be meant.

@@ -1,0 +1,154 @@
+package training
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"winnow/dpo"
+	"winnow/internal/monitor"
+)
+
+// Checkpoints lists the checkpoints of an output folder by step, oldest first.
+func Checkpoints(output string) ([]string, error) {
+	entries, err := os.ReadDir(output)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	found := map[int]string{}
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), checkpointPrefix)
+		if n, err := strconv.Atoi(number); ok && err == nil && e.IsDir() {
+			found[n] = filepath.Join(output, e.Name())
+		}
+	}
+	out := []string{}
+	for _, n := range slices.Sorted(maps.Keys(found)) {
+		out = append(out, found[n])
+	}
+	return out, nil
+}
+
+// prune removes the oldest checkpoints beyond a limit; 0 is none.
+func prune(output string, limit int) error {
+	all, err := Checkpoints(output)
+	if err != nil || limit == 0 {
+		return err
+	}
+	var errs []error
+	for len(all) > limit {
+		errs = append(errs, discard(all[0]))
+		all = all[1:]
+	}
+	return errors.Join(errs...)
+}
+
+// FindCheckpoint is the folder of a checkpoint: of "latest" that of most steps, or "" where there is none yet; else one by its name in
+// output, or by its path.
+func FindCheckpoint(output, name string) (string, error) {
+	all, err := Checkpoints(output)
+	if err != nil {
+		return "", err
+	}
+	folder := name
+	if name == "latest" {
+		if len(all) == 0 {
+			return "", nil
+		}
+		folder = all[len(all)-1]
+	} else if filepath.Base(name) == name {
+		folder = filepath.Join(output, name)
+	}
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		var have []string
+		for _, c := range all {
+			have = append(have, filepath.Base(c))
+		}
+		return "", setting("resume-from-checkpoint", name, "there is no folder %s; %s holds %s", folder, output, cmp.Or(strings.Join(have, ", "), "no checkpoint"))
+	}
+	return folder, nil
+}
+
+// Leftovers lists what an earlier run has left in an output folder that a new run must not mix with: checkpoints, and adapters under the
+// names that a run of the method gives them.
+func Leftovers(output, name, method string) ([]string, error) {
+	found, err := Checkpoints(output)
+	if err != nil {
+		return nil, err
+	}
+	files := []string{name + ".safetensors", "pytorch_lora_weights.safetensors"}
+	if m, err := dpo.FindMethod(method); err == nil && len(m.Adapters) > 1 {
+		for _, a := range m.Adapters {
+			files = append(files, filepath.Join(a, name+"-"+a+".safetensors"), filepath.Join(a, "pytorch_lora_weights.safetensors"))
+		}
+	}
+	for _, f := range files {
+		if path := filepath.Join(output, f); exists(path) {
+			found = append(found, path)
+		}
+	}
+	return found, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Clear removes what Leftovers lists, and metrics, previews and event files. The cache stays.
+func Clear(output, name, method string) error {
+	found, err := Leftovers(output, name, method)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, path := range found {
+		if strings.HasPrefix(filepath.Base(path), checkpointPrefix) {
+			errs = append(errs, discard(path))
+		} else {
+			errs = append(errs, os.Remove(path))
+		}
+	}
+	for _, name := range []string{monitor.MetricsFile, monitor.TimingsFile, "previews", "tensorboard", "report.html"} {
+		errs = append(errs, os.RemoveAll(filepath.Join(output, name)))
+	}
+	return errors.Join(errs...)
+}
+
+// discard removes a folder that may not be there. A process that is killed meanwhile leaves a hidden folder, which [tidy] removes.
+func discard(folder string) error {
+	hidden := filepath.Join(filepath.Dir(folder), "."+filepath.Base(folder)+".old")
+	if err := os.RemoveAll(hidden); err != nil {
+		return err
+	}
+	if err := os.Rename(folder, hidden); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return os.RemoveAll(hidden)
+}
+
+// tidy removes what a killed process left half written or half removed.
+func tidy(output string) error {
+	entries, err := os.ReadDir(output)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), "."+checkpointPrefix) {
+			errs = append(errs, os.RemoveAll(filepath.Join(output, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
