@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"winnow/internal/miniworld"
+	"winnow/internal/monitor"
 )
 
 // trainDir is a folder with pairs.jsonl, rendered scenes of which the first is what the prompt says, and p.txt with prompts.
@@ -254,7 +255,7 @@ func TestTrain_interrupt(t *testing.T) {
 			sameRun(t, want, out)
 			continue
 		}
-		done := lines(filepath.Join(out, "metrics.jsonl"))
+		done := lastStep(t, out)
 		saved := fmt.Sprintf("checkpoint-%d", done)
 		phases[phase(end.state)]++
 		if done > 0 && (!exists(filepath.Join(out, saved)) || !strings.Contains(end.stderr, saved+" is saved")) {
@@ -277,9 +278,14 @@ func exitCode(err error) int {
 	return 0
 }
 
-func lines(path string) int {
-	data, _ := os.ReadFile(path)
-	return bytes.Count(data, []byte("\n"))
+// lastStep is the last step of a folder's metrics, 0 without.
+func lastStep(t *testing.T, dir string) int {
+	t.Helper()
+	rows, err := monitor.Read(dir)
+	if err != nil || len(rows) == 0 {
+		return 0
+	}
+	return rows[len(rows)-1].Step
 }
 
 // Two runs may fill one cache at once, and what each computes does not depend on what the other has.
