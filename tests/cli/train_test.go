@@ -181,7 +181,7 @@ func TestTrain_killAndResume(t *testing.T) {
 			for n := 0; n < kills; folder++ {
 				sub := fmt.Sprintf("many%d", folder)
 				for {
-					after := r.IntN(total/2)
+					after := r.IntN(total / 2)
 					if n >= kills {
 						after = -1
 					}
