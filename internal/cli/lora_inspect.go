@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -64,7 +65,7 @@ they load the file, and why not.`,
 		Example: `  winnow lora inspect style.safetensors
   winnow lora inspect style.safetensors --model ./model --json`,
 		Args: oneArgument("name one LoRA file"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.loraInspect(args[0], modelName) },
+		RunE: func(c *cobra.Command, args []string) error { return a.loraInspect(c.Context(), args[0], modelName) },
 	}
 	c.Flags().StringVarP(&modelName, "model", "m", "", loraModelUsage)
 	return c
@@ -80,7 +81,7 @@ func oneArgument(want string) cobra.PositionalArgs {
 	}
 }
 
-func (a *app) loraInspect(path, modelName string) error {
+func (a *app) loraInspect(ctx context.Context, path, modelName string) error {
 	graphs, done, err := loraGraphs(modelName)
 	defer done()
 	if err != nil {
@@ -98,7 +99,11 @@ func (a *app) loraInspect(path, modelName string) error {
 		r.Metadata = map[string]string{}
 	}
 	for _, name := range f.Names() {
-		r.Networks = append(r.Networks, describeAdapters(name, f.Networks[name]))
+		norms, err := lora.Norms(ctx, f.Networks[name])
+		if err != nil {
+			return err
+		}
+		r.Networks = append(r.Networks, describeAdapters(name, f.Networks[name], norms))
 	}
 	if a.json {
 		return a.line(r)
@@ -106,7 +111,7 @@ func (a *app) loraInspect(path, modelName string) error {
 	return r.write(a.stdout)
 }
 
-func describeAdapters(name string, all []lora.Factors) loraNetwork {
+func describeAdapters(name string, all []lora.Factors, norms []float64) loraNetwork {
 	n := loraNetwork{Name: name, Modules: len(all)}
 	ranks, alphas, targets := map[int]int{}, map[float64]int{}, map[string]int{}
 	squares := 0.0
@@ -116,7 +121,7 @@ func describeAdapters(name string, all []lora.Factors) loraNetwork {
 		ranks[f.Rank()]++
 		alphas[f.Scale()*float64(f.Rank())]++
 		targets[lora.Target(f.Module)]++
-		norm := f.Norm()
+		norm := norms[i]
 		squares += norm * norm
 		block := lora.Block(f.Module)
 		at := slices.IndexFunc(n.Blocks, func(b loraBlock) bool { return b.Name == block })

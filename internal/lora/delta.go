@@ -15,20 +15,52 @@ func (f *Factors) Norm() float64 {
 	r := f.Rank()
 	a, b := f.A.F32(), f.B.F32()
 	in, out := len(a)/r, f.B.Shape[0]
+	gram := make([]float64, r*r) // BᵀB, of which the upper half
+	for j := range out {
+		row := b[j*r : (j+1)*r]
+		for i, x := range row {
+			to := gram[i*r : (i+1)*r]
+			for k := i; k < r; k++ {
+				to[k] += float64(x) * float64(row[k])
+			}
+		}
+	}
 	sum := 0.0
 	for i := range r {
-		for k := range r {
-			aa, bb := 0.0, 0.0
-			for j := range in {
-				aa += float64(a[i*in+j]) * float64(a[k*in+j])
+		for k := i; k < r; k++ {
+			part := gram[i*r+k] * dot(a[i*in:(i+1)*in], a[k*in:(k+1)*in])
+			if sum += part; k > i {
+				sum += part
 			}
-			for j := range out {
-				bb += float64(b[j*r+i]) * float64(b[j*r+k])
-			}
-			sum += aa * bb
 		}
 	}
 	return math.Abs(f.Scale()) * math.Sqrt(max(sum, 0))
+}
+
+func dot(a, b []float32) float64 {
+	var s [4]float64 // sums that do not wait for each other
+	n := len(a) &^ 3
+	for i := 0; i < n; i += 4 {
+		x, y := a[i:i+4:i+4], b[i:i+4:i+4]
+		s[0] += float64(x[0]) * float64(y[0])
+		s[1] += float64(x[1]) * float64(y[1])
+		s[2] += float64(x[2]) * float64(y[2])
+		s[3] += float64(x[3]) * float64(y[3])
+	}
+	for i := n; i < len(a); i++ {
+		s[0] += float64(a[i]) * float64(b[i])
+	}
+	return s[0] + s[1] + s[2] + s[3]
+}
+
+// Norms are the norms of all of them.
+func Norms(ctx context.Context, all []Factors) ([]float64, error) {
+	out := make([]float64, len(all))
+	jobs := make([]func(), len(all))
+	for i := range all {
+		jobs[i] = func() { out[i] = all[i].Norm() }
+	}
+	return out, parallel(ctx, jobs)
 }
 
 // row writes what is added to one row of the weight: [in·kernel] numbers for output o.
