@@ -13,7 +13,7 @@ import (
 
 // groups are the rows of each timestep, or nil where one call does.
 func (t *Trainer) groups(in *rows) [][]int {
-	if !t.ldm.OneTimestep() {
+	if !t.oneTimestep {
 		return nil
 	}
 	var order []float64

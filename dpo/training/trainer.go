@@ -35,6 +35,7 @@ type Trainer struct {
 	identity       []byte // of the model
 	origin         []byte // of cached numbers: the model, and what runs it
 	size           Size
+	oneTimestep    bool // the network takes one for all rows of a call
 	null           ldm.Embeds // no prompt as zeros, one row
 	hidden, pooled []int      // shapes of the embeddings of a prompt; pooled is nil without
 
@@ -117,6 +118,7 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 	if t.scheduler, err = sampling.New(t.ldm.Scheduler); err != nil {
 		return err
 	}
+	t.oneTimestep = t.ldm.OneTimestep()
 	if t.size.Width == 0 {
 		t.size.Width = t.ldm.Defaults.Width
 	}

@@ -53,11 +53,16 @@ func writePairs(t testing.TB, n int) string {
 
 func open(t testing.TB, c Config) *Trainer {
 	t.Helper()
+	return openModel(t, Mini, c)
+}
+
+func openModel(t testing.TB, dir string, c Config) *Trainer {
+	t.Helper()
 	cache, err := OpenCache(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := Open(t.Context(), Mini, cache, c)
+	tr, err := Open(t.Context(), dir, cache, c)
 	if err != nil {
 		t.Fatal(err)
 	}
