@@ -47,7 +47,7 @@ func methodSmPO() Method {
 		BetaUnit: "half of it, times gamma (2p-1), multiplies the margin of mean squared errors",
 		Beta:     2000, // SD1.5; the authors take 5000 for SDXL
 		Gamma:    10,
-		Adapters: oneAdapter(), Reference: true, Rejected: true, Labels: LabelsSoft, Kind: KindInversion, Draws: 1,
+		Adapters: oneAdapter(), Reference: true, Rejected: true, Labels: LabelsSoft, Kind: KindInversion,
 		make: func(s Settings, _ Loss) Objective { return SmPO{Beta: s.Beta, Gamma: s.Gamma} },
 	})
 }

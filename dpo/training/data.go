@@ -125,7 +125,7 @@ func (l *loader) record(ctx context.Context, path string, format datasets.Format
 	if strings.TrimSpace(rec.Prompt) == "" && rec.Kind != datasets.KindPrompt {
 		return wrong("prompt", "is empty")
 	}
-	if err := l.t.ldm.CheckPrompts([]string{rec.Prompt}); err != nil && !l.t.config.Truncate {
+	if err := l.t.CheckPrompt(rec.Prompt); err != nil {
 		return wrong("prompt", "%w", err)
 	}
 	found := 0

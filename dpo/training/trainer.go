@@ -35,7 +35,7 @@ type Trainer struct {
 	identity       []byte // of the model
 	origin         []byte // of cached numbers: the model, and what runs it
 	size           Size
-	oneTimestep    bool // the network takes one for all rows of a call
+	oneTimestep    bool       // the network takes one for all rows of a call
 	null           ldm.Embeds // no prompt as zeros, one row
 	hidden, pooled []int      // shapes of the embeddings of a prompt; pooled is nil without
 
@@ -179,8 +179,18 @@ func (t *Trainer) momentsKey(picture [sha256.Size]byte, s Size) Key {
 	return keyOf(t.origin, []byte("moments"), picture[:], fmt.Appendf(nil, "%dx%d", s.Width, s.Height))
 }
 
-// CheckPrompt refuses a prompt that the text encoders cannot read whole.
-func (t *Trainer) CheckPrompt(prompt string) error { return t.ldm.CheckPrompts([]string{prompt}) }
+// CheckPrompt refuses a prompt that the text encoders cannot read whole, unless Config.Truncate is set.
+func (t *Trainer) CheckPrompt(prompt string) error {
+	if t.config.Truncate {
+		return nil
+	}
+	err := t.ldm.CheckPrompts([]string{prompt})
+	var long *ldm.PromptTooLongError
+	if errors.As(err, &long) {
+		return fmt.Errorf("%w; --truncate drops it", err)
+	}
+	return err
+}
 
 // embed gives the text embeddings of prompts, one row each, from the cache where it has them. "" is no prompt.
 func (t *Trainer) embed(ctx context.Context, prompts []string) (ldm.Embeds, error) {

@@ -77,9 +77,6 @@ func (a *app) train(ctx context.Context, o *trainOptions, f *pflag.FlagSet) (err
 			return err
 		}
 	}
-	if err := saveConfig(filepath.Join(o.output, "train.yaml"), o.settings(f)); err != nil {
-		return err
-	}
 	return r.run(ctx)
 }
 
@@ -95,12 +92,9 @@ func roomy(err error) error {
 
 // checkPrompts refuses prompts that the text encoders cannot read whole, before pictures are read.
 func (r *trainRun) checkPrompts() error {
-	if r.o.t.Truncate {
-		return nil
-	}
 	for _, p := range r.o.validation {
 		if err := r.t.CheckPrompt(p); err != nil {
-			return fmt.Errorf("--validation-prompt: %w", err)
+			return usagef("--validation-prompt: %w", err)
 		}
 	}
 	for i, p := range r.o.t.Siblings.Prompts {
@@ -184,6 +178,9 @@ func (r *trainRun) run(ctx context.Context) (err error) {
 		if err := r.t.Resume(o.output, o.resume); err != nil {
 			return err
 		}
+	}
+	if err := saveConfig(filepath.Join(o.output, "train.yaml"), o.settings(r.flags)); err != nil {
+		return err
 	}
 	if err := r.openLogs(); err != nil {
 		return err
