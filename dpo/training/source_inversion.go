@@ -34,19 +34,27 @@ func (t *Trainer) inverting() sampling.InvertOptions {
 }
 
 func (s *inversion) batch(ctx context.Context, i int) (sample, error) {
-	t := s.t
 	places, epoch := s.order.pick(i)
-	size := s.data.Sizes[s.data.Pairs[places[0]].Size]
-	n := len(places)
-	b := newDenoising(t, size, n)
-	levels, clean := make([]int, 2*n), make([]float32, len(b.in.x))
-	var prompts []string
-	for k, place := range places {
+	var pairs []drawn
+	var levels []int
+	for _, place := range places {
 		d, err := s.draw(ctx, place, epoch)
 		if err != nil {
 			return nil, err
 		}
-		level := 1 + int(d.rng.Float64()*float64(s.grid.Len()))
+		pairs, levels = append(pairs, d), append(levels, 1+int(d.rng.Float64()*float64(s.grid.Len())))
+	}
+	return s.at(ctx, s.data.Sizes[s.data.Pairs[places[0]].Size], pairs, levels)
+}
+
+// at inverts pairs to the levels given.
+func (s *inversion) at(ctx context.Context, size Size, pairs []drawn, levelOf []int) (sample, error) {
+	t, n := s.t, len(pairs)
+	b := newDenoising(t, size, n)
+	levels, clean := make([]int, 2*n), make([]float32, len(b.in.x))
+	var prompts []string
+	for k, d := range pairs {
+		level := levelOf[k]
 		for j, latents := range [][]float32{d.chosen, d.rejected} {
 			row := j*n + k
 			copy(b.part(clean, row), latents)

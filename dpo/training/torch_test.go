@@ -1,0 +1,367 @@
+package training
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"winnow/dpo"
+	"winnow/internal/safetensors"
+)
+
+// recordedCase is a run of tests/oracle/training.py.
+type recordedCase struct {
+	Name, Method, Optimizer, Loss             string
+	LR, Epsilon, Clip, Beta, Smoothing, Gamma float64
+	Accumulation, Warmup, Batch, Draws        int
+	Levels                                    int
+	Targets, Adapters                         []string
+	RSLoRA                                    bool
+	RandomB                                   bool    `json:"random_b"`
+	SNRGamma                                  float64 `json:"snr_gamma"`
+	Guidance                                  float64
+	SamplerSteps                              int `json:"sampler_steps"`
+	Batches                                   []recordedBatch
+	Results                                   []recordedStep
+	Float32                                   map[string]float64 // how far torch in float32 is from torch in float64
+}
+
+type recordedBatch struct {
+	Pairs, Level, Steps []int
+	T                   [][]int
+	Null                bool
+}
+
+type recordedStep struct {
+	Loss     float64
+	GradNorm float64 `json:"grad_norm"`
+	LR       float64
+	Rewards  [][2]float64 // of pairs and draws
+}
+
+// recording is one file of the oracle.
+type recording struct {
+	file  *safetensors.File
+	about struct {
+		Prompts []string
+		Labels  []float64
+		Rank    int
+		Alpha   float64
+		Factors [][2]any
+		Cases   []recordedCase
+	}
+}
+
+func openRecording(t *testing.T, kind string) *recording {
+	t.Helper()
+	f, err := safetensors.Read(filepath.Join("testdata", kind+".safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	r := &recording{file: f}
+	if err := json.Unmarshal([]byte(f.Metadata["about"]), &r.about); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *recording) floats(t *testing.T, name string) []float32 {
+	t.Helper()
+	v, ok := r.file.Tensor(name)
+	if !ok {
+		t.Fatalf("tensor %s is missing", name)
+	}
+	return v.F32()
+}
+
+// each calls f with the name of every factor of an adapter of the trainer, in the oracle's order, and its part of the vector v.
+func (r *recording) each(t *testing.T, tr *Trainer, adapter string, v []float32, all bool, f func(name string, want []float32)) {
+	t.Helper()
+	at, found := 0, 0
+	for _, entry := range r.about.Factors {
+		size := 1
+		for _, d := range entry[1].([]any) {
+			size *= int(d.(float64))
+		}
+		name := "lora." + adapter + "." + entry[0].(string)
+		p := tr.byName[name]
+		if p == nil && !all {
+			continue
+		}
+		if p != nil {
+			found++
+			if len(p.Value) != size {
+				t.Fatalf("%s has %d numbers, PEFT's %d", name, len(p.Value), size)
+			}
+			f(name, v[at:at+size])
+		}
+		at += size
+	}
+	if at != len(v) || found*len(tr.method.Adapters) != len(tr.params) {
+		t.Fatalf("adapter %s: %d of %d numbers, %d of %d factors", adapter, at, len(v), found, len(tr.params)/len(tr.method.Adapters))
+	}
+}
+
+// replay gives the trainer the oracle's batches.
+type replay struct {
+	t      *testing.T
+	tr     *Trainer
+	r      *recording
+	c      *recordedCase
+	noise  []float32 // what is left of the recorded draws
+	tuples int
+	seen   []pairErrors // rewards of the step's pairs: the reference's errors minus the policy's
+}
+
+func (s *replay) epoch(int) float64   { return 0 }
+func (s *replay) fingerprint() string { return "" }
+
+// drawn is the recorded pair.
+func (s *replay) drawn(i int) drawn {
+	label := 1.0
+	if s.tr.soft {
+		label = s.r.about.Labels[i]
+	}
+	n := s.tr.latents(s.tr.size)
+	part := func(name string) []float32 { return s.r.floats(s.t, name)[i*n : (i+1)*n] }
+	return drawn{pair: &Pair{Label: label}, prompt: s.r.about.Prompts[i], chosen: part("clean.chosen"), rejected: part("clean.rejected")}
+}
+
+func (s *replay) batch(ctx context.Context, i int) (sample, error) {
+	b := s.c.Batches[i]
+	var out sample
+	var err error
+	switch s.tr.method.Kind {
+	case dpo.KindSiblings:
+		out, err = s.siblings(ctx, b)
+	case dpo.KindInversion:
+		out, err = s.inverted(ctx, b)
+	default:
+		out, err = s.noised(ctx, b)
+	}
+	return &spy{sample: out, to: &s.seen, reference: s.tr.method.Reference}, err
+}
+
+func (s *replay) noised(ctx context.Context, b recordedBatch) (sample, error) {
+	d := newDenoising(s.tr, s.tr.size, len(b.Pairs)*s.c.Draws)
+	n := s.tr.latents(s.tr.size)
+	var prompts []string
+	for i, pair := range b.Pairs {
+		for _, at := range b.T[i] {
+			one := s.drawn(pair)
+			if err := d.put(s.tr, one, at, s.noise[:n]); err != nil {
+				return nil, err
+			}
+			s.noise, prompts = s.noise[n:], append(prompts, one.prompt)
+		}
+	}
+	return d.finish(ctx, s.tr, s.tr.size, prompts, b.Null)
+}
+
+func (s *replay) inverted(ctx context.Context, b recordedBatch) (sample, error) {
+	inv, err := s.tr.newInversion(&Data{Pairs: []Pair{{}}, Sizes: []Size{s.tr.size}})
+	if err != nil {
+		return nil, err
+	}
+	var all []drawn
+	for _, pair := range b.Pairs {
+		all = append(all, s.drawn(pair))
+	}
+	return inv.at(ctx, s.tr.size, all, b.Level)
+}
+
+func (s *replay) siblings(ctx context.Context, b recordedBatch) (sample, error) {
+	sib, err := s.tr.newSiblings()
+	if err != nil {
+		return nil, err
+	}
+	n := s.tr.latents(s.tr.size)
+	var tuples []tuple
+	for i, pair := range b.Pairs {
+		part := func(name string) []float32 { return s.r.floats(s.t, s.c.Name+"."+name)[s.tuples*n : (s.tuples+1)*n] }
+		tuples = append(tuples, tuple{prompt: pair, step: b.Steps[i], from: part("x"), best: part("chosen"), worst: part("rejected")})
+		s.tuples++
+	}
+	return sib.collect(ctx, s.r.about.Prompts, tuples)
+}
+
+// spy keeps the implicit rewards of a batch.
+type spy struct {
+	sample
+	to        *[]pairErrors
+	reference bool
+	calls     int
+}
+
+func (s *spy) errors(dst []pairErrors, out []float32) {
+	s.sample.errors(dst, out)
+	sign := 1.0
+	if s.calls > 0 || !s.reference {
+		sign = -1
+	}
+	if s.calls == 0 {
+		*s.to = append(*s.to, make([]pairErrors, len(dst))...)
+	}
+	s.calls++
+	last := (*s.to)[len(*s.to)-len(dst):]
+	for i, e := range dst {
+		last[i].chosen += sign * e.chosen
+		last[i].rejected += sign * e.rejected
+	}
+}
+
+func (c *recordedCase) config(r *recording) Config {
+	return Config{
+		Method: c.Method, Settings: dpo.Settings{Beta: c.Beta, Gamma: c.Gamma, Loss: c.Loss, LabelSmoothing: c.Smoothing, Draws: c.Draws},
+		Rank: r.about.Rank, Alpha: r.about.Alpha, Targets: c.Targets, RSLoRA: c.RSLoRA,
+		Optimizer: c.Optimizer, LearningRate: c.LR, Epsilon: c.Epsilon, Warmup: c.Warmup, MaxGradNorm: c.Clip, SNRGamma: c.SNRGamma,
+		BatchSize: c.Batch, Accumulation: c.Accumulation, Steps: len(c.Results), Mode: true,
+		Inversion: Inversion{Steps: c.Levels},
+		Siblings:  Siblings{Prompts: r.about.Prompts, Reward: byRedness(), Steps: c.SamplerSteps, Guidance: c.Guidance},
+	}
+}
+
+// start opens a trainer with the recorded factors.
+func (c *recordedCase) start(t *testing.T, r *recording, dir string) *Trainer {
+	t.Helper()
+	cache, err := OpenCache(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := Open(t.Context(), dir, cache, c.config(r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tr.Close() })
+	for _, a := range c.Adapters {
+		r.each(t, tr, a, r.floats(t, "init."+a), true, func(name string, want []float32) {
+			if c.RandomB || strings.HasSuffix(name, "lora_A.weight") {
+				copy(tr.byName[name].Value, want)
+			}
+		})
+	}
+	s := &replay{t: t, tr: tr, r: r, c: c}
+	if _, ok := r.file.Tensor(c.Name + ".noise"); ok {
+		s.noise = r.floats(t, c.Name+".noise")
+	}
+	tr.source = s
+	return tr
+}
+
+// worst are the largest differences from the oracle, each over what it may be.
+type worst struct{ loss, norm, reward, factor, update float64 }
+
+// Three steps of every method equal torch, PEFT and diffusers. A factor may be off by 1e-4 of its norm, and no number of it by more than
+// 1e-3 of the largest that the run has moved the factor by, or of the learning rate.
+func TestStep_torch(t *testing.T) {
+	for _, kind := range []string{"sd15", "sd2", "sdxl"} {
+		r := openRecording(t, kind)
+		dir := filepath.Join("..", "..", "tests", "tiny", kind)
+		for i := range r.about.Cases {
+			c := &r.about.Cases[i]
+			t.Run(kind+"/"+c.Name, func(t *testing.T) {
+				tr := c.start(t, r, dir)
+				sameText(t, tr, r)
+				begin := map[string][]float32{}
+				for _, p := range tr.params {
+					begin[p.Name] = slices.Clone(p.Value)
+				}
+				var w worst
+				for k, want := range c.Results {
+					tr.source.(*replay).seen = nil
+					got, err := tr.Step(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					w.step(t, k, tr, got, want)
+					for _, a := range c.Adapters {
+						after := r.floats(t, c.Name+".factors."+a)
+						n := len(after) / len(c.Results)
+						r.each(t, tr, a, after[k*n:(k+1)*n], false, func(name string, v []float32) {
+							w.factors(t, k, name, tr.byName[name].Value, v, begin[name], c.LR)
+						})
+					}
+				}
+				t.Logf("loss %.1e, norm %.1e, reward %.1e, factor %.1e, of update %.1e; torch in float32: %v", w.loss, w.norm, w.reward, w.factor, w.update, c.Float32)
+			})
+		}
+	}
+}
+
+func sameText(t *testing.T, tr *Trainer, r *recording) {
+	t.Helper()
+	e, err := tr.embed(t.Context(), r.about.Prompts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := apart(e.Hidden.F32(), r.floats(t, "text.hidden")); d > 1e-5 {
+		t.Errorf("text embeddings differ by %.1e", d)
+	}
+	if tr.pooled != nil {
+		if d := apart(e.Pooled.F32(), r.floats(t, "text.pooled")); d > 1e-5 {
+			t.Errorf("pooled embeddings differ by %.1e", d)
+		}
+	}
+}
+
+// apart is the norm of a − b over that of b.
+func apart(a, b []float32) float64 {
+	d, n := 0.0, 0.0
+	for i, v := range b {
+		d += (float64(a[i]) - float64(v)) * (float64(a[i]) - float64(v))
+		n += float64(v) * float64(v)
+	}
+	return math.Sqrt(d / max(n, math.SmallestNonzeroFloat64))
+}
+
+func (w *worst) step(t *testing.T, k int, tr *Trainer, got Metrics, want recordedStep) {
+	t.Helper()
+	check := func(what string, got, want, scale, tolerance float64, keep *float64) {
+		off := math.Abs(got-want) / scale
+		*keep = max(*keep, off)
+		if !(off <= tolerance) {
+			t.Errorf("step %d: %s %v, torch has %v", k+1, what, got, want)
+		}
+	}
+	var nothing float64
+	check("learning rate", got.LearningRate, want.LR, 1, 1e-15, &nothing)
+	check("loss", got.Loss, want.Loss, want.Loss, 1e-5, &w.loss)
+	check("gradient norm", got.GradNorm, want.GradNorm, want.GradNorm, 1e-4, &w.norm)
+	if !tr.method.Reference {
+		return
+	}
+	scale := 5e-3 // of the rewards, which are differences of errors around 1: less than 5e-7 is rounding
+	for _, v := range want.Rewards {
+		scale = max(scale, math.Abs(v[0]), math.Abs(v[1]))
+	}
+	for i, v := range want.Rewards {
+		seen := tr.source.(*replay).seen[i]
+		check(fmt.Sprint("reward of chosen ", i), seen.chosen, v[0], scale, 1e-4, &w.reward)
+		check(fmt.Sprint("reward of rejected ", i), seen.rejected, v[1], scale, 1e-4, &w.reward)
+	}
+}
+
+func (w *worst) factors(t *testing.T, k int, name string, got, want, begin []float32, rate float64) {
+	t.Helper()
+	off := apart(got, want)
+	w.factor = max(w.factor, off)
+	if !(off <= 1e-4) {
+		t.Errorf("step %d: %s is off by %.2e of its norm", k+1, name, off)
+	}
+	moved, most := 0.0, 0.0
+	for i, v := range want {
+		moved = max(moved, math.Abs(float64(v)-float64(begin[i])))
+		most = max(most, math.Abs(float64(v)-float64(got[i])))
+	}
+	moved = max(moved, rate)
+	w.update = max(w.update, most/moved)
+	if !(most <= 1e-3*moved) {
+		t.Errorf("step %d: a number of %s is off by %.2e of its largest update", k+1, name, most/moved)
+	}
+}
