@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// alpha is what makes the adapters' scale alpha/rank the one that is wanted.
-func (t *Trainer) alpha() float64 {
+// alpha is what makes the scale alpha/rank of modules of a rank the one that is wanted.
+func (t *Trainer) alpha(rank int) float64 {
 	if t.config.RSLoRA {
-		return t.config.Alpha * math.Sqrt(float64(t.config.Rank))
+		return t.config.Alpha * math.Sqrt(float64(rank))
 	}
 	return t.config.Alpha
 }
@@ -17,7 +17,8 @@ func (t *Trainer) alpha() float64 {
 var inits = []string{"kaiming", "gaussian", "orthogonal"}
 
 // initialise fills the factors A by the name that PEFT gives the rule (init_lora_weights); B is zero, so that an adapter changes nothing at
-// first. Two adapters of one run start alike, as the networks of CHATS do.
+// first. PEFT's "orthogonal" fills B, too, with A and B such that their product is zero; here it is A alone, with orthonormal rows. Two
+// adapters of one run start alike, as the networks of CHATS do.
 func (t *Trainer) initialise() error {
 	for _, p := range t.params {
 		if !strings.HasSuffix(p.Name, ".lora_A.weight") {

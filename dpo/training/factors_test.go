@@ -52,3 +52,25 @@ func TestInitialise(t *testing.T) {
 		}
 	}
 }
+
+// The scale of a module is alpha over its own rank, or the root of that: PEFT's scaling under rank_pattern.
+func TestAdapters_scale(t *testing.T) {
+	for _, root := range []bool{false, true} {
+		plain := open(t, Config{Method: "dpo", Rank: 4, Alpha: 6, RSLoRA: root})
+		module := plain.ldm.Trainable[0].Layers[0].Module
+		tr := open(t, Config{Method: "dpo", Rank: 4, Alpha: 6, RSLoRA: root, Ranks: map[string]int{module: 9}})
+		for _, l := range tr.ldm.Trainable[0].Layers {
+			rank := 4.0
+			if l.Module == module {
+				rank = 9
+			}
+			want := 6 / rank
+			if root {
+				want = 6 / math.Sqrt(rank)
+			}
+			if math.Abs(l.Scale-want) > 1e-12 || float64(l.Rank) != rank {
+				t.Errorf("rslora %v, %s of rank %d: scale %v, want %v", root, l.Module, l.Rank, l.Scale, want)
+			}
+		}
+	}
+}

@@ -184,7 +184,7 @@ func lossAt(t *testing.T, tr *Trainer, s sample, along []float32, by float64) fl
 	in := s.rows()
 	cond, out := in.cond, make([]float32, len(in.x))
 	cond.Scales = in.policy
-	if err := tr.ldm.DenoiseRows(t.Context(), out, in.x, in.n, in.height, in.width, in.t, cond); err != nil {
+	if err := tr.predict(t.Context(), out, in, cond); err != nil {
 		t.Fatal(err)
 	}
 	tr.lose(s, ref, out, &m)

@@ -108,7 +108,7 @@ func (s *pairs) null(i int) bool {
 func (s *pairs) key(d drawn, epoch, draw int) Key {
 	var seed [8]byte
 	binary.LittleEndian.PutUint64(seed[:], s.t.config.Seed)
-	return keyOf(s.t.origin, []byte("reference"), s.t.kind(), d.pair.ID[:], []byte(d.prompt), seed[:], []byte{byte(epoch), byte(epoch >> 8), byte(epoch >> 16), byte(draw)})
+	return keyOf(s.t.origin, []byte("reference"), s.t.kind(), d.pair.ID[:], []byte(d.prompt), seed[:], []byte{byte(epoch), byte(epoch >> 8), byte(epoch >> 16), byte(draw), byte(draw >> 8)})
 }
 
 // kind is what else the reference's errors depend on.

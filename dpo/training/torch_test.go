@@ -223,7 +223,7 @@ func (c *recordedCase) config(r *recording) Config {
 		Optimizer: c.Optimizer, LearningRate: c.LR, Epsilon: c.Epsilon, Warmup: c.Warmup, MaxGradNorm: c.Clip, SNRGamma: c.SNRGamma,
 		BatchSize: c.Batch, Accumulation: c.Accumulation, Steps: len(c.Results), Mode: true,
 		Inversion: Inversion{Steps: c.Levels},
-		Siblings:  Siblings{Prompts: r.about.Prompts, Reward: byRedness(), Steps: c.SamplerSteps, Guidance: c.Guidance},
+		Siblings:  Siblings{Prompts: []string{"as recorded"}, Reward: byRedness(), Steps: c.SamplerSteps, Guidance: c.Guidance},
 	}
 }
 

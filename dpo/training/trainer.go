@@ -108,7 +108,11 @@ const Mini = "mini"
 func (t *Trainer) adapters() []lora.Adapter {
 	var out []lora.Adapter
 	for _, name := range t.method.Adapters {
-		out = append(out, lora.Adapter{Name: name, Rank: t.config.Rank, Alpha: t.alpha(), Targets: t.config.Targets, Ranks: t.config.Ranks})
+		a := lora.Adapter{Name: name, Rank: t.config.Rank, Alpha: t.alpha(t.config.Rank), Targets: t.config.Targets, Ranks: t.config.Ranks, Alphas: map[string]float64{}}
+		for module, rank := range t.config.Ranks {
+			a.Alphas[module] = t.alpha(rank)
+		}
+		out = append(out, a)
 	}
 	return out
 }

@@ -16,6 +16,8 @@ echo "== lora" >&2
 "$PYTHON" tests/oracle/lora.py
 "$PYTHON" tests/oracle/lora_write.py
 "$PYTHON" tests/oracle/lora_text.py
+echo "== training" >&2
+"$PYTHON" tests/oracle/training.py
 echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2
