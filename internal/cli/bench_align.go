@@ -50,27 +50,35 @@ of CHATS at a scale one less, which is as strong as classifier-free guidance.`,
 	return c
 }
 
-func (a *app) benchAlign(ctx context.Context, o *benchAlignOptions) (err error) {
-	prompts, err := o.read()
+func (a *app) benchAlign(ctx context.Context, o *benchAlignOptions) error {
+	reports, err := a.compare(ctx, o)
 	if err != nil {
 		return err
+	}
+	return a.showAlign(reports)
+}
+
+func (a *app) compare(ctx context.Context, o *benchAlignOptions) (_ []minibench.AlignReport, err error) {
+	prompts, err := o.read()
+	if err != nil {
+		return nil, err
 	}
 	models := []minibench.Aligned{}
 	for _, v := range o.adapters {
 		m, err := o.aligned(a, v)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		models = append(models, m)
 	}
 	reward, err := rewards.Open(ctx, rewards.Mini, "", &rewards.Options{Threads: o.threads, Executor: o.executor, ORTLibrary: o.ortLibrary})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, reward.Close()) }()
 	task := a.progress().Start("drawing", len(prompts)*len(o.guidance))
 	defer task.Stop()
-	reports, err := minibench.Align(ctx, o.side(a, "base", [][]diffusion.LoRA{nil}, false), models, prompts, minibench.AlignOptions{
+	return minibench.Align(ctx, o.side(a, "base", [][]diffusion.LoRA{nil}, false), models, prompts, minibench.AlignOptions{
 		Steps: o.steps, Guidance: o.guidance, Seed: o.seed, OnPart: func(_ string, done, total int) { task.Set(done * len(prompts) * len(o.guidance) / total) },
 		Reward: func(ctx context.Context, prompts []string, pictures []image.Image) ([]float64, error) {
 			samples := make([]rewards.Sample, len(prompts))
@@ -80,11 +88,6 @@ func (a *app) benchAlign(ctx context.Context, o *benchAlignOptions) (err error) 
 			return reward.ScoreSamples(ctx, samples)
 		},
 	})
-	task.Stop()
-	if err != nil {
-		return err
-	}
-	return a.showAlign(reports)
 }
 
 // aligned reads NAME=FILE,FILE.

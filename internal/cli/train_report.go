@@ -25,6 +25,7 @@ func (r *trainRun) report(files []string, stopped string) error {
 	if err != nil {
 		return err
 	}
+	r.a.trained = page
 	var b bytes.Buffer
 	if err := page.WriteHTML(&b); err != nil {
 		return err
