@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"winnow/assets"
 	"winnow/diffusion"
 	"winnow/internal/minibench"
 	"winnow/internal/miniworld"
@@ -120,16 +118,9 @@ func (o *benchOptions) read() ([]miniworld.Prompt, error) {
 			return nil, usagef("--guidance-scale %g: want numbers above 0; 1 turns guidance off", g)
 		}
 	}
-	data, err := assets.MiniPrompts(o.set)
+	prompts, err := minibench.Prompts(o.set, o.limit)
 	if err != nil {
 		return nil, usagef("--prompts %s: %v", o.set, err)
-	}
-	prompts, err := miniworld.ReadPrompts(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	if o.limit > 0 && o.limit < len(prompts) {
-		prompts = prompts[:o.limit]
 	}
 	return prompts, nil
 }

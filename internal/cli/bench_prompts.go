@@ -1,12 +1,11 @@
 package cli
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"winnow/assets"
+	"winnow/internal/minibench"
 	"winnow/internal/miniworld"
 )
 
@@ -47,11 +46,7 @@ figures are reported on (heldout) or settings chosen on (validation).`,
 func trainingPrompts(n int, seed uint64) ([]string, error) {
 	var taken []miniworld.Prompt
 	for _, set := range []string{"heldout", "validation"} {
-		data, err := assets.MiniPrompts(set)
-		if err != nil {
-			return nil, err
-		}
-		some, err := miniworld.ReadPrompts(bytes.NewReader(data))
+		some, err := minibench.Prompts(set, 0)
 		if err != nil {
 			return nil, err
 		}

@@ -34,6 +34,7 @@ const (
 	quickBatch    = 16
 	quickHeldOut  = 300
 	quickGuidance = 3
+	quickShown    = 6 // prompts in the report
 )
 
 func (a *app) quickstartCommand() *cobra.Command {
@@ -72,16 +73,24 @@ func (a *app) quickstart(ctx context.Context, o *quickstartOptions) error {
 	}
 	pairs, run := filepath.Join(o.output, "pairs.parquet"), filepath.Join(o.output, "aligned")
 	seed, threads := strconv.FormatUint(o.seed, 10), strconv.Itoa(o.threads)
+	train := []string{
+		"train", "dpo", "--data", pairs, "--output", run, "--max-train-steps", strconv.Itoa(quickUpdates), "--train-batch-size", strconv.Itoa(quickBatch),
+		"--learning-rate", "1e-3", "--beta-dpo", "1000", "--seed", seed, "--threads", threads, "--checkpointing-steps", strconv.Itoa(quickUpdates / 3),
+		"--validation-inference-steps", strconv.Itoa(quickSteps), "--resume-from-checkpoint", "latest",
+	}
+	shown, err := minibench.Prompts("validation", quickShown)
+	if err != nil {
+		return err
+	}
+	for _, p := range shown {
+		train = append(train, "--validation-prompt", p.Text)
+	}
 	for _, args := range [][]string{
 		{
 			"label", "--prompts", list, "--num-images", strconv.Itoa(quickPictures), "--steps", strconv.Itoa(quickSteps),
 			"--seed", seed, "--threads", threads, "--output", pairs,
 		},
-		{
-			"train", "dpo", "--data", pairs, "--output", run, "--max-train-steps", strconv.Itoa(quickUpdates), "--train-batch-size", strconv.Itoa(quickBatch),
-			"--learning-rate", "1e-3", "--beta-dpo", "1000", "--seed", seed, "--threads", threads, "--checkpointing-steps", strconv.Itoa(quickUpdates / 2),
-			"--validation-inference-steps", strconv.Itoa(quickSteps),
-		},
+		train,
 	} {
 		if err := a.part(ctx, args); err != nil {
 			return err

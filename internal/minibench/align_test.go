@@ -1,13 +1,11 @@
 package minibench
 
 import (
-	"bytes"
 	"context"
 	"image"
 	"math"
 	"testing"
 
-	"winnow/assets"
 	"winnow/diffusion"
 	"winnow/internal/miniworld"
 )
@@ -68,13 +66,9 @@ func TestAlign(t *testing.T) {
 // heldout reads the first prompts of the set that figures are reported on.
 func heldout(t *testing.T, n int) []miniworld.Prompt {
 	t.Helper()
-	data, err := assets.MiniPrompts("heldout")
+	prompts, err := Prompts("heldout", n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	prompts, err := miniworld.ReadPrompts(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return prompts[:n]
+	return prompts
 }

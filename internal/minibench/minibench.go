@@ -3,6 +3,7 @@
 package minibench
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 
+	"winnow/assets"
 	"winnow/diffusion"
 	"winnow/internal/miniworld"
 	"winnow/internal/rng"
@@ -52,6 +54,19 @@ type Report struct {
 type Kind struct {
 	Figure
 	Prompts int `json:"prompts"`
+}
+
+// Prompts reads the first n prompts of an embedded set; 0 is all of them.
+func Prompts(set string, n int) ([]miniworld.Prompt, error) {
+	data, err := assets.MiniPrompts(set)
+	if err != nil {
+		return nil, err
+	}
+	prompts, err := miniworld.ReadPrompts(bytes.NewReader(data))
+	if err == nil && n > 0 && n < len(prompts) {
+		prompts = prompts[:n]
+	}
+	return prompts, err
 }
 
 // Run draws one picture per prompt and scores it. Noise, sampler and checker are those of assets/mini/train/evaluate.py,
