@@ -21,7 +21,8 @@ const (
 	Remote = "remote"
 )
 
-var elsewhere = []string{Judge, VQAScore, Remote}
+// elsewhere are the rewards that are no network of this process.
+var elsewhere = []string{Judge, VQAScore, Remote, Checker}
 
 // OpenReward opens any reward: a *Model as Open does, or one that runs elsewhere, for which dir is "" and opt says where.
 // Judges and remote rewards are asked a question at once, so wrong addresses, keys and names are found here.
@@ -31,7 +32,7 @@ func OpenReward(ctx context.Context, name, dir string, opt *Options) (Reward, er
 	}
 	asks := name == Judge || name == VQAScore
 	switch {
-	case !asks && name != Remote:
+	case !asks && name != Remote && name != Checker:
 		m, err := Open(ctx, name, dir, opt)
 		if err != nil {
 			return nil, err // not m, which as a Reward would not be nil
@@ -39,6 +40,8 @@ func OpenReward(ctx context.Context, name, dir string, opt *Options) (Reward, er
 		return m, nil
 	case dir != "":
 		return nil, &ArgumentError{fmt.Sprintf("the reward %q runs elsewhere and takes no folder", name)}
+	case name == Checker:
+		return checker{}, nil
 	case asks && opt.Judge == nil:
 		return nil, &ArgumentError{fmt.Sprintf("the reward %q asks a judge; say where it runs", name)}
 	case name == Remote && opt.Remote == nil:

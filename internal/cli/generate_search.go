@@ -167,8 +167,6 @@ func (g *generation) verifiers(ctx context.Context) (s *searchRun, closeAll func
 	}
 	switch name := g.search.holdout; name {
 	case "":
-	case checkerName:
-		s.holdout = byChecker
 	default:
 		var folders []string
 		if g.search.holdoutModel != "" {
