@@ -315,3 +315,36 @@ func TestTrain_sharedCache(t *testing.T) {
 		}
 	}
 }
+
+// A disk that fills up is told with the file and the way on, nothing is half written, and the run that goes on ends like another.
+func TestTrain_diskFull(t *testing.T) {
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no shell to limit the size of files with")
+	}
+	dir := trainDir(t, 4)
+	args := []string{"dpo", "--data", "../pairs.jsonl", "--max-train-steps", "3", "--rank", "16"} // a state of some 900 KB
+	for _, sub := range []string{"one", "two"} {
+		mustDo(t, os.MkdirAll(filepath.Join(dir, sub), 0o700))
+	}
+	cmd, _, stderr := process(t, filepath.Join(dir, "two"),
+		slices.Concat([]string{"-c", `ulimit -f 800 && exec "$0" "$@"`, os.Args[0], "train"}, short, args, []string{"--output", "out", "--quiet"})...)
+	cmd.Path, cmd.Args[0] = shell, shell
+	if code := exitCode(cmd.Run()); code != 1 || !strings.Contains(stderr.String(), "checkpoint-2/optimizer.safetensors: ") || !strings.Contains(stderr.String(), "make room on the disk") {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	out := filepath.Join(dir, "two", "out")
+	if left, _ := filepath.Glob(filepath.Join(out, ".*")); len(left) > 0 || exists(filepath.Join(out, "checkpoint-2")) {
+		t.Errorf("half a checkpoint is left, %q", left)
+	}
+	train(t, dir, "two", -1, 0, nil, append(args, "--resume-from-checkpoint", "latest")...)
+	train(t, dir, "one", -1, 0, nil, args...)
+	sameRun(t, filepath.Join(dir, "one", "out"), out)
+	if _, err := os.Stat("/dev/full"); err != nil {
+		return
+	}
+	cmd, _, stderr = process(t, dir, "train", "dpo", "--data", "pairs.jsonl", "--output", "three", "--cache", "/dev/full")
+	if code := exitCode(cmd.Run()); code != 1 || !strings.Contains(stderr.String(), "training cache /dev/full: ") || !strings.Contains(stderr.String(), "--cache") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
