@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +22,8 @@ type benchSearchOptions struct {
 	settings  []string
 	multiples []int
 	checker   bool
+	join      []string
+	markdown  bool
 }
 
 func (a *app) benchSearchCommand() *cobra.Command {
@@ -47,11 +50,16 @@ intervals over prompts, and with random search at the same budget (paired).`,
 	f.StringSliceVar(&o.methods, "methods", names, "methods to compare")
 	f.StringArrayVar(&o.settings, "search-option", nil, "setting of the method, as in temperature=0.2, where one method is compared with random search (repeatable)")
 	f.IntSliceVar(&o.multiples, "budgets", []int{8, 16}, "budgets, in pictures of plain sampling")
+	f.StringArrayVar(&o.join, "join", nil, "run nothing; put earlier runs together: a file of lines that --json printed (repeatable)")
+	f.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
 	f.BoolVar(&o.checker, "checker", false, "search by the exact checker and hold the embedded reward out")
 	return c
 }
 
 func (a *app) benchSearch(ctx context.Context, o *benchSearchOptions) (err error) {
+	if len(o.join) > 0 {
+		return a.joinBenchSearch(o)
+	}
 	prompts, err := o.read()
 	if err != nil {
 		return err
@@ -100,10 +108,44 @@ func (a *app) benchSearch(ctx context.Context, o *benchSearchOptions) (err error
 		OnPrompt: func(done, _ int) { bar.Set(done) },
 	})
 	bar.Stop()
-	return errors.Join(a.showBenchSearch(reports), err)
+	return errors.Join(a.showBenchSearch(reports, o.markdown), err)
 }
 
-func (a *app) showBenchSearch(reports []minibench.SearchReport) error {
+// joinBenchSearch shows what earlier runs found.
+func (a *app) joinBenchSearch(o *benchSearchOptions) error {
+	var runs []io.Reader
+	for _, name := range o.join {
+		f, err := os.Open(name)
+		if err != nil {
+			return pathError("read", name, err)
+		}
+		defer f.Close()
+		runs = append(runs, f)
+	}
+	reports, err := minibench.JoinSearches(runs, o.checker)
+	if err != nil {
+		return fmt.Errorf("--join: %w", err)
+	}
+	return a.showBenchSearch(reports, o.markdown)
+}
+
+// markdownSearches is the table of a comparison in Markdown.
+func markdownSearches(w io.Writer, reports []minibench.SearchReport) {
+	fmt.Fprint(w, "| method | budget | spent | verified | reward | over random | p | checker | strict |\n|---|---|---|---|---|---|---|---|---|\n")
+	for _, r := range reports {
+		over, p := "", ""
+		if r.P > 0 {
+			over, p = fmt.Sprintf("%+.3f [%+.3f, %+.3f]", r.OverRandom.Mean, r.OverRandom.Low, r.OverRandom.High), fmt.Sprintf("%.3f", r.P)
+		}
+		fmt.Fprintf(w, "| %s | %d× | %.0f | %.1f | %v | %s | %s | %v | %v |\n", r.Method, r.Multiple, r.NFE.Mean, r.Calls.Mean, r.Reward, over, p, r.Checker, r.Strict)
+	}
+}
+
+func (a *app) showBenchSearch(reports []minibench.SearchReport, markdown bool) error {
+	if markdown {
+		markdownSearches(a.stdout, reports)
+		return nil
+	}
 	if a.json {
 		for _, r := range reports {
 			if err := a.line(struct {

@@ -2,8 +2,12 @@ package minibench
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
+	"io"
+	"slices"
 
 	"winnow/diffusion"
 	"winnow/internal/miniworld"
@@ -42,8 +46,6 @@ type SearchReport struct {
 	// RewardEach and CheckerEach are by prompt, to pair with those of other runs on the same prompts and seeds.
 	RewardEach  []float64 `json:"reward_each"`
 	CheckerEach []float64 `json:"checker_each"`
-
-	wanted []float64
 }
 
 // RunSearches compares methods at equal budgets on the same prompts and seeds.
@@ -57,32 +59,83 @@ func RunSearches(ctx context.Context, p *diffusion.Pipeline, reward diffusion.Ve
 	plain.Method = "plain"
 	out := []SearchReport{plain}
 	for _, m := range o.Multiples {
-		var random *SearchReport
 		for _, name := range o.Methods {
 			r, err := b.run(ctx, name, m)
 			if err != nil {
 				return out, fmt.Errorf("%s at %d×: %w", name, m, err)
 			}
-			if name == "random" {
-				random = &r
-			}
 			out = append(out, r)
 		}
-		if random == nil {
-			continue
-		}
-		for i := range out {
-			if out[i].Multiple == m && out[i].Method != "random" {
-				out[i].compare(random)
-			}
-		}
 	}
+	compareSearches(out, o.ByChecker)
 	return out, nil
 }
 
-func (r *SearchReport) compare(random *SearchReport) {
-	d := metric.PairedBootstrap(len(r.wanted), resamples, 1, 0.95, metric.MeanOf(r.wanted), metric.MeanOf(random.wanted))
-	r.OverRandom, r.P = Figure{d.Value, d.Low, d.High}, d.P
+// compareSearches holds every method against random search at its budget, where that is among them.
+func compareSearches(all []SearchReport, byChecker bool) {
+	for i := range all {
+		k := slices.IndexFunc(all, func(r SearchReport) bool { return r.Method == "random" && r.Multiple == all[i].Multiple })
+		if r := &all[i]; k >= 0 && r.Method != "random" && r.Method != "plain" {
+			mine, other := r.RewardEach, all[k].RewardEach
+			if byChecker {
+				mine, other = r.CheckerEach, all[k].CheckerEach
+			}
+			d := metric.PairedBootstrap(len(mine), resamples, 1, 0.95, metric.MeanOf(mine), metric.MeanOf(other))
+			r.OverRandom, r.P = Figure{d.Value, d.Low, d.High}, d.P
+		}
+	}
+}
+
+// JoinSearches puts runs together that looked at the same prompts with the same settings, which their plain pictures show: each has the
+// lines of "winnow bench search --json". Methods are in the order of sampling.SearchMethods, budgets ascend.
+func JoinSearches(runs []io.Reader, byChecker bool) ([]SearchReport, error) {
+	var plain *SearchReport
+	found := map[string]SearchReport{}
+	for i, run := range runs {
+		for dec := json.NewDecoder(run); ; {
+			var r SearchReport
+			if err := dec.Decode(&r); err == io.EOF {
+				break
+			} else if err != nil {
+				return nil, fmt.Errorf("run %d: %w", i+1, err)
+			}
+			if len(r.RewardEach) != r.Prompts || len(r.CheckerEach) != r.Prompts {
+				return nil, fmt.Errorf("run %d: %s has no figures of each prompt", i+1, r.Method)
+			}
+			switch {
+			case r.Method != "plain":
+				found[fmt.Sprint(r.Method, " ", r.Multiple)] = r
+			case plain == nil:
+				plain = &r
+			case !slices.Equal(plain.RewardEach, r.RewardEach):
+				return nil, fmt.Errorf("run %d: its plain pictures have other scores than those of run 1: prompts, seed, steps or model differ", i+1)
+			}
+		}
+	}
+	if plain == nil {
+		return nil, errors.New("no run has the figures of plain pictures")
+	}
+	out := []SearchReport{*plain}
+	for _, multiple := range multiplesOf(found) {
+		for _, info := range sampling.SearchMethods() {
+			if r, ok := found[fmt.Sprint(info.Name, " ", multiple)]; ok {
+				out = append(out, r)
+			}
+		}
+	}
+	compareSearches(out, byChecker)
+	return out, nil
+}
+
+func multiplesOf(found map[string]SearchReport) []int {
+	var out []int
+	for _, r := range found {
+		if !slices.Contains(out, r.Multiple) {
+			out = append(out, r.Multiple)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 type searchBench struct {
@@ -139,9 +192,6 @@ func (b *searchBench) run(ctx context.Context, name string, multiple int) (Searc
 	}
 	r.NFE, r.Calls, r.Reward, r.Checker, r.Strict = Interval(nfe), Interval(calls), Interval(reward), Interval(checker), Interval(strict)
 	r.RewardEach, r.CheckerEach = reward, checker
-	if r.wanted = reward; b.o.ByChecker {
-		r.wanted = checker
-	}
 	return r, nil
 }
 
