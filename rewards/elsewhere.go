@@ -11,7 +11,7 @@ import (
 
 // Rewards that run elsewhere.
 const (
-	// Judge has a vision-language model compare every pair of pictures of a prompt, in both orders; the score is a strength in
+	// Judge has a vision-language model compare pairs of a prompt's pictures, in both orders; the score is a strength in
 	// natural-log units, see vlmjudge.Judge.Tournament.
 	Judge = "judge"
 	// VQAScore asks a vision-language model whether the picture shows everything that the prompt says: the probability of Yes
@@ -53,14 +53,18 @@ func OpenReward(ctx context.Context, name, dir string, opt *Options) (Reward, er
 		}
 		return remote{r}, nil
 	}
-	j, err := vlmjudge.Open(ctx, *opt.Judge)
-	switch {
-	case err != nil:
-		return nil, err
-	case name == VQAScore:
-		return yesScore{judged{j}}, nil
+	if name == Judge {
+		t, err := OpenTournament(ctx, opt)
+		if err != nil {
+			return nil, err
+		}
+		return t, nil
 	}
-	return &Tournament{judged: judged{j}, onPair: opt.OnPair}, nil
+	j, err := OpenJudge(ctx, *opt.Judge, opt)
+	if err != nil {
+		return nil, err
+	}
+	return yesScore{judged{j}}, nil
 }
 
 // judged is what both rewards of a judge have in common.

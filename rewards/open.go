@@ -35,13 +35,17 @@ type Options struct {
 	Executor string
 	// ORTLibrary is the shared library of ONNX Runtime, or the folder that holds it; "" searches.
 	ORTLibrary string
-	// Judge is whom the rewards "judge" and "vqascore" ask, Remote where the reward "remote" runs; nil: these cannot be opened.
+	// Judge is whom the rewards "judge" and "vqascore" ask (the address "mini" is the embedded reward, see OpenJudge), Remote where the reward "remote" runs; nil: these cannot be opened.
 	Judge  *vlmjudge.Options
 	Remote *vlmjudge.RemoteOptions
 	// References are files of Reference, each for the reward that it states, instead of reference.json in the reward's folder.
 	// Only OpenMix reads them.
 	References []string
-	// OnPair is called after each pair that the reward "judge" has compared, with the number of pairs of this call.
+	// Rank says how the reward "judge" chooses the pairs that it compares; Rank.Prior is set by First, Rank.OnPair has no effect.
+	Rank vlmjudge.RankOptions
+	// First is a cheaper reward, NAME or NAME=FOLDER, whose order the reward "judge" starts from; "": none.
+	First string
+	// OnPair is called after each pair that the reward "judge" has compared, with the number of pairs that this call needs at most.
 	OnPair func(done, pairs int)
 }
 

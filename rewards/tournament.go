@@ -2,8 +2,10 @@ package rewards
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
+	"strings"
 	"sync"
 
 	"winnow/vlmjudge"
@@ -12,15 +14,67 @@ import (
 // Tournament is the reward Judge.
 type Tournament struct {
 	judged
+	rank   vlmjudge.RankOptions
+	first  *Model  // a cheaper reward; nil: none
+	unit   float64 // of its scores, in log-odds
 	onPair func(done, pairs int)
 	mu     sync.Mutex
 	sum    vlmjudge.Tournament
 }
 
+// OpenTournament opens the reward Judge, as OpenReward does.
+func OpenTournament(ctx context.Context, opt *Options) (*Tournament, error) {
+	if err := opt.Rank.Check(); err != nil {
+		return nil, &ArgumentError{strings.TrimPrefix(err.Error(), "vlmjudge: ")}
+	}
+	t := &Tournament{rank: opt.Rank, onPair: opt.OnPair, unit: 1}
+	if t.rank.Schedule == vlmjudge.Cascade && opt.First == "" {
+		return nil, &ArgumentError{"the schedule cascade asks about pairs that a cheaper reward leaves open; name that reward"}
+	}
+	j, err := OpenJudge(ctx, *opt.Judge, opt)
+	if err != nil {
+		return nil, err
+	}
+	t.judge = j
+	if opt.First != "" {
+		name, folder, _ := strings.Cut(opt.First, "=")
+		if t.first, err = Open(ctx, name, folder, opt); err != nil {
+			return nil, errors.Join(err, j.Close())
+		}
+		if name == Mini {
+			t.unit = MiniTemperature
+		}
+	}
+	return t, nil
+}
+
+// Close closes the judge and the cheaper reward.
+func (t *Tournament) Close() error {
+	if t.first != nil {
+		return errors.Join(t.first.Close(), t.judge.Close())
+	}
+	return t.judge.Close()
+}
+
+// Judge is the one that is asked.
+func (t *Tournament) Judge() *vlmjudge.Judge { return t.judge }
+
 // Info says, in Relative, that scores compare pictures that were scored together.
 func (t *Tournament) Info() Info {
 	info := t.info(Judge, 0)
 	info.Formula, info.Relative = "log-strength by Bradley-Terry over every pair, both orders", true
+	switch {
+	case t.rank.Schedule == "":
+		info.Formula = "log-strength by Bradley-Terry over every pair of few pictures, chosen pairs of many, both orders"
+	case t.rank.Schedule != vlmjudge.AllPairs:
+		info.Formula = fmt.Sprintf("log-strength by Bradley-Terry over pairs chosen by the schedule %s, both orders", t.rank.Schedule)
+	}
+	if t.rank.Calls > 0 {
+		info.Formula += fmt.Sprintf(", at most %d questions", t.rank.Calls)
+	}
+	if t.first != nil {
+		info.Formula += ", starting from " + t.first.Info().Name
+	}
 	return info
 }
 
@@ -36,12 +90,38 @@ func (t *Tournament) Series(prompt string) (*vlmjudge.Series, error) {
 	return t.judge.Series(prompt, vlmjudge.SeriesOptions{})
 }
 
-// Score compares every pair of pictures.
+// MaxPairs is the number of pairs that a tournament of n pictures needs at most.
+func (t *Tournament) MaxPairs(n int) int {
+	pairs, err := vlmjudge.MaxPairs(n, t.rank)
+	if err != nil {
+		return 0 // OpenTournament has refused such options
+	}
+	return pairs
+}
+
+// Tournament compares pictures of a prompt. done, where given, is called after each pair, by one goroutine at a time.
+func (t *Tournament) Tournament(ctx context.Context, prompt string, images []image.Image, done func()) (vlmjudge.Tournament, error) {
+	o := t.rank
+	o.OnPair = done
+	if t.first != nil && len(images) > 1 {
+		scores, err := t.first.Score(ctx, prompt, images)
+		if err != nil {
+			return vlmjudge.Tournament{}, err
+		}
+		o.Prior = scores
+		for i := range o.Prior {
+			o.Prior[i] /= t.unit
+		}
+	}
+	return t.judge.Tournament(ctx, prompt, images, o)
+}
+
+// Score compares the pictures.
 func (t *Tournament) Score(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
 	return t.ScoreSamples(ctx, samplesOf(prompt, images))
 }
 
-// ScoreSamples compares every pair of pictures of the same prompt. A picture that is alone with its prompt has the score 0.
+// ScoreSamples compares the pictures of each prompt with each other. A picture that is alone with its prompt has the score 0.
 func (t *Tournament) ScoreSamples(ctx context.Context, samples []Sample) ([]float64, error) {
 	var prompts []string
 	groups, pairs := map[string][]int{}, 0
@@ -49,8 +129,10 @@ func (t *Tournament) ScoreSamples(ctx context.Context, samples []Sample) ([]floa
 		if groups[s.Prompt] == nil {
 			prompts = append(prompts, s.Prompt)
 		}
-		pairs += len(groups[s.Prompt])
 		groups[s.Prompt] = append(groups[s.Prompt], i)
+	}
+	for _, members := range groups {
+		pairs += t.MaxPairs(len(members))
 	}
 	done := 0
 	onPair := func() {
@@ -65,7 +147,7 @@ func (t *Tournament) ScoreSamples(ctx context.Context, samples []Sample) ([]floa
 		for k, i := range members {
 			images[k] = samples[i].seen()
 		}
-		result, err := t.judge.Tournament(ctx, prompt, images, onPair)
+		result, err := t.Tournament(ctx, prompt, images, onPair)
 		if err != nil {
 			return nil, fmt.Errorf("rewards: comparing the pictures of %q: %w", prompt, err)
 		}

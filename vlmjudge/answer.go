@@ -38,3 +38,7 @@ func (t *Tokens) add(r *chatReply) {
 	t.Prompt += r.Usage.Prompt
 	t.Completion += r.Usage.Completion
 }
+
+func (t Tokens) plus(u Tokens) Tokens {
+	return Tokens{t.Requests + u.Requests, t.Prompt + u.Prompt, t.Completion + u.Completion}
+}

@@ -11,6 +11,9 @@ func (j *Judge) ask(ctx context.Context, t template, prompt string, images ...im
 	if err := checkPrompt(prompt); err != nil {
 		return Answer{}, err
 	}
+	if j.reward != nil {
+		return j.fromReward(ctx, prompt, images)
+	}
 	pictures := make([]string, len(images))
 	for i, img := range images {
 		var err error

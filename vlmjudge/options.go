@@ -78,6 +78,10 @@ type Judge struct {
 	client  *client
 	base    string // without a slash at the end
 
+	reward   Reward // answers in a server's place; nil: there is a server
+	scale    RewardOptions
+	formulas [2]string // of its answers about two pictures, and about one
+
 	textOnly bool // set by Open: the first token tells nothing
 	info     Info
 	optional optional
@@ -110,8 +114,11 @@ func (j *Judge) Info() Info {
 	return info
 }
 
-// Close gives idle connections back. It never fails.
+// Close gives idle connections back, or closes the reward.
 func (j *Judge) Close() error {
+	if j.reward != nil {
+		return j.reward.Close()
+	}
 	j.client.http.CloseIdleConnections()
 	return nil
 }

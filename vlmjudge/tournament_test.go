@@ -30,11 +30,11 @@ func TestTally(t *testing.T) {
 	}
 	// The bias cancels, so that the wins are those of the plain log-odds; it turns the third pair, whose odds are smaller.
 	p := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
-	want, err := BradleyTerry([][]float64{{0, p(2), p(4)}, {p(-2), 0, p(.5)}, {p(-4), p(-.5), 0}}, .5)
+	want, err := BradleyTerryPrior([][]float64{{0, p(2), p(4)}, {p(-2), 0, p(.5)}, {p(-4), p(-.5), 0}}, 30)
 	if err != nil {
 		t.Fatal(err)
 	}
-	nearAll(t, "strengths", got.Strengths, want, 1e-9)
+	nearAll(t, "strengths", got.Strengths, want.Theta, 1e-9)
 	if got.Pairs != 3 || got.Turned != 1 || got.Abstained != 0 || got.Triples != 1 || got.Cyclic != 0 || math.Abs(got.Bias-1) > 1e-9 {
 		t.Errorf("%+v", got)
 	}
@@ -76,7 +76,7 @@ func TestJudge_Tournament(t *testing.T) {
 	}
 	var done atomic.Int32
 	before := len(f.requests())
-	got, err := j.Tournament(t.Context(), "wide", wide(40, 60, 30, 50), func() { done.Add(1) })
+	got, err := j.Tournament(t.Context(), "wide", wide(40, 60, 30, 50), RankOptions{OnPair: func() { done.Add(1) }})
 	if err != nil || done.Load() != 6 || len(f.requests())-before != 12 || got.Pairs != 6 || got.Turned != 0 {
 		t.Fatalf("%+v, %d pairs, %d questions, %v", got, done.Load(), len(f.requests())-before, err)
 	}
@@ -84,15 +84,18 @@ func TestJudge_Tournament(t *testing.T) {
 		t.Errorf("strengths %v", s)
 	}
 	for _, n := range []int{0, 1} {
-		if got, err := j.Tournament(t.Context(), "wide", wide(40)[:n], nil); err != nil || len(got.Strengths) != n || got.Pairs != 0 {
+		if got, err := j.Tournament(t.Context(), "wide", wide(40)[:n], RankOptions{}); err != nil || len(got.Strengths) != n || got.Pairs != 0 {
 			t.Errorf("%d pictures: %+v, %v", n, got, err)
 		}
 	}
+	if got, err := j.Tournament(t.Context(), "wide", wide(99, 40, 50), RankOptions{}); err != nil || got.Failed != 2 || got.Unmet() != 1 || got.Met[0] != 0 || !(got.Strengths[2] > got.Strengths[1]) {
+		t.Errorf("a picture that the server refuses: %+v, %v", got, err)
+	}
 	var se *ServerError
-	if _, err := j.Tournament(t.Context(), "wide", wide(99, 40, 50), nil); !errors.As(err, &se) {
+	if _, err := j.Tournament(t.Context(), "wide", wide(99, 40), RankOptions{}); !errors.As(err, &se) {
 		t.Errorf("a failing judge: %v", err)
 	}
-	if _, err := j.Tournament(t.Context(), "wide", []image.Image{nil}, nil); err == nil {
+	if _, err := j.Tournament(t.Context(), "wide", []image.Image{nil}, RankOptions{}); err == nil {
 		t.Error("no picture accepted")
 	}
 }

@@ -1,0 +1,35 @@
+package rewards
+
+import (
+	"context"
+
+	"winnow/vlmjudge"
+)
+
+// MiniTemperature is the difference of the embedded reward's scores that is one unit of log-odds: σ(difference/MiniTemperature) is the
+// probability that the exact checker of the mini world prefers a picture, fitted on groups of the validation set by
+//
+//	winnow bench reward --prompts validation
+//
+// which prints it as "temperature".
+const MiniTemperature = 1.0
+
+// OpenJudge opens the judge at an address, as vlmjudge.Open does. The address "mini" is the embedded reward, which answers through the same
+// interface without a server: it prefers A to B with probability σ((score of A − score of B)/MiniTemperature), and says that a picture shows
+// a prompt with the same of its score less the mean of the reward's reference. Info tells it from a judge that sees and reads.
+func OpenJudge(ctx context.Context, o vlmjudge.Options, opt *Options) (*vlmjudge.Judge, error) {
+	if o.URL != Mini {
+		return vlmjudge.Open(ctx, o)
+	}
+	m, err := Open(ctx, Mini, "", opt)
+	if err != nil {
+		return nil, err
+	}
+	p := member{reward: m}
+	if err := p.readReference(Mini, "", nil); err != nil {
+		return nil, err
+	}
+	return vlmjudge.FromReward(m, vlmjudge.RewardOptions{
+		Name: Mini, Temperature: MiniTemperature, Middle: p.reference.Mean, Concurrency: o.Concurrency,
+	})
+}
