@@ -60,22 +60,41 @@ func OpenReward(ctx context.Context, name, dir string, opt *Options) (Reward, er
 		}
 		return t, nil
 	}
-	j, err := OpenJudge(ctx, *opt.Judge, opt)
+	j, err := openJudged(ctx, opt)
 	if err != nil {
 		return nil, err
 	}
-	return yesScore{judged{j}}, nil
+	return yesScore{j}, nil
 }
 
 // judged is what both rewards of a judge have in common.
-type judged struct{ judge *vlmjudge.Judge }
+type judged struct {
+	judge *vlmjudge.Judge
+	mini  *Model // the embedded reward, where it answers in a judge's place
+}
+
+func openJudged(ctx context.Context, opt *Options) (judged, error) {
+	if opt.Judge.URL != Mini {
+		j, err := vlmjudge.Open(ctx, *opt.Judge)
+		return judged{judge: j}, err
+	}
+	m, err := Open(ctx, Mini, "", opt)
+	if err != nil {
+		return judged{}, err
+	}
+	j, err := miniJudge(m, opt.Judge.Concurrency)
+	return judged{j, m}, err
+}
 
 func (j judged) Close() error { return j.judge.Close() }
 
-// CheckPrompt refuses a prompt that says nothing.
-func (judged) CheckPrompt(prompt string) error {
+// CheckPrompt refuses a prompt that says nothing, or is longer than the embedded reward reads.
+func (j judged) CheckPrompt(prompt string) error {
 	if strings.TrimSpace(prompt) == "" {
 		return &ArgumentError{"a judge needs the prompt that the pictures were made for"}
+	}
+	if j.mini != nil {
+		return j.mini.CheckPrompt(prompt)
 	}
 	return nil
 }
@@ -83,6 +102,13 @@ func (judged) CheckPrompt(prompt string) error {
 // info describes a reward by the question of a template.
 func (j judged) info(name string, question int) Info {
 	about := j.judge.Info()
+	if j.mini != nil {
+		sees := j.mini.Info()
+		return Info{
+			Name: name + ":" + Mini, Model: "embedded reward, no judge was asked", Version: about.Templates[question].ID + ", " + sees.Version, ReadsPrompt: true,
+			Width: sees.Width, Height: sees.Height, MaxTokens: sees.MaxTokens,
+		}
+	}
 	model := about.ServedModel
 	if model == "" {
 		model = about.Model
@@ -107,6 +133,9 @@ type yesScore struct{ judged }
 func (y yesScore) Info() Info {
 	info := y.info(VQAScore, 1)
 	info.Formula, info.AcrossPrompts = "p(Yes)/(p(Yes)+p(No))", true
+	if y.mini != nil {
+		info.Formula = fmt.Sprintf("sigmoid of the embedded reward's score, less the mean of its reference, by %g", MiniTemperature)
+	}
 	return info
 }
 

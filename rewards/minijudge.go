@@ -2,6 +2,7 @@ package rewards
 
 import (
 	"context"
+	"errors"
 
 	"winnow/vlmjudge"
 )
@@ -18,18 +19,22 @@ const MiniTemperature = 1.0
 // interface without a server: it prefers A to B with probability σ((score of A − score of B)/MiniTemperature), and says that a picture shows
 // a prompt with the same of its score less the mean of the reward's reference. Info tells it from a judge that sees and reads.
 func OpenJudge(ctx context.Context, o vlmjudge.Options, opt *Options) (*vlmjudge.Judge, error) {
-	if o.URL != Mini {
-		return vlmjudge.Open(ctx, o)
+	all := Options{}
+	if opt != nil {
+		all = *opt
 	}
-	m, err := Open(ctx, Mini, "", opt)
-	if err != nil {
-		return nil, err
-	}
+	all.Judge = &o
+	j, err := openJudged(ctx, &all)
+	return j.judge, err
+}
+
+// miniJudge makes a judge of the embedded reward, and closes it if that fails.
+func miniJudge(m *Model, concurrency int) (*vlmjudge.Judge, error) {
 	p := member{reward: m}
 	if err := p.readReference(Mini, "", nil); err != nil {
-		return nil, err
+		return nil, errors.Join(err, m.Close())
 	}
 	return vlmjudge.FromReward(m, vlmjudge.RewardOptions{
-		Name: Mini, Temperature: MiniTemperature, Middle: p.reference.Mean, Concurrency: o.Concurrency,
+		Name: Mini, Temperature: MiniTemperature, Middle: p.reference.Mean, Concurrency: concurrency,
 	})
 }

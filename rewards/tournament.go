@@ -31,15 +31,14 @@ func OpenTournament(ctx context.Context, opt *Options) (*Tournament, error) {
 	if t.rank.Schedule == vlmjudge.Cascade && opt.First == "" {
 		return nil, &ArgumentError{"the schedule cascade asks about pairs that a cheaper reward leaves open; name that reward"}
 	}
-	j, err := OpenJudge(ctx, *opt.Judge, opt)
-	if err != nil {
+	var err error
+	if t.judged, err = openJudged(ctx, opt); err != nil {
 		return nil, err
 	}
-	t.judge = j
 	if opt.First != "" {
 		name, folder, _ := strings.Cut(opt.First, "=")
 		if t.first, err = Open(ctx, name, folder, opt); err != nil {
-			return nil, errors.Join(err, j.Close())
+			return nil, errors.Join(err, t.judge.Close())
 		}
 		if name == Mini {
 			t.unit = MiniTemperature
@@ -71,6 +70,9 @@ func (t *Tournament) Info() Info {
 	}
 	if t.rank.Calls > 0 {
 		info.Formula += fmt.Sprintf(", at most %d questions", t.rank.Calls)
+	}
+	if t.mini != nil {
+		info.Formula += fmt.Sprintf("; probabilities are sigmoids of differences of the embedded reward by %g", MiniTemperature)
 	}
 	if t.first != nil {
 		info.Formula += ", starting from " + t.first.Info().Name

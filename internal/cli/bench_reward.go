@@ -150,6 +150,7 @@ func (a *app) showBenchReward(info rewards.Info, r minibench.RewardReport) error
 		}
 		fmt.Fprintf(w, "%s, %d prompts, %d pictures each\n\n", info.Name, r.Prompts, r.Pictures)
 		fmt.Fprintf(w, "pair accuracy\t%v\t%d pairs; by difference of the checker's scores, %s\n", r.Accuracy, r.Pairs, strings.Join(byGap, ", "))
+		fmt.Fprintf(w, "temperature\t%.4g\tdifference of rewards at which the odds are e to 1\n", r.Temperature)
 		fmt.Fprintf(w, "checker score\tfirst %v\tchosen by the reward %v, best %v\n", r.First, r.Chosen, r.Best)
 	})
 }

@@ -71,6 +71,7 @@ func (o *evalOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.rewards, "reward", nil, "reward, or NAME=WEIGHT,NAME=WEIGHT for a sum, as one scorer; may be repeated"+rewardHelp)
 	o.rewardOptions.flags(f)
 	o.asked.flags(f)
+	o.asked.scheduleFlags(f, "all")
 	f.StringArrayVar(&o.scores, "scores", nil, "JSON lines with a score for every picture, as one scorer; may be repeated")
 	f.StringVar(&o.cache, "cache", "", "SQLite file that keeps the scores of rewards (default: none)")
 	f.StringVar(&o.validation, "validation", "", "set to choose the tie threshold of pickapic.tie_threshold on")

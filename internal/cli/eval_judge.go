@@ -12,6 +12,7 @@ import (
 	"winnow/datasets"
 	"winnow/internal/evaluation"
 	"winnow/internal/imageproc"
+	"winnow/rewards"
 	"winnow/vlmjudge"
 )
 
@@ -63,9 +64,11 @@ func (g *judging) each(ctx context.Context, rows int, name func(row int) string,
 // judgeBatch is the number of rows whose pictures are held at a time.
 const judgeBatch = 16
 
-// judge lets the judge compare the pictures of every row.
+// judge lets the judge compare the pictures of every row: every pair, unless a schedule is named, since figures are about pairs.
 func (r *evalRun) judge(ctx context.Context) (err error) {
-	j, err := r.o.asked.open(ctx)
+	opt := r.o.options()
+	opt.Rank.Schedule = cmp.Or(opt.Rank.Schedule, vlmjudge.AllPairs)
+	j, err := rewards.OpenTournament(ctx, opt)
 	if err != nil {
 		return err
 	}
@@ -75,7 +78,7 @@ func (r *evalRun) judge(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	r.judgeInfo = j.Info()
+	r.judgeInfo = j.Judge().Info()
 	return nil
 }
 
@@ -100,6 +103,9 @@ func (r *evalRun) judgeSet(ctx context.Context, in *evalInput, j evaluation.Judg
 				pictures, err := uprightPictures(&waiting[i])
 				if err == nil {
 					results[i], err = j.Tournament(ctx, waiting[i].Prompt, pictures, nil)
+				}
+				if err == nil && results[i].Unmet() > 0 {
+					err = fmt.Errorf("%d pictures were compared with none", results[i].Unmet())
 				}
 				return err
 			},
@@ -149,7 +155,7 @@ func uprightPictures(rec *datasets.Record) ([]image.Image, error) {
 // byJudge lets the judge compare the i-th pictures of both sides; the score of A is its probability to be better.
 func (r *winRateRun) byJudge(ctx context.Context) (err error) {
 	o := &r.asked
-	j, err := o.open(ctx)
+	j, err := o.open(ctx, r.options())
 	if err != nil {
 		return err
 	}

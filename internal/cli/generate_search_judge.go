@@ -16,7 +16,7 @@ func (g *generation) comparing() (*rewards.Tournament, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !ok || g.reward.Info().Name != rewards.Judge: // weighted, or one of several
+	case !ok || g.reward.Info().Name != t.Info().Name: // weighted, or one of several
 		return nil, usagef("--search by a sum needs scores of single pictures, and the judge compares them; take %s in its place", rewards.VQAScore)
 	case info.Gradient:
 		return nil, usagef("--search %s climbs the gradient of a reward, and a judge has none", info.Name)

@@ -3,11 +3,16 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"winnow/rewards"
 	"winnow/vlmjudge"
 )
 
@@ -17,20 +22,56 @@ type judgeOptions struct {
 	votes       int
 	concurrency int
 	timeout     time.Duration
+	// Where a judge compares more than two pictures.
+	schedule string
+	budget   int
+	first    string
 }
 
 // flags adds the flags, which all commands that ask a judge share.
 func (o *judgeOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.url, "judge", "", "address of a chat server with a vision-language model that compares pictures, as in http://localhost:8000")
+	f.StringVar(&o.url, "judge", "", "address of a chat server with a vision-language model that compares pictures, as in http://localhost:8000; \"mini\": the embedded reward answers")
 	f.StringVar(&o.model, "judge-model", "", "the server's name of the model (key from WINNOW_API_KEY or OPENAI_API_KEY)")
 	f.IntVar(&o.votes, "judge-votes", 0, "answers to sample where the server gives no label probabilities (default 5)")
 	f.IntVar(&o.concurrency, "judge-concurrency", 0, "questions at once (default 8)")
 	f.DurationVar(&o.timeout, "judge-timeout", 0, "for one attempt (default 2m)")
 }
 
-// open reaches for the judge.
-func (o *judgeOptions) open(ctx context.Context) (*vlmjudge.Judge, error) {
-	return vlmjudge.Open(ctx, *o.options())
+// scheduleFlags adds what only commands need that let a judge put pictures in order. usual is what no schedule means.
+func (o *judgeOptions) scheduleFlags(f *pflag.FlagSet, usual string) {
+	f.StringVar(&o.schedule, "judge-schedule", "", "which pairs the judge compares: "+strings.Join(vlmjudge.Schedules(), ", ")+" (default: "+usual+"; see winnow help rewards)")
+	f.IntVar(&o.budget, "judge-budget", 0, "questions about the pictures of one prompt at most, two a pair (default: no limit)")
+	f.StringVar(&o.first, "judge-first", "", "cheaper reward whose order the judge starts from, NAME or NAME=FOLDER")
+}
+
+// usualSchedule is vlmjudge.DefaultSchedule in words.
+const usualSchedule = "all up to 6 pictures or within the budget, else swiss, or active with a budget"
+
+// check refuses what cannot work, before anything is read.
+func (o *judgeOptions) check() error {
+	name, folder, _ := strings.Cut(o.first, "=")
+	switch {
+	case o.url == "" && (o.schedule != "" || o.budget != 0 || o.first != ""):
+		return usagef("--judge-schedule, --judge-budget and --judge-first say how a judge is asked; name it by --judge URL")
+	case o.url == rewards.Mini && (o.model != "" || o.votes != 0 || o.timeout != 0):
+		return usagef("--judge %s is the embedded reward; --judge-model, --judge-votes and --judge-timeout are about servers", rewards.Mini)
+	case o.schedule != "" && !slices.Contains(vlmjudge.Schedules(), o.schedule):
+		return usagef("--judge-schedule %s: want one of %s", o.schedule, strings.Join(vlmjudge.Schedules(), ", "))
+	case o.budget < 0 || o.budget == 1:
+		return usagef("--judge-budget %d: a comparison takes two questions", o.budget)
+	case o.schedule == vlmjudge.Cascade && o.first == "":
+		return usagef("--judge-schedule %s asks about pairs that a cheaper reward leaves open; name it, as in --judge-first mini", vlmjudge.Cascade)
+	case o.first != "" && slices.Contains([]string{rewards.Judge, rewards.VQAScore, rewards.Remote}, name):
+		return usagef("--judge-first %s: want a reward that runs here", o.first)
+	case o.first != "" && rewards.NeedsFolder(name) && folder == "":
+		return usagef("--judge-first %s: the reward needs a folder, as in --judge-first %s=./%s", o.first, name, name)
+	}
+	return nil
+}
+
+// open reaches for the judge, where nothing but pairs is compared.
+func (o *judgeOptions) open(ctx context.Context, opt *rewards.Options) (*vlmjudge.Judge, error) {
+	return rewards.OpenJudge(ctx, *o.options(), opt)
 }
 
 // options are nil without a judge.
@@ -41,8 +82,37 @@ func (o *judgeOptions) options() *vlmjudge.Options {
 	return &vlmjudge.Options{URL: o.url, Model: o.model, Key: apiKey(), Votes: o.votes, Concurrency: o.concurrency, Timeout: o.timeout}
 }
 
+// apply adds the judge to the options of rewards.
+func (o *judgeOptions) apply(opt *rewards.Options) {
+	opt.Judge, opt.First = o.options(), o.first
+	opt.Rank = vlmjudge.RankOptions{Schedule: o.schedule, Calls: o.budget}
+}
+
+// settings adds the flags that repeat the ranking.
+func (o *judgeOptions) settings(add func(key string, value any, when bool)) {
+	add("judge", o.url, o.url != "")
+	add("judge-model", o.model, o.model != "")
+	add("judge-votes", o.votes, o.votes != 0)
+	add("judge-schedule", o.schedule, o.schedule != "")
+	add("judge-budget", o.budget, o.budget != 0)
+	add("judge-first", o.first, o.first != "")
+}
+
 // apiKey is never a flag: command lines are seen by everybody on the machine.
 func apiKey() string { return cmp.Or(os.Getenv("WINNOW_API_KEY"), os.Getenv("OPENAI_API_KEY")) }
 
 // name of the judge as a scorer.
 func (o *judgeOptions) name() string { return "judge:" + cmp.Or(o.model, o.url) }
+
+// manner is what verdicts depend on besides the judge and the pictures.
+func (o *judgeOptions) manner() string {
+	return fmt.Sprintf("%s votes=%d schedule=%q budget=%d first=%q", o.name(), o.votes, o.schedule, o.budget, o.first)
+}
+
+// unanswered says that a judge's verdict on a group is worth nothing.
+func unanswered(t vlmjudge.Tournament) error {
+	if t.Abstained == t.Pairs {
+		return errors.New("the judge answered about none of the pairs")
+	}
+	return nil
+}

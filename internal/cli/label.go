@@ -39,9 +39,10 @@ soft_label_0. --data labels pictures that exist instead: any set of "winnow data
 formats"; rows of several pictures are labelled among themselves, rows of one picture
 are joined by their prompt.
 
-A judge compares every two pictures of a prompt in both orders; their strengths by
-Bradley-Terry, in units of log-odds, are the scores. So a temperature of 1 gives the
-judge's own probabilities.
+A judge compares pictures of a prompt in both orders, every two of up to six and chosen
+pairs of more (--judge-schedule, --judge-budget); their strengths by Bradley-Terry, in
+units of log-odds, are the scores. So a temperature of 1 gives the judge's own
+probabilities. --judge mini labels by the embedded reward, without a server.
 
 Pictures stay in a folder beside the output, scores and verdicts in files beside it. A
 run that was killed or interrupted leaves no output; started again it goes on where it
@@ -82,6 +83,7 @@ func (o *labelOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.reward, "reward", nil, "reward to label by, or NAME=WEIGHT,NAME=WEIGHT for a sum (default: mini)"+rewardHelp)
 	o.rewardOptions.flags(f)
 	o.asked.flags(f)
+	o.asked.scheduleFlags(f, usualSchedule)
 	f.StringVar(&o.rule.Pairs, "pairs", labelling.BestWorst, "which pictures of a prompt are paired: best-worst, all, or adjacent in the order of scores")
 	f.IntVar(&o.rule.PerPrompt, "pairs-per-prompt", 0, "at most so many, those with the largest gaps (default: 1 of best-worst, else no limit)")
 	f.Float64Var(&o.rule.MinGap, "min-gap", 0, "smallest difference of scores that decides; below it a pair is a tie")

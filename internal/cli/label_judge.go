@@ -14,13 +14,14 @@ import (
 	"winnow/datasets"
 	"winnow/internal/imageproc"
 	"winnow/internal/labelling"
+	"winnow/rewards"
 	"winnow/vlmjudge"
 )
 
 // judgedGroups lets a judge compare the pictures of every prompt, some prompts at a time.
 type judgedGroups struct {
 	run     *labelRun
-	judge   *vlmjudge.Judge
+	judge   *rewards.Tournament
 	journal *labelling.Journal // nil keeps nothing
 	asking  *judging
 	waiting []datasets.Record
@@ -31,7 +32,7 @@ type judgedGroups struct {
 // judge opens the judge and the file of its verdicts.
 func (r *labelRun) judge(ctx context.Context) (labelGroups, func() error, error) {
 	o := r.o
-	j, err := o.asked.open(ctx)
+	j, err := rewards.OpenTournament(ctx, o.options())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,21 +100,27 @@ func (g *judgedGroups) ask(ctx context.Context, rec *datasets.Record) (strengths
 		return strengths, true, nil
 	}
 	o := &g.run.o.asked
-	key := labelling.Key(fmt.Sprintf("%s votes=%d", o.name(), o.votes), rec.Prompt, sums)
+	key := labelling.Key(o.manner(), rec.Prompt, sums)
 	values, known := g.recall(key, len(at))
 	if !known {
 		t, err := g.judge.Tournament(ctx, rec.Prompt, pictures, nil)
-		switch {
-		case err != nil:
-			return nil, false, err
-		case t.Abstained == t.Pairs:
-			return nil, false, errors.New("the judge answered about none of the pairs")
+		if err == nil {
+			err = unanswered(t)
 		}
-		values = t.Strengths
+		if err != nil {
+			return nil, false, err
+		}
+		if values = t.Strengths; t.Unmet() > 0 {
+			for k, met := range t.Met {
+				if met == 0 {
+					values[k] = math.NaN()
+				}
+			}
+		}
 		g.mu.Lock()
 		g.sum = g.sum.Add(t)
 		g.mu.Unlock()
-		if g.journal != nil {
+		if g.journal != nil && t.Failed == 0 && t.Unmet() == 0 { // else it is asked again
 			if err := g.journal.Put(key, rec.Prompt, values); err != nil {
 				return nil, false, err
 			}

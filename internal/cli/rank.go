@@ -46,14 +46,16 @@ embedded reward has one), its scores show their percentile, and --transform brin
 rewards to one scale. --alarm then marks images about which the rewards disagree:
 they deserve a look, as one reward may have been deceived.
 
---judge alone ranks by the reward "judge": a vision-language model compares every
-pair of images in both orders, n·(n-1) questions for n images. "vqascore" asks it
-once per image. "winnow help rewards" describes all of them.`,
+--judge alone ranks by the reward "judge": a vision-language model compares pairs of
+images in both orders: every pair of up to six, chosen ones of more (--judge-schedule),
+with --judge-budget as a limit. "vqascore" asks it once per image. --judge mini needs no
+server: the embedded reward answers. "winnow help rewards" describes all of them.`,
 		Example: `  winnow rank --prompt "a red circle" a.png b.jpg c.webp
   winnow rank --prompt "a red fox in the snow" --reward clip --reward-model ./clip-vit-base-patch32 photos/
   winnow rank --prompt "a red fox" --reward hpsv2.1=10,pickscore-v1=0.05 --reward-model ./hpsv2.1 --reward-model ./pickscore photos/
   winnow rank --prompt "a red fox" --reward hpsv2.1,pickscore-v1 --reward-model ./hpsv2.1 --reward-model ./pickscore --transform z --alarm 1 photos/
   winnow rank --prompt "a red fox" --judge http://localhost:8000 --judge-model Qwen2.5-VL-7B photos/
+  winnow rank --prompt "a red fox" --judge http://localhost:8000 --judge-schedule swiss --judge-budget 40 photos/
   winnow rank --prompt "a red fox" --reward vqascore,mini=0.1 --judge http://localhost:8000 photos/
   winnow rank --prompt "a red fox" --reward-url http://localhost:9000/score photos/
   winnow rank --csv out/*.png > scores.csv
@@ -84,6 +86,7 @@ func (o *rankOptions) flags(c *cobra.Command) {
 	f.StringArrayVar(&o.models, "reward-model", nil, "folder of the reward's model; once per reward that needs one, in order")
 	o.addressFlag(f)
 	o.asked.flags(f)
+	o.asked.scheduleFlags(f, usualSchedule)
 	o.scaleFlags(f)
 	f.Float64Var(&o.alarm, "alarm", 0, "mark images on which the transformed scores of the rewards have a standard deviation above this")
 	f.BoolVar(&o.csv, "csv", false, "print a table by RFC 4180 instead")
@@ -208,7 +211,8 @@ func (a *app) warnAlarms(result *report.Result) {
 // far as sizes can tell.
 func (a *app) warnForeign(images []report.Image, info rewards.Info) {
 	foreign := func(im report.Image) bool { return im.Width != info.Width || im.Height != info.Height }
-	if info.Name == rewards.Mini && slices.ContainsFunc(images, foreign) {
+	judge := slices.Contains([]string{rewards.Judge + ":" + rewards.Mini, rewards.VQAScore + ":" + rewards.Mini}, info.Name)
+	if (info.Name == rewards.Mini || judge) && slices.ContainsFunc(images, foreign) {
 		a.warn("the embedded reward was trained on %d×%d pictures of coloured shapes only; rank others with --reward clip --reward-model DIR", info.Width, info.Height)
 	}
 }

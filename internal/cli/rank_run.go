@@ -99,11 +99,17 @@ func (r *rankRun) announce(samples []rewards.Sample) {
 	}
 	group, questions := map[string]int{}, 0
 	for _, s := range samples {
-		questions += 2 * group[s.Prompt]
 		group[s.Prompt]++
 	}
+	for _, reward := range r.mix.Rewards() {
+		if t, ok := reward.(*rewards.Tournament); ok {
+			for _, n := range group {
+				questions += 2 * t.MaxPairs(n)
+			}
+		}
+	}
 	if questions > many {
-		r.app.warn("the judge is asked %d questions about %d images; --reward vqascore asks one per image", questions, len(samples))
+		r.app.warn("the judge is asked up to %d questions about %d images; --judge-budget sets a limit, and --reward vqascore asks one per image", questions, len(samples))
 	}
 }
 
@@ -240,10 +246,16 @@ func judgedBy(m *rewards.Mix) *vlmjudge.Tournament {
 // warnJudge says where a judge's order is weak.
 func (a *app) warnJudge(t *vlmjudge.Tournament) {
 	const often = 4 // a quarter of the pairs
-	switch {
-	case t == nil || t.Pairs == 0:
+	if t == nil || t.Pairs+t.Failed == 0 {
 		return
-	case t.Abstained > 0:
+	}
+	if t.Failed > 0 {
+		a.warn("the judge failed on %d of %d pairs; they are left out", t.Failed, t.Pairs+t.Failed)
+	}
+	if t.Incomplete != "" {
+		a.warn("the ranking is not complete, %d pairs were compared: %s", t.Pairs, t.Incomplete)
+	}
+	if t.Abstained > 0 {
 		a.warn("the judge gave no readable answer about %d of %d pairs; they count as ties", t.Abstained, t.Pairs)
 	}
 	if often*t.Turned > t.Pairs {

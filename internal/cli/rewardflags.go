@@ -51,6 +51,9 @@ func (o *rewardOptions) addressFlag(f *pflag.FlagSet) {
 // choose gives the rewards that are named, or else the one that the addresses are for, or else the usual ones; judge is the
 // reward that --judge alone stands for. It refuses addresses that no reward uses, and rewards without an address.
 func (o *rewardOptions) choose(named []string, judge string, usual ...string) ([]string, error) {
+	if err := o.asked.check(); err != nil {
+		return nil, err
+	}
 	if len(named) == 0 {
 		switch {
 		case o.asked.url != "" && o.address != "":
@@ -87,6 +90,9 @@ func (o *rewardOptions) choose(named []string, judge string, usual ...string) ([
 // judgeAmong separates the judge, which compares pictures, from the rewards that score them one by one. Each of named is a
 // scorer: a reward or a sum. A judge that is only asked by vqascore compares nothing, unless it is named too.
 func (o *rewardOptions) judgeAmong(named []string) (scorers []string, compares bool, err error) {
+	if err := o.asked.check(); err != nil {
+		return nil, false, err
+	}
 	asked := false
 	for _, choice := range named {
 		if choice == rewards.Judge {
@@ -117,12 +123,18 @@ func (o *rewardOptions) judgeAmong(named []string) (scorers []string, compares b
 // rewardHelp ends the help of a --reward flag: the list of names is long.
 const rewardHelp = "; see winnow help rewards"
 
+// options are those of rewards.
+func (o *rewardOptions) options() *rewards.Options {
+	opt := &rewards.Options{
+		Threads: o.threads, Truncate: o.truncate, Executor: o.executor, ORTLibrary: o.ortLibrary, OnPair: o.onPair, References: o.reference,
+	}
+	o.asked.apply(opt)
+	return opt
+}
+
 // open opens a weighted sum. The folders that it takes are removed from models.
 func (o *rewardOptions) open(ctx context.Context, choices []string) (*rewards.Mix, error) {
-	opt := &rewards.Options{
-		Threads: o.threads, Truncate: o.truncate, Executor: o.executor, ORTLibrary: o.ortLibrary, Judge: o.asked.options(), OnPair: o.onPair,
-		References: o.reference,
-	}
+	opt := o.options()
 	if o.address != "" {
 		opt.Remote = &vlmjudge.RemoteOptions{URL: o.address, Key: os.Getenv("WINNOW_API_KEY")}
 	}

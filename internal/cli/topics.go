@@ -30,7 +30,7 @@ both.
 With --json every object has a "type": "image", "network", "run", "version",
 "doctor", "lora", "lora_comparison", "data", "format", "failed", "reference", "eval", "comparison",
 "agreement", "flag", "win_rate", "benchmark", "figures", "reward_figures",
-"search", "search_figures", "summary", or "error" (with "code", "message" and, where
+"judge_figures", "search", "search_figures", "summary", or "error" (with "code", "message" and, where
 one is meant, "file"). "winnow score" writes its lines without a type: image, prompt,
 score and more. Fields are added over time and never change their meaning.
 
@@ -71,8 +71,8 @@ const rewardsText = `Every reward gives a number per picture, higher is better. 
   aesthetic-v2           looks only, no prompt, 1 to 10; any pictures
   vqascore               a judge is asked whether the picture shows everything that
                          the prompt says; probability of Yes, 0 to 1; any pictures
-  judge                  a judge compares every pair of a prompt's pictures in both
-                         orders; strength on the scale of log-odds, mean 0
+  judge                  a judge compares pairs of a prompt's pictures in both orders;
+                         strength on the scale of log-odds, mean 0
   remote                 whatever the server of --reward-url computes
 
 What a number means shows by its percentile: "winnow reference" stores the scores of
@@ -89,6 +89,30 @@ probabilities of the first token count where the server gives them, else several
 answers are sampled (--judge-votes). Judges prefer a place; asking in both orders takes
 that out, and how often the answer turned with the order is reported. JPEG files are
 turned upright by their EXIF orientation for judges, and for nothing else.
+
+--judge mini asks nobody: the embedded reward answers through the same interface, so
+that everything can be tried without a server. Its results are called judge:mini.
+
+Pairs. Comparing every pair of n pictures takes n(n-1) questions. --judge-schedule
+chooses fewer; strengths are fitted to whatever was answered (Bradley-Terry), so ranks
+follow all answers and not one sort. Comparisons of n pictures, two questions each:
+
+  all        every pair, n(n-1)/2; the default up to 6 pictures, for eval, and where
+             --judge-budget covers it
+  swiss      neighbours in the present order meet, round after round: n/2 a round,
+             one round more than log2 n; the default beyond 6 pictures
+  active     the pairs whose answers are expected to tell most, until the budget is
+             spent (as many as swiss without one); the default with --judge-budget
+  merge      merge sort: 17 for 8 pictures, 49 for 16
+  insertion  binary insertion sort: as many, one after the other
+  knockout   n: for the best one and the third
+  windows    four neighbours at a time, from the last to the first, twice: for the best
+  cascade    pairs that a cheaper reward (--judge-first) leaves open, its probability
+             being between 0.12 and 0.88; for the others that probability counts
+
+--judge-budget N asks at most N questions about the pictures of one prompt; what is
+known by then is ranked, and the result says that it is incomplete. Comparisons that
+fail are left out and counted. "winnow bench judge" compares the schedules.
 
 Remote rewards. --reward-url is sent {"prompt": "…", "images": ["PNG in base64", …]} by
 POST and answers {"scores": [1.5, …]}, with "model" and "version" if it likes.

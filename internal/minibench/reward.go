@@ -25,6 +25,8 @@ type RewardReport struct {
 	Pairs    int    `json:"pairs"`         // whose checker scores differ by more than MinGap
 	Accuracy Figure `json:"pair_accuracy"` // share of the pairs that the reward orders as the checker does; 95 % bootstrap over prompts
 	ByGap    []Gap  `json:"by_gap"`
+	// Temperature is the τ for which σ(difference of rewards/τ) is the most probable probability of the checker's order, over Pairs.
+	Temperature float64 `json:"temperature"`
 	// Mean checker score of the first picture of each prompt, of the one that the reward chooses, and of the best.
 	First  Figure `json:"first"`
 	Chosen Figure `json:"chosen"`
@@ -73,7 +75,7 @@ func summariseReward(truth, score [][]float64) RewardReport {
 	r := RewardReport{Prompts: len(truth), Pictures: len(truth[0])}
 	counts := make([]metric.Count, len(truth))
 	byGap := make([]metric.Count, len(gaps)-1)
-	var first, chosen, best []float64
+	var first, chosen, best, margins, ones []float64
 	for k := range truth {
 		top, most := 0, 0
 		for i := range truth[k] {
@@ -82,6 +84,7 @@ func summariseReward(truth, score [][]float64) RewardReport {
 				if gap <= MinGap {
 					continue
 				}
+				margins, ones = append(margins, score[k][i]-score[k][j]), append(ones, 1)
 				right := 0.0
 				if score[k][i] > score[k][j] {
 					right = 1
@@ -105,6 +108,7 @@ func summariseReward(truth, score [][]float64) RewardReport {
 		r.Pairs += int(counts[k].Total)
 		first, chosen, best = append(first, truth[k][0]), append(chosen, truth[k][top]), append(best, truth[k][most])
 	}
+	r.Temperature = metric.FitTemperature(margins, ones)
 	iv := metric.Bootstrap(len(counts), resamples, 1, 0.95, metric.SharesOf(counts))
 	r.Accuracy = Figure{iv.Value, iv.Low, iv.High}
 	for g, c := range byGap {

@@ -44,12 +44,18 @@ type (
 		Version    string                   `json:"version"`
 	}
 	judgeLine struct {
+		Schedule  string  `json:"schedule"`
+		Calls     int     `json:"calls"` // questions
 		Pairs     int     `json:"pairs"`
+		Failed    int     `json:"failed,omitempty"`   // comparisons without an answer
+		Borrowed  int     `json:"borrowed,omitempty"` // pairs that were left to the cheaper reward
 		Abstained int     `json:"abstained"`
 		Turned    int     `json:"turned"` // whose preferred picture depended on which was shown first
 		Bias      float64 `json:"position_bias"`
 		Cyclic    int     `json:"cyclic_triples"`
 		Triples   int     `json:"triples"`
+		// Why fewer pairs were compared than the schedule wanted.
+		Incomplete string `json:"incomplete,omitempty"`
 	}
 	referenceLine struct {
 		Set   string `json:"set,omitempty"`
@@ -109,7 +115,10 @@ func (r *Result) describe(s *summaryLine) {
 		}
 	}
 	if t := r.Judge; t != nil {
-		s.Judge = &judgeLine{t.Pairs, t.Abstained, t.Turned, t.Bias, t.Cyclic, t.Triples}
+		s.Judge = &judgeLine{
+			Schedule: t.Schedule, Calls: t.Calls, Pairs: t.Pairs, Failed: t.Failed, Borrowed: t.Borrowed, Abstained: t.Abstained, Turned: t.Turned,
+			Bias: t.Bias, Cyclic: t.Cyclic, Triples: t.Triples, Incomplete: t.Incomplete,
+		}
 	}
 	if r.Alarm > 0 {
 		s.Alarm = &alarmLine{r.Alarm, len(r.Alarmed())}
