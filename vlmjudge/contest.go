@@ -30,6 +30,7 @@ type contest struct {
 
 	p     [][]float64 // that row is better than column, by the judge; NaN: not known
 	asked [][]bool
+	lent  [][]bool    // wins are those of Prior
 	wins  [][]float64 // fractions, by comparisons, lists and the prior
 	ties  [][]float64 // within the tie band
 	t     Tournament
@@ -49,6 +50,7 @@ func newContest(n int, by Comparer, o RankOptions) *contest {
 	for k, i := range c.start {
 		c.place[i] = k
 	}
+	c.lent = square[bool](n)
 	c.p, c.wins, c.ties, c.asked = square[float64](n), square[float64](n), square[float64](n), square[bool](n)
 	for i := range c.p {
 		for j := range c.p {
@@ -181,6 +183,10 @@ func (c *contest) enter(m Match) {
 	c.t.Met[m.A]++
 	c.t.Met[m.B]++
 	c.p[m.A][m.B], c.p[m.B][m.A] = m.LogitMean, 1-m.LogitMean
+	if c.lent[m.A][m.B] { // the judge knows better
+		c.wins[m.A][m.B], c.wins[m.B][m.A] = 0, 0
+		c.t.Borrowed--
+	}
 	if math.Abs(m.LogitMean-.5) < c.o.TieBand {
 		c.ties[m.A][m.B]++
 		c.ties[m.B][m.A]++

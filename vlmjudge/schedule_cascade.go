@@ -36,6 +36,7 @@ func cascade(ctx context.Context, c *contest) error {
 			won := sigmoid(c.o.Prior[p[0]] - c.o.Prior[p[1]])
 			c.wins[p[0]][p[1]] += won
 			c.wins[p[1]][p[0]] += 1 - won
+			c.lent[p[0]][p[1]], c.lent[p[1]][p[0]] = true, true
 			c.t.Borrowed++
 		}
 	}
