@@ -7,12 +7,13 @@ import (
 	"winnow/vlmjudge"
 )
 
-// MiniTemperature is the difference of the embedded reward's scores that is one unit of log-odds: σ(difference/MiniTemperature) is the
-// probability that the exact checker of the mini world prefers a picture, fitted on groups of the validation set by
+// MiniTemperature is the difference of the embedded reward's scores that is one unit of log-odds: σ(difference/MiniTemperature) stands for
+// the probability that the exact checker of the mini world prefers a picture. It is 1, because the reward was trained by the Bradley-Terry
+// likelihood of just that (assets/mini/train/train_reward.py). On the validation set
 //
 //	winnow bench reward --prompts validation
 //
-// which prints it as "temperature".
+// measures it as "temperature".
 const MiniTemperature = 1.0
 
 // OpenJudge opens the judge at an address, as vlmjudge.Open does. The address "mini" is the embedded reward, which answers through the same
