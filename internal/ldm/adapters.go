@@ -71,6 +71,15 @@ func (p *Pipeline) adaptable() map[string]*model.Model {
 	return all
 }
 
+// adaptableNames are their components, the denoiser's first.
+func (p *Pipeline) adaptableNames() []string {
+	names := []string{lora.UNet}
+	for i := range p.texts {
+		names = append(names, component(lora.TextEncoder, i))
+	}
+	return names
+}
+
 // loadAdapters reads the adapters and writes them into the networks' graphs, and what perturbs attention and can be trained into the
 // denoiser's.
 func (p *Pipeline) loadAdapters(*model.Options) error {
@@ -89,11 +98,18 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 	if err := p.readAdapters(graphs, into); err != nil {
 		return err
 	}
-	if len(p.trainable) > 0 {
-		into[lora.UNet] = append(into[lora.UNet], p.trainable...)
+	for network := range networks {
+		for _, a := range p.trainableOf(network) {
+			a.Name = inputName(a.Name, network)
+			into[network] = append(into[network], a)
+		}
 	}
 	p.factors = map[string]map[string]tensor.Tensor{lora.UNet: {}}
-	for network, adapters := range into {
+	for _, network := range p.adaptableNames() {
+		adapters := into[network]
+		if len(adapters) == 0 {
+			continue
+		}
 		injected, err := lora.Inject(graphs[network], adapters...)
 		if err != nil {
 			return err
@@ -104,10 +120,8 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 				maps.Copy(p.factors[network], w.Inputs(injected, adapterName(i)))
 			}
 		}
-		if network == lora.UNet {
-			for _, a := range p.trainable {
-				p.addTrainable(injected, a)
-			}
+		for _, a := range p.trainableOf(network) {
+			p.addTrainable(injected, network, a.Name)
 		}
 		networks[network].SetGraph(injected.Graph)
 	}
@@ -145,12 +159,20 @@ func (p *Pipeline) addDenoiserInputs(in map[string]tensor.Tensor, n int, c *Cond
 		}
 		in[lora.PerturbName] = tensor.FromF32(flags, n)
 	}
+	p.addScales(lora.UNet, in, n, c.Scales)
+}
+
+// addScales adds the scales of a network's trainable adapters for n rows.
+func (p *Pipeline) addScales(network string, in map[string]tensor.Tensor, n int, all map[string][]float32) {
 	for _, t := range p.Trainable {
-		scales := c.Scales[t.Name]
+		if t.Network != network {
+			continue
+		}
+		scales := all[t.Name]
 		if scales == nil {
 			scales = slices.Repeat([]float32{1}, n)
 		}
-		in[lora.ScaleName(t.Name)] = tensor.FromF32(scales, n)
+		in[t.scale] = tensor.FromF32(scales, n)
 	}
 }
 

@@ -37,8 +37,8 @@ func (p *Pipeline) loadDenoiser(opt *model.Options) error {
 		return err
 	}
 	slots := map[string]**model.Port{
-		"sample": &p.ports.sample, "timestep": &p.ports.timestep, "encoder_hidden_states": &p.ports.hidden,
-		"text_embeds": &p.ports.pooled, "time_ids": &p.ports.timeIDs, "timestep_cond": &p.ports.condProj,
+		"sample": &p.ports.sample, "timestep": &p.ports.timestep, HiddenStates: &p.ports.hidden,
+		TextEmbeds: &p.ports.pooled, "time_ids": &p.ports.timeIDs, "timestep_cond": &p.ports.condProj,
 	}
 	for _, port := range p.denoiser.Inputs() {
 		slot, ok := slots[port.Name]

@@ -27,7 +27,9 @@ type Options struct {
 	Adapters []AdapterFile
 	// Trainable are adapters of the denoiser whose factors the caller fills in and changes between calls.
 	Trainable []lora.Adapter
-	Perturb   []string // self-attentions of the denoiser that Cond.Perturbed rows do without, see lora.Perturb
+	// TrainableText are adapters of every text encoder, likewise.
+	TrainableText []lora.Adapter
+	Perturb       []string // self-attentions of the denoiser that Cond.Perturbed rows do without, see lora.Perturb
 }
 
 // Pipeline is a loaded model folder. It is safe for concurrent use.
@@ -53,6 +55,7 @@ type Pipeline struct {
 	ports      denoiserPorts
 	wanted     []AdapterFile
 	trainable  []lora.Adapter
+	ofTexts    []lora.Adapter // trainable, too
 	perturb    []string
 	factors    map[string]map[string]tensor.Tensor // inputs of networks, of all adapters, by component
 	decoder    *model.Model
@@ -63,7 +66,7 @@ type Pipeline struct {
 
 // Open loads the networks of a folder. Weights are mapped, not read, so this is quick; graphs are compiled at first use.
 func Open(_ context.Context, f model.Folder, opt Options) (*Pipeline, error) {
-	p := &Pipeline{Folder: f, log: opt.Logger, wanted: opt.Adapters, trainable: opt.Trainable, perturb: opt.Perturb}
+	p := &Pipeline{Folder: f, log: opt.Logger, wanted: opt.Adapters, trainable: opt.Trainable, ofTexts: opt.TrainableText, perturb: opt.Perturb}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}

@@ -91,39 +91,75 @@ func (p *Pipeline) tokenLimit(i int, tok *tokenizer.CLIP) (int, error) {
 // Encode embeds prompts. With truncate, text beyond the encoder's length is dropped; without it that is a
 // *PromptTooLongError.
 func (p *Pipeline) Encode(ctx context.Context, prompts []string, truncate bool) (Embeds, error) {
-	parts := make([]tensor.Tensor, len(p.texts))
-	var out Embeds
+	return p.EncodeRows(ctx, prompts, TextOptions{Truncate: truncate})
+}
+
+// TextOptions say how prompts are embedded.
+type TextOptions struct {
+	Truncate bool // see Encode
+	// Scales are those of trainable adapters by name, one a prompt; nil means 1 for all prompts.
+	Scales     map[string][]float32
+	Checkpoint bool // see FactorOptions; of gradients only
+}
+
+// EncodeRows is Encode with a scale of each trainable adapter for every prompt.
+func (p *Pipeline) EncodeRows(ctx context.Context, prompts []string, o TextOptions) (Embeds, error) {
+	var out textOutputs
 	for i, m := range p.texts {
-		ids, err := p.tokens(i, prompts, truncate)
+		in, err := p.textInputs(i, prompts, o)
 		if err != nil {
 			return Embeds{}, err
 		}
-		res, err := m.Run(ctx, ids)
+		res, err := m.Run(ctx, in)
 		if err != nil {
 			return Embeds{}, err
 		}
-		hidden, err := hiddenName(m, p.XL)
+		names, err := p.textNames(i)
 		if err != nil {
 			return Embeds{}, err
 		}
-		parts[i] = asF32(res[hidden])
-		if i == 1 {
-			pooled, ok := m.FirstOutput("text_embeds", "pooler_output")
-			if !ok {
-				return Embeds{}, fmt.Errorf("%s: output \"text_embeds\" is missing", m.Path())
-			}
-			out.Pooled = asF32(res[pooled])
-		}
+		out.add(names, res)
 	}
-	out.Hidden = parts[0]
-	if len(parts) == 2 {
-		joined, err := joinFeatures(parts[0], parts[1])
-		if err != nil {
-			return Embeds{}, fmt.Errorf("%s: %w", p.Folder.Path("text_encoder_2"), err)
-		}
-		out.Hidden = joined
+	return p.embeds(&out)
+}
+
+// textNames are the outputs of text encoder i that the denoiser reads: hidden states, and of the second the pooled embedding.
+func (p *Pipeline) textNames(i int) ([]string, error) {
+	m := p.texts[i]
+	hidden, err := hiddenName(m, p.XL)
+	if err != nil || i != 1 {
+		return []string{hidden}, err
 	}
-	return out, nil
+	pooled, ok := m.FirstOutput("text_embeds", "pooler_output")
+	if !ok {
+		return nil, fmt.Errorf("%s: output \"text_embeds\" is missing", m.Path())
+	}
+	return []string{hidden, pooled}, nil
+}
+
+// textOutputs are what the text encoders say.
+type textOutputs struct {
+	hidden []tensor.Tensor // of each
+	pooled tensor.Tensor   // of the second
+}
+
+func (t *textOutputs) add(names []string, res map[string]tensor.Tensor) {
+	t.hidden = append(t.hidden, asF32(res[names[0]]))
+	if len(names) > 1 {
+		t.pooled = asF32(res[names[1]])
+	}
+}
+
+// embeds puts the outputs together.
+func (p *Pipeline) embeds(t *textOutputs) (Embeds, error) {
+	if len(t.hidden) == 1 {
+		return Embeds{Hidden: t.hidden[0]}, nil
+	}
+	joined, err := joinFeatures(t.hidden[0], t.hidden[1])
+	if err != nil {
+		return Embeds{}, fmt.Errorf("%s: %w", p.Folder.Path("text_encoder_2"), err)
+	}
+	return Embeds{joined, t.pooled}, nil
 }
 
 // CheckPrompts reports the first prompt that a text encoder cannot read whole, as a *PromptTooLongError.
@@ -156,7 +192,7 @@ func (p *Pipeline) EncodeNull(ctx context.Context, zeros bool) (Embeds, error) {
 	}, nil
 }
 
-// tokens builds the inputs of text encoder i.
+// tokens builds the inputs of text encoder i that are the prompts.
 func (p *Pipeline) tokens(i int, prompts []string, truncate bool) (map[string]tensor.Tensor, error) {
 	n, limit := len(prompts), p.maxTokens[i]
 	ids := tensor.New(tensor.I64, n, limit)
@@ -181,7 +217,18 @@ func (p *Pipeline) tokens(i int, prompts []string, truncate bool) (map[string]te
 			in[port.Name] = port.Integers(mask.I64(), mask.Shape...)
 		}
 	}
-	p.addAdapters(component(lora.TextEncoder, i), in, n, 0)
+	return in, nil
+}
+
+// textInputs are all inputs of text encoder i.
+func (p *Pipeline) textInputs(i int, prompts []string, o TextOptions) (map[string]tensor.Tensor, error) {
+	in, err := p.tokens(i, prompts, o.Truncate)
+	if err != nil {
+		return nil, err
+	}
+	network := component(lora.TextEncoder, i)
+	p.addAdapters(network, in, len(prompts), 0)
+	p.addScales(network, in, len(prompts), o.Scales)
 	return in, nil
 }
 
