@@ -7,16 +7,20 @@ import (
 	"winnow/internal/tensor"
 )
 
-// adapter is one of the trained adapters as a file holds it.
-func (t *Trainer) adapter(i int) *lora.File {
-	a := t.ldm.Trainable[i]
-	var list []lora.Factors
-	for _, l := range a.Layers {
-		list = append(list, lora.Factors{
-			Module: l.Module, A: t.factor(l.A), B: t.factor(l.B), Alpha: l.Scale * float64(l.Rank),
-		})
+// adapter is one of the trained adapters as a file holds it: of all networks.
+func (t *Trainer) adapter(name string) *lora.File {
+	f := &lora.File{Networks: map[string][]lora.Factors{}}
+	for _, a := range t.ldm.Trainable {
+		if a.Name != name {
+			continue
+		}
+		for _, l := range a.Layers {
+			f.Networks[a.Network] = append(f.Networks[a.Network], lora.Factors{
+				Module: l.Module, A: t.factor(l.A), B: t.factor(l.B), Alpha: l.Scale * float64(l.Rank),
+			})
+		}
 	}
-	return &lora.File{Networks: map[string][]lora.Factors{lora.UNet: list}}
+	return f
 }
 
 func (t *Trainer) factor(p lora.Param) tensor.Tensor {
@@ -31,15 +35,15 @@ func (t *Trainer) WriteAdapters(folder, name string) ([]string, error) {
 		defer t.ema.Swap()
 	}
 	var out []string
-	for i, a := range t.ldm.Trainable {
+	for _, a := range t.method.Adapters {
 		to, as := folder, name
-		if len(t.ldm.Trainable) > 1 {
-			to, as = filepath.Join(folder, a.Name), name+"-"+a.Name
+		if len(t.method.Adapters) > 1 {
+			to, as = filepath.Join(folder, a), name+"-"+a
 			if err := mkdir(to); err != nil {
 				return out, err
 			}
 		}
-		paths, err := lora.WriteAll(to, as, t.adapter(i), lora.WriteOptions{Meta: t.meta(as)})
+		paths, err := lora.WriteAll(to, as, t.adapter(a), lora.WriteOptions{Meta: t.meta(as)})
 		if err != nil {
 			return out, err
 		}

@@ -66,6 +66,9 @@ func (t *Trainer) settings() map[string]string {
 	} {
 		out[name] = fmt.Sprint(v)
 	}
+	if c.TrainText {
+		out["train-text-encoder"], out["text-encoder-target-modules"] = "true", strings.Join(c.TextTargets, ",")
+	}
 	if len(c.Ranks) > 0 {
 		out["rank-pattern"] = fmt.Sprint(c.Ranks) // maps are printed in the order of their keys
 	}

@@ -19,13 +19,16 @@ type Config struct {
 	Settings dpo.Settings
 
 	// The adapters.
-	Rank    int      // 8
-	Alpha   float64  // as large as the rank
-	Targets []string // target_modules of PEFT; to_q, to_k, to_v, to_out.0
-	Ranks   map[string]int
-	Init    string // "kaiming" (PEFT's own), "gaussian" (diffusers' scripts) or "orthogonal"
+	Rank    int            // 8
+	Alpha   float64        // as large as the rank
+	Targets []string       // target_modules of PEFT; to_q, to_k, to_v, to_out.0
+	Ranks   map[string]int // of the denoiser's modules
+	Init    string         // "kaiming" (PEFT's own), "gaussian" (diffusers' scripts) or "orthogonal"
 	// RSLoRA scales by alpha/√rank instead of alpha/rank.
 	RSLoRA bool
+	// TrainText trains adapters of the text encoders, too, of the same rank.
+	TrainText   bool
+	TextTargets []string // q_proj, k_proj, v_proj, out_proj
 
 	// The optimiser.
 	Optimizer    string  // adamw
@@ -104,6 +107,9 @@ func (c *Config) defaults() {
 	number(&c.Alpha, float64(c.Rank))
 	if c.Targets == nil {
 		c.Targets = []string{"to_q", "to_k", "to_v", "to_out.0"}
+	}
+	if c.TextTargets == nil {
+		c.TextTargets = []string{"q_proj", "k_proj", "v_proj", "out_proj"}
 	}
 	word(&c.Init, "kaiming")
 	word(&c.Optimizer, "adamw")
@@ -247,8 +253,14 @@ func (c *Config) checkNames() error {
 			errs = append(errs, setting(v.flag, v.value, "is not known; there are %s", strings.Join(v.known, ", ")))
 		}
 	}
-	if len(c.Targets) == 0 || slices.Contains(c.Targets, "") {
-		errs = append(errs, setting("target-modules", strings.Join(c.Targets, ","), "a name is empty; want ends of module names, as in to_q,to_k"))
+	for _, v := range []struct {
+		flag    string
+		targets []string
+		example string
+	}{{"target-modules", c.Targets, "to_q,to_k"}, {"text-encoder-target-modules", c.TextTargets, "q_proj,v_proj"}} {
+		if len(v.targets) == 0 || slices.Contains(v.targets, "") {
+			errs = append(errs, setting(v.flag, strings.Join(v.targets, ","), "a name is empty; want ends of module names, as in %s", v.example))
+		}
 	}
 	return errors.Join(errs...)
 }

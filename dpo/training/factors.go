@@ -3,6 +3,8 @@ package training
 import (
 	"math"
 	"strings"
+
+	"winnow/internal/lora"
 )
 
 // alpha is what makes the scale alpha/rank of modules of a rank the one that is wanted.
@@ -25,6 +27,9 @@ func (t *Trainer) initialise() error {
 			continue
 		}
 		_, module, _ := strings.Cut(strings.TrimPrefix(p.Name, "lora."), ".")
+		if network := t.network[p.Name]; network != lora.UNet { // text encoders have modules of the same names
+			module = network + "." + module
+		}
 		r := stream(t.config.Seed, "init", []byte(module))
 		rank, in := p.Shape[0], len(p.Value)/p.Shape[0]
 		switch t.config.Init {

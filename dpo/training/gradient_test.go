@@ -188,7 +188,10 @@ func lossAt(t *testing.T, tr *Trainer, s sample, along []float32, by float64) fl
 	in := s.rows()
 	cond, out := in.cond, make([]float32, len(in.x))
 	cond.Scales = in.policy
-	if err := tr.predict(t.Context(), out, in, cond); err != nil {
+	if cond, err = tr.policyText(t.Context(), in, cond); err == nil {
+		err = tr.predict(t.Context(), out, in, cond)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	tr.lose(s, ref, out, &m)

@@ -27,7 +27,8 @@ type rows struct {
 	n, height, width int // of latents
 	x                []float32
 	t                []float64
-	cond             ldm.Cond
+	cond             ldm.Cond             // by frozen text encoders
+	text             []reading            // what the rows read, where text encoders are trained; else nil
 	policy           map[string][]float32 // scales of the adapters in the policy; nil: 1 for all
 }
 

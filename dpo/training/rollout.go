@@ -33,9 +33,10 @@ type guided struct {
 	adapters map[string]float32 // scales; nil: 1
 }
 
-// guide prepares guidance for prompts, one row each. A scale of 1 or less is none.
-func (t *Trainer) guide(ctx context.Context, prompts []string, size Size, scale float64) (*guided, error) {
-	cond, err := t.embed(ctx, prompts)
+// guide prepares guidance for prompts, one row each, that are read by the text encoders of an adapter; "" are the frozen ones. A scale
+// of 1 or less is none.
+func (t *Trainer) guide(ctx context.Context, prompts []string, size Size, scale float64, adapter string) (*guided, error) {
+	cond, err := t.embedAs(ctx, adapter, prompts)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func (t *Trainer) guide(ctx context.Context, prompts []string, size Size, scale 
 	if scale <= 1 {
 		return g, nil
 	}
-	null, err := t.empty(ctx)
+	null, err := t.empty(ctx, adapter)
 	if err != nil {
 		return nil, err
 	}
@@ -51,12 +52,12 @@ func (t *Trainer) guide(ctx context.Context, prompts []string, size Size, scale 
 	return g, err
 }
 
-// empty is what the model's own pipeline takes for no prompt.
-func (t *Trainer) empty(ctx context.Context) (ldm.Embeds, error) {
+// empty is what the model's own pipeline takes for no prompt, see guide.
+func (t *Trainer) empty(ctx context.Context, adapter string) (ldm.Embeds, error) {
 	if t.ldm.ZerosForEmpty() {
 		return t.null, nil
 	}
-	return t.embedOne(ctx, "")
+	return t.embedAs(ctx, adapter, []string{""})
 }
 
 func (g *guided) rows() int {
@@ -133,7 +134,11 @@ func (t *Trainer) pictures(ctx context.Context, plan *sampling.Plan, want []Pict
 		g.Normal(noise[i*n : (i+1)*n])
 		prompts, sources = append(prompts, p.Prompt), append(sources, g)
 	}
-	g, err := t.guide(ctx, prompts, t.size, scale)
+	policy := t.method.Adapters[0]
+	if base {
+		policy = ""
+	}
+	g, err := t.guide(ctx, prompts, t.size, scale, policy)
 	if err != nil {
 		return nil, err
 	}

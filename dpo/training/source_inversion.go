@@ -91,8 +91,11 @@ func (s *inversion) at(ctx context.Context, size Size, pairs []drawn, levelOf []
 // invert fills in the noisy latents and what the network should have said to come there.
 func (s *inversion) invert(ctx context.Context, b *denoising, clean []float32, levels []int) error {
 	t := s.t
+	c, err := t.policyText(ctx, &b.in, b.in.cond)
+	if err != nil {
+		return err
+	}
 	model := func(ctx context.Context, dst, x []float32, rows []int, at float64) error {
-		c := b.in.cond
 		e := ldm.Embeds{Hidden: c.Hidden, Pooled: c.Pooled}.Pick(rows)
 		some := e.Cond(b.in.height*t.ldm.Factor, b.in.width*t.ldm.Factor)
 		return t.ldm.Denoise(ctx, dst, x, len(rows), b.in.height, b.in.width, at, some)

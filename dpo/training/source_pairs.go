@@ -190,6 +190,15 @@ func (b *denoising) finish(ctx context.Context, t *Trainer, size Size, prompts [
 		}
 	}
 	b.in.cond = t.cond(e, size)
+	if t.config.TrainText {
+		b.in.text = readings(prompts)
+		if b.both {
+			b.in.text = append(b.in.text, readings(prompts)...)
+			for i := range prompts {
+				b.in.text[len(prompts)+i].zeros = null
+			}
+		}
+	}
 	b.in.policy = t.adapted(b.pairs, b.in.n)
 	return b, nil
 }

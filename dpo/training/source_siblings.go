@@ -100,7 +100,7 @@ func (s *siblings) batch(ctx context.Context, i int) (sample, error) {
 
 // walk does a path of each prompt, and ranks siblings at the given steps.
 func (s *siblings) walk(ctx context.Context, prompts []string, steps map[int]bool, r *rand.Rand) ([]tuple, error) {
-	g, err := s.t.guide(ctx, prompts, s.t.size, s.t.config.Siblings.Guidance)
+	g, err := s.t.guide(ctx, prompts, s.t.size, s.t.config.Siblings.Guidance, s.t.method.Adapters[0])
 	if err != nil {
 		return nil, err
 	}
@@ -244,14 +244,14 @@ func (s *siblings) push(ctx context.Context, prompts []string, tuples []tuple) e
 	h, w := t.size.Height/t.ldm.Factor, t.size.Width/t.ldm.Factor
 	for i := range tuples {
 		u := &tuples[i]
-		emb, err := t.embedOne(ctx, prompts[u.prompt])
+		emb, err := t.embedAs(ctx, t.method.Adapters[0], prompts[u.prompt:u.prompt+1])
 		if err != nil {
 			return err
 		}
 		g := ldm.Guidance{Positive: emb, ByPositive: 1, Height: h, Width: w}
 		if scale := t.config.Siblings.Guidance; scale > 1 {
 			g.ByPositive, g.ByNegative = scale, 1-scale
-			if g.Negative, err = t.empty(ctx); err != nil {
+			if g.Negative, err = t.empty(ctx, t.method.Adapters[0]); err != nil {
 				return err
 			}
 		}
@@ -319,7 +319,7 @@ func (s *siblings) collect(ctx context.Context, prompts []string, tuples []tuple
 		out.in.t = append(out.in.t, s.plan.Timesteps[u.step])
 		names = append(names, prompts[u.prompt])
 	}
-	g, err := t.guide(ctx, names, t.size, out.scale)
+	g, err := t.guide(ctx, names, t.size, out.scale, "")
 	if err != nil {
 		return nil, err
 	}
@@ -328,6 +328,13 @@ func (s *siblings) collect(ctx context.Context, prompts []string, tuples []tuple
 		out.in.x = append(out.in.x, out.in.x...)
 		out.in.t = append(out.in.t, out.in.t...)
 		out.in.cond = t.cond(g.both, t.size)
+	}
+	if t.config.TrainText {
+		out.in.text = readings(names)
+		if out.scale > 1 {
+			empty := slices.Repeat([]reading{{zeros: t.ldm.ZerosForEmpty()}}, len(names))
+			out.in.text = append(empty, out.in.text...)
+		}
 	}
 	return out, nil
 }

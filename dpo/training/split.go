@@ -51,9 +51,9 @@ func (t *Trainer) predict(ctx context.Context, dst []float32, in *rows, cond ldm
 	return nil
 }
 
-// gradient is predict and the way back to the factors, as [ldm.Pipeline.FactorGradient].
-func (t *Trainer) gradient(ctx context.Context, dst []float32, in *rows, cond ldm.Cond, cot func() ([]float32, error)) (map[string][]float32, error) {
-	o, groups := ldm.FactorOptions{Checkpoint: t.config.Checkpoint}, t.groups(in)
+// gradient is predict and the way back to the factors, and to the text embeddings if that is wanted, as [ldm.Pipeline.FactorGradient].
+func (t *Trainer) gradient(ctx context.Context, dst []float32, in *rows, cond ldm.Cond, text bool, cot func() ([]float32, error)) (map[string][]float32, error) {
+	o, groups := ldm.FactorOptions{Hidden: text, Checkpoint: t.config.Checkpoint}, t.groups(in)
 	if groups == nil {
 		return t.ldm.FactorGradient(ctx, dst, in.x, in.n, in.height, in.width, in.t, cond, o, cot)
 	}
@@ -74,19 +74,33 @@ func (t *Trainer) gradient(ctx context.Context, dst []float32, in *rows, cond ld
 		}
 		if sum == nil {
 			sum = map[string][]float32{}
-			for name, v := range grads {
-				sum[name] = slices.Clone(v)
-			}
-			continue
 		}
-		for name, v := range grads {
-			into := sum[name]
-			for i, x := range v {
-				into[i] += x
-			}
-		}
+		in.addGroup(sum, grads, g)
 	}
 	return sum, nil
+}
+
+// addGroup adds the derivatives of a group of rows to those of the batch. Those with respect to text embeddings are the rows' own.
+func (in *rows) addGroup(sum, grads map[string][]float32, g []int) {
+	for name, v := range grads {
+		own := name == ldm.HiddenStates || name == ldm.TextEmbeds
+		into, ok := sum[name]
+		switch {
+		case !ok && own:
+			into = make([]float32, len(v)/len(g)*in.n)
+			sum[name] = into
+		case !ok:
+			sum[name] = slices.Clone(v)
+			continue
+		}
+		if own {
+			putRows(into, v, g)
+			continue
+		}
+		for i, x := range v {
+			into[i] += x
+		}
+	}
 }
 
 // pick takes some rows.

@@ -115,7 +115,7 @@ func (t *Trainer) learn(ctx context.Context, s sample, m *Metrics) error {
 	cond.Scales = in.policy
 	out := make([]float32, len(in.x))
 	cot := func() ([]float32, error) { return t.lose(s, ref, out, m), nil }
-	grads, err := t.gradient(ctx, out, in, cond, cot)
+	grads, err := t.policyGradient(ctx, out, in, cond, cot)
 	if err != nil {
 		return err
 	}

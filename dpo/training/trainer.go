@@ -41,6 +41,7 @@ type Trainer struct {
 
 	params   []*optim.Param
 	byName   map[string]*optim.Param
+	network  map[string]string // that a factor belongs to
 	optim    optim.Optimizer
 	ema      *optim.EMA
 	schedule optim.Schedule
@@ -79,9 +80,9 @@ func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, er
 		return nil, err
 	}
 	t.pool = kernel.NewPool(c.Threads)
-	if t.ldm, err = ldm.Open(ctx, from, ldm.Options{Pool: t.pool, Executor: exec, Logger: c.Logger, Trainable: t.adapters()}); err != nil {
+	if t.ldm, err = ldm.Open(ctx, from, ldm.Options{Pool: t.pool, Executor: exec, Logger: c.Logger, Trainable: t.adapters(), TrainableText: t.textAdapters()}); err != nil {
 		t.pool.Close()
-		return nil, adapterError(err)
+		return nil, t.adapterError(err)
 	}
 	if err := t.ready(ctx, from); err != nil {
 		return nil, errors.Join(err, t.Close())
@@ -90,10 +91,12 @@ func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, er
 }
 
 // adapterError names the flag where an adapter does not fit the network.
-func adapterError(err error) error {
+func (t *Trainer) adapterError(err error) error {
 	var target *lora.TargetError
 	var module *lora.ModuleError
 	switch {
+	case errors.As(err, &target) && !slices.Contains(t.method.Adapters, target.Adapter):
+		return &SettingError{Flag: "text-encoder-target-modules", Err: err}
 	case errors.As(err, &target):
 		return &SettingError{Flag: "target-modules", Err: err}
 	case errors.As(err, &module):
@@ -145,12 +148,12 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 	if t.hidden = t.null.Hidden.Shape[1:]; t.null.Pooled.DType != tensor.Invalid {
 		t.pooled = t.null.Pooled.Shape[1:]
 	}
-	t.byName = map[string]*optim.Param{}
+	t.byName, t.network = map[string]*optim.Param{}, map[string]string{}
 	for _, a := range t.ldm.Trainable {
 		for _, f := range a.Factors {
 			p := &optim.Param{Name: f.Name, Shape: f.Shape, Value: f.Value, Grad: make([]float32, len(f.Value))}
 			t.params = append(t.params, p)
-			t.byName[f.Name] = p
+			t.byName[f.Name], t.network[f.Name] = p, a.Network
 		}
 	}
 	if err := t.initialise(); err != nil {
@@ -196,7 +199,7 @@ func (t *Trainer) CheckPrompt(prompt string) error {
 	return err
 }
 
-// embed gives the text embeddings of prompts, one row each, from the cache where it has them. "" is no prompt.
+// embed gives the text embeddings of prompts by the frozen encoders, one row each, from the cache where it has them. "" is no prompt.
 func (t *Trainer) embed(ctx context.Context, prompts []string) (ldm.Embeds, error) {
 	rows := make([]ldm.Embeds, len(prompts))
 	for i, p := range prompts {
@@ -217,7 +220,7 @@ func (t *Trainer) embedOne(ctx context.Context, prompt string) (ldm.Embeds, erro
 		return ldm.Embeds{}, err
 	}
 	if !ok {
-		e, err := t.ldm.Encode(ctx, []string{prompt}, t.config.Truncate)
+		e, err := t.ldm.EncodeRows(ctx, []string{prompt}, t.frozen(1))
 		if err != nil {
 			return ldm.Embeds{}, err
 		}
