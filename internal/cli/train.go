@@ -44,11 +44,12 @@ func (a *app) trainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "train METHOD",
 		Short: "Train a LoRA on preferences",
-		Long: `Train fits a LoRA of the model's U-Net to preferences, and writes it in kohya's and in
-diffusers' layout, with checkpoints, metrics and previews beside it. Methods dpo, vrpo,
-chats, smpo and sft learn from pairs: --data takes every set that "winnow data" reads, such
-as the output of "winnow label". Method tailorpo makes its own pictures for --prompts and
-asks --reward. --list shows all methods with their papers and what a unit of beta is.
+		Long: `Train fits a LoRA of the model's U-Net, and with --train-text-encoder of its text encoders,
+to preferences, and writes it in kohya's and in diffusers' layout, with checkpoints, metrics
+and previews beside it. Methods dpo, vrpo, chats, smpo and sft learn from pairs: --data takes
+every set that "winnow data" reads, such as the output of "winnow label". Method tailorpo
+makes its own pictures for --prompts and asks --reward. --list shows all methods with their
+papers and what a unit of beta is.
 
 The same command goes on after a stop with --resume-from-checkpoint latest, bit for bit; where
 there is no checkpoint yet it begins. A folder that holds a run is refused without that flag or
@@ -114,7 +115,9 @@ func (o *trainOptions) adapterFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.t.Rank, "rank", 8, "rank of the LoRA")
 	f.Float64Var(&o.t.Alpha, "lora-alpha", 0, "scale of the LoRA times its rank (default: the rank)")
 	f.StringSliceVar(&o.t.Targets, "target-modules", []string{"to_q", "to_k", "to_v", "to_out.0"}, "modules that are adapted, by the ends of their names, or all-linear")
-	f.StringToIntVar(&o.ranks, "rank-pattern", nil, "ranks of single modules by their whole names, as in mid_block.attentions.0.proj_in=4")
+	f.StringToIntVar(&o.ranks, "rank-pattern", nil, "ranks of single modules of the U-Net by their whole names, as in mid_block.attentions.0.proj_in=4")
+	f.BoolVar(&o.t.TrainText, "train-text-encoder", false, "also train a LoRA of the text encoders, of the same rank; slower, as nothing of theirs is cached")
+	f.StringSliceVar(&o.t.TextTargets, "text-encoder-target-modules", []string{"q_proj", "k_proj", "v_proj", "out_proj"}, "modules of the text encoders that are adapted")
 	f.StringVar(&o.t.Init, "init-lora-weights", "kaiming", "kaiming (PEFT's default), gaussian (diffusers' scripts) or orthogonal")
 	f.BoolVar(&o.t.RSLoRA, "use-rslora", false, "scale by alpha over the root of the rank")
 }

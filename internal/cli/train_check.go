@@ -84,6 +84,9 @@ func (o *trainOptions) checkKind(m dpo.Method) error {
 			}
 		}
 	}
+	if o.changed("text-encoder-target-modules") && !o.t.TrainText {
+		errs = append(errs, usagef("--text-encoder-target-modules: needs --train-text-encoder"))
+	}
 	switch {
 	case m.Kind == dpo.KindSiblings && o.prompts == "":
 		errs = append(errs, usagef("%s needs --prompts FILE", m.Name))
