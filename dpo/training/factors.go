@@ -27,8 +27,8 @@ func (t *Trainer) initialise() error {
 			continue
 		}
 		_, module, _ := strings.Cut(strings.TrimPrefix(p.Name, "lora."), ".")
-		if network := t.network[p.Name]; network != lora.UNet { // text encoders have modules of the same names
-			module = network + "." + module
+		if network := t.network[p.Name]; network != lora.UNet { // text encoders have modules of the same names, but for a level that exports may lack
+			module = network + "." + strings.TrimPrefix(module, "text_model.")
 		}
 		r := stream(t.config.Seed, "init", []byte(module))
 		rank, in := p.Shape[0], len(p.Value)/p.Shape[0]
