@@ -57,6 +57,7 @@ bench:
 bench-peers: ## full-size SD1.5 U-Net and ViT-H/14 against ONNX Runtime, a LoRA training step against torch + PEFT; PYTHON needs tests/oracle/requirements.txt
 	PYTHON=$(PYTHON) tests/bench/peers/run.sh
 	PYTHON=$(PYTHON) tests/bench/peers/run.sh -reward
+	PYTHON=$(PYTHON) tests/bench/peers/run.sh -dpo
 	PYTHON=$(PYTHON) tests/bench/peers/run.sh -train
 	PYTHON=$(PYTHON) tests/bench/peers/run.sh -train -checkpoint
 

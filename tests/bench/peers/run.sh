@@ -2,6 +2,7 @@
 # Winnow's embedded executor against its peers on full-size networks with random weights:
 #   run.sh            SD1.5 U-Net, batch 2 at 64x64 latents, against ONNX Runtime
 #   run.sh -train     a LoRA's forward and backward pass on it against torch and PEFT
+#   run.sh -dpo       a step of Diffusion-DPO on the embedded model, 32 pairs, against torch and PEFT; exports nothing
 #   run.sh -reward    vision tower of HPSv2 (ViT-H/14), batch 8, against ONNX Runtime; besides, from files to scores
 # The networks (3.4 and 2.5 GB) are exported once into WINNOW_BENCH_DIR. PYTHON needs tests/oracle/requirements.txt.
 set -eu
@@ -17,6 +18,9 @@ once() {
 	fi
 }
 
+if [ "${1:-}" = -dpo ]; then
+	exec go run ./tests/bench/peers -batch 32 -repeats 20 -python "$PYTHON" "$@"
+fi
 if [ "${1:-}" = -reward ]; then
 	shift
 	once "$dir/vith/vision_model.onnx.data" vith_vision.py "$dir/vith"
