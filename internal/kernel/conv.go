@@ -81,6 +81,9 @@ func planConv(l level, threads int, s ConvSpec) gemmPlan {
 	_, nr := l.geometry()
 	taps := s.KH * s.KW
 	n := s.N * roundUp(s.OutH()*s.OutW(), nr)
+	if joint := s.joint(nr); joint > 1 {
+		n = ceilDiv(s.N, joint) * nr
+	}
 	g := planGemm(l, threads, s.Cout/s.Groups, n, s.Cin/s.Groups*taps, true, false)
 	if g.kBlock = max(1, kBlock/taps) * taps; g.bSize > 0 {
 		g.bSize = g.panels * nr * min(g.k, g.kBlock)
@@ -129,6 +132,9 @@ func Conv2D(p *Pool, scratch, dst, src []float32, w *PackedConv, s ConvSpec, ep 
 	for i, packed := range w.groups {
 		cols := &convGroup{table, w.level, src, i * (s.Cin / s.Groups)}
 		r := gemmRun{gemmPlan: planConv(w.level, p.Threads(), s), cols: cols}
+		if table.joint > 1 {
+			r.each, r.apart = pixels, s.Cout*pixels
+		}
 		packed.check(w.level, true, m, r.k)
 		g := GemmArgs{M: m, N: r.n, K: r.k, PA: packed, C: dst[i*m*pixels:], LDC: pixels, Ep: ep.rows(i*m, pixels)}
 		r.run(p, scratch, &g)

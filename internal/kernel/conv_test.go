@@ -92,6 +92,10 @@ func TestConv2D(t *testing.T) {
 		"depthwise":           {N: 2, Cin: 10, H: 7, W: 9, Cout: 10, KH: 3, KW: 3, PadT: 1, PadL: 1, PadB: 1, PadR: 1, Groups: 10},
 		"depthwise doubled":   {N: 1, Cin: 4, H: 8, W: 8, Cout: 8, KH: 5, KW: 5, StrideH: 2, StrideW: 3, PadT: 2, PadL: 1, PadB: 3, PadR: 0, Groups: 4},
 		"padding over border": {N: 1, Cin: 2, H: 2, W: 2, Cout: 3, KH: 3, KW: 3, PadT: 3, PadL: 4, PadB: 5, PadR: 2},
+		"small, two a panel":  {N: 5, Cin: 90, H: 4, W: 4, Cout: 37, KH: 3, KW: 3, PadT: 1, PadL: 1, PadB: 1, PadR: 1},
+		"small, stride 2":     {N: 4, Cin: 50, H: 8, W: 8, Cout: 20, KH: 3, KW: 3, StrideH: 2, StrideW: 2, PadT: 1, PadL: 1, PadB: 1, PadR: 1},
+		"small, groups":       {N: 23, Cin: 24, H: 3, W: 2, Cout: 16, KH: 3, KW: 3, PadT: 1, PadL: 1, PadB: 1, PadR: 1, Groups: 2},
+		"small, 1x1":          {N: 7, Cin: 400, H: 3, W: 3, Cout: 30, KH: 1, KW: 1},
 		"one pixel":           {N: 3, Cin: 7, H: 1, W: 1, Cout: 5, KH: 1, KW: 1},
 	}
 	eachLevel(t, func(t *testing.T) {

@@ -4,15 +4,16 @@ package kernel
 // (12·kBlock numbers) stays in the first-level cache while colBlock columns of B pass
 // by from the second level. DESIGN.md has the measurements.
 const (
-	kBlock     = 384
-	rowBlock   = 288     // rows that a task packs at a time, and finishes at a time
-	colBlock   = 256     // columns of B that pass by a panel of A before the next one
-	narrowest  = 128     // columns below which a block of B costs too many passes over A
-	wholeA     = 384_000 // numbers of A that a task packs over the whole of K
-	wholeB     = 1 << 21 // numbers of B up to which all of it may be packed before the product
-	serialWork = 1 << 17 // multiply-adds below which handing out work costs more than it brings
-	packDepth  = 32      // rows of B packed for all panels in turn: they may lie in a page each
-	tasksEach  = 4       // tasks a thread to aim for: evens out threads of unequal speed
+	kBlock      = 384
+	rowBlock    = 288     // rows that a task packs at a time, and finishes at a time
+	colBlock    = 256     // columns of B that pass by a panel of A before the next one
+	narrowest   = 128     // columns below which a block of B costs too many passes over A
+	wholeA      = 384_000 // numbers of A that a task packs over the whole of K
+	wholeB      = 1 << 21 // numbers of B up to which all of it may be packed before the product
+	serialWork  = 1 << 17 // multiply-adds below which handing out work costs more than it brings
+	packDepth   = 32      // rows of B packed for all panels in turn: they may lie in a page each
+	largestTile = 12 * 32 // numbers of C that a micro-kernel holds
+	tasksEach   = 4       // tasks a thread to aim for: evens out threads of unequal speed
 )
 
 // gemmPlan says how C is cut into tasks. Every task computes its part over the whole

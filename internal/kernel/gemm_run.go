@@ -66,6 +66,8 @@ type gemmRun struct {
 	gemmPlan
 	cols columns
 	b    []float32 // all of B, packed, when the plan goes by rows
+
+	each, apart int // columns of a panel lie in groups of each, which start apart numbers from one another; 0: in one
 }
 
 // run computes all tasks on the pool.
@@ -153,7 +155,27 @@ func (r *gemmRun) block(g *GemmArgs, t *gemmTile, m0, m1, p0, p1, aPanel, bPanel
 		a, rows := t.a[(i-m0)/r.mr*aPanel:], min(r.mr, m1-i)
 		for p := p0; p < p1; p++ {
 			at, n := r.cols.place(p)
+			if r.each > 0 && n > r.each {
+				r.tileApart(kb, a, aPanel, t.b[(p-p0)*bPanel:], g.C[i*g.LDC+at:], g.LDC, rows, n, more || g.Accumulate)
+				continue
+			}
 			r.level.gemmPanel(kb, a, aPanel, t.b[(p-p0)*bPanel:], g.C[i*g.LDC+at:], g.LDC, rows, n, more || g.Accumulate)
+		}
+	}
+}
+
+// tileApart computes a tile whose columns do not lie together in C.
+func (r *gemmRun) tileApart(kb int, a []float32, aPanel int, b, c []float32, ldc, rows, n int, acc bool) {
+	var tile [largestTile]float32
+	for i := 0; acc && i < rows; i++ {
+		for j := 0; j < n; j += r.each {
+			copy(tile[i*r.nr+j:][:r.each], c[i*ldc+j/r.each*r.apart:])
+		}
+	}
+	r.level.gemmPanel(kb, a, aPanel, b, tile[:], r.nr, rows, n, acc)
+	for i := range rows {
+		for j := 0; j < n; j += r.each {
+			copy(c[i*ldc+j/r.each*r.apart:][:r.each], tile[i*r.nr+j:])
 		}
 	}
 }
@@ -175,11 +197,18 @@ func (r *gemmRun) finish(g *GemmArgs, m0, m1, p0, p1 int) {
 	from, to := 0, 0
 	for p := p0; p < p1; p++ {
 		at, n := r.cols.place(p)
-		if at != to {
-			g.Ep.apply(g.C, g.LDC, m0, m1, from, to)
-			from = at
+		each := n
+		if r.each > 0 {
+			each = r.each
 		}
-		to = at + n
+		for ; n > 0; n -= each {
+			if at != to {
+				g.Ep.apply(g.C, g.LDC, m0, m1, from, to)
+				from = at
+			}
+			to = at + each
+			at += r.apart
+		}
 	}
 	g.Ep.apply(g.C, g.LDC, m0, m1, from, to)
 }

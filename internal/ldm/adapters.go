@@ -98,6 +98,13 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 	if err := p.readAdapters(graphs, into); err != nil {
 		return err
 	}
+	if len(p.trainable) > 0 {
+		frozen, err := lora.Inject(graphs[lora.UNet], into[lora.UNet]...)
+		if err != nil {
+			return err
+		}
+		p.frozen = p.denoiser.Variant(frozen.Graph)
+	}
 	for network := range networks {
 		for _, a := range p.trainableOf(network) {
 			a.Name = inputName(a.Name, network)
@@ -173,6 +180,30 @@ func (p *Pipeline) addScales(network string, in map[string]tensor.Tensor, n int,
 			scales = slices.Repeat([]float32{1}, n)
 		}
 		in[t.scale] = tensor.FromF32(scales, n)
+	}
+}
+
+// still reports whether the scales switch all trainable adapters off: the denoiser is then p.frozen, which lacks them.
+func (p *Pipeline) still(c *Cond) bool {
+	if p.frozen == nil {
+		return false
+	}
+	for _, t := range p.Trainable {
+		s := c.Scales[t.Name]
+		if s == nil || slices.ContainsFunc(s, func(v float32) bool { return v != 0 }) {
+			return false
+		}
+	}
+	return true
+}
+
+// dropTrainable takes the inputs of trainable adapters out.
+func (p *Pipeline) dropTrainable(in map[string]tensor.Tensor) {
+	for _, t := range p.Trainable {
+		delete(in, lora.ScaleName(t.Name))
+		for _, f := range t.Factors {
+			delete(in, f.Name)
+		}
 	}
 }
 

@@ -80,7 +80,12 @@ func (p *Pipeline) DenoiseRows(ctx context.Context, dst, x []float32, n, height,
 	if err != nil {
 		return err
 	}
-	out, err := p.denoiser.Run(ctx, in)
+	net := p.denoiser
+	if p.still(&c) {
+		net = p.frozen
+		p.dropTrainable(in)
+	}
+	out, err := net.Run(ctx, in)
 	if err != nil {
 		return err
 	}

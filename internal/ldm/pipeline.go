@@ -52,6 +52,7 @@ type Pipeline struct {
 	texts      []*model.Model
 	maxTokens  []int
 	denoiser   *model.Model
+	frozen     *model.Model // the denoiser without trainable adapters, nil where there are none
 	ports      denoiserPorts
 	wanted     []AdapterFile
 	trainable  []lora.Adapter
@@ -192,6 +193,9 @@ func (p *Pipeline) CheckFinite() error {
 // Close unmaps every network.
 func (p *Pipeline) Close() error {
 	var errs []error
+	if p.frozen != nil {
+		errs = append(errs, p.frozen.Close())
+	}
 	for _, m := range p.Networks() {
 		errs = append(errs, m.Close())
 	}

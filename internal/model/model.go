@@ -48,7 +48,8 @@ type Model struct {
 	mu       sync.Mutex
 	programs map[string]*compiled
 	order    []string
-	packs    graph.Packs // packed weights, shared by the programs
+	packs    *graph.Packs // packed weights, shared by the programs
+	variant  bool         // the file belongs to another one
 
 	gradient    graph.Gradient // program of the last VJP, nil while it runs
 	gradientFor string         // its shapes and spec
@@ -86,7 +87,7 @@ func OpenFS(fsys fs.FS, name string, opt *Options) (*Model, error) {
 }
 
 func newModel(m *onnx.Model, path string, opt *Options) *Model {
-	out := &Model{file: m, path: path, programs: map[string]*compiled{}}
+	out := &Model{file: m, path: path, programs: map[string]*compiled{}, packs: &graph.Packs{}}
 	if opt != nil {
 		out.opt = *opt
 	}
@@ -102,6 +103,16 @@ func (m *Model) File() *onnx.Model { return m.file }
 // SetGraph makes g, a rewrite of the file's graph that shares its weights, the network that runs. It must come before the first
 // run. Inputs lists what g adds, too.
 func (m *Model) SetGraph(g *graph.Graph) { m.file.Graph = g }
+
+// Variant is another network of the same weights, which has programs of its own. g is a rewrite of the file's graph. It must be closed
+// before m.
+func (m *Model) Variant(g *graph.Graph) *Model {
+	file := *m.file
+	file.Graph = g
+	out := newModel(&file, m.path, &m.opt)
+	out.packs, out.variant = m.packs, true
+	return out
+}
 
 // Inputs lists the tensors that Run wants, in file order. Initialisers that old exporters also list are left out.
 func (m *Model) Inputs() []Port { return m.ports(m.file.Graph.Inputs) }
@@ -205,7 +216,7 @@ func (m *Model) executor() graph.Executor {
 	if m.opt.Executor != nil {
 		return m.opt.Executor
 	}
-	return &graph.Embedded{Options: &graph.Options{Pool: m.opt.Pool, Threads: 1, Packs: &m.packs, Release: mmap.Release}}
+	return &graph.Embedded{Options: &graph.Options{Pool: m.opt.Pool, Threads: 1, Packs: m.packs, Release: mmap.Release}}
 }
 
 func (m *Model) release(c *compiled) {
@@ -259,6 +270,9 @@ func (m *Model) Close() error {
 	if m.gradient != nil {
 		m.gradient.Close()
 		m.gradient = nil
+	}
+	if m.variant {
+		return nil
 	}
 	return m.file.Close()
 }
