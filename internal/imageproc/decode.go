@@ -143,28 +143,41 @@ func Decode(name string, data []byte, limits Limits) (*image.NRGBA, error) {
 	return opaque(img, f.name), nil
 }
 
-// decode gives what the decoder of the format gives, and the format.
-func decode(name string, data []byte, limits Limits) (image.Image, *format, error) {
-	limits = limits.filled()
+// Size reads the size of an image from its header, which is checked against limits; nothing is decoded. Errors are
+// *DecodeError, those that Decode would give.
+func Size(name string, data []byte, limits Limits) (width, height int, err error) {
+	_, config, err := header(name, data, limits.filled())
+	return config.Width, config.Height, err
+}
+
+// header finds the format and checks what the header says.
+func header(name string, data []byte, limits Limits) (*format, image.Config, error) {
 	if len(data) == 0 {
-		return nil, nil, &DecodeError{File: name, Why: "write it again", Err: ErrEmpty}
+		return nil, image.Config{}, &DecodeError{File: name, Why: "write it again", Err: ErrEmpty}
 	}
 	if int64(len(data)) > limits.Bytes {
-		return nil, nil, &DecodeError{File: name, Why: fmt.Sprintf("the file has more than %d MiB", limits.Bytes>>20), Err: ErrTooLarge}
+		return nil, image.Config{}, &DecodeError{File: name, Why: fmt.Sprintf("the file has more than %d MiB", limits.Bytes>>20), Err: ErrTooLarge}
 	}
 	f := sniff(data)
 	if f == nil {
 		why := fmt.Sprintf("its content looks like %s; convert it to PNG, JPEG, GIF, WebP, BMP or TIFF", http.DetectContentType(data))
-		return nil, nil, &DecodeError{File: name, Why: why, Err: ErrFormat}
+		return nil, image.Config{}, &DecodeError{File: name, Why: why, Err: ErrFormat}
 	}
 	if f.name == "WebP" && isAnimatedWebP(data) {
-		return nil, nil, &DecodeError{File: name, Why: "it is an animated WebP; save one frame of it", Err: ErrFormat}
+		return nil, image.Config{}, &DecodeError{File: name, Why: "it is an animated WebP; save one frame of it", Err: ErrFormat}
 	}
 	config, err := f.config(bytes.NewReader(data))
 	if err != nil {
-		return nil, nil, &DecodeError{File: name, Why: fmt.Sprintf("%s header: %v", f.name, err), Err: kindOf(err)}
+		return nil, image.Config{}, &DecodeError{File: name, Why: fmt.Sprintf("%s header: %v", f.name, err), Err: kindOf(err)}
 	}
-	if err := limits.check(name, config.Width, config.Height); err != nil {
+	return f, config, limits.check(name, config.Width, config.Height)
+}
+
+// decode gives what the decoder of the format gives, and the format.
+func decode(name string, data []byte, limits Limits) (image.Image, *format, error) {
+	limits = limits.filled()
+	f, config, err := header(name, data, limits)
+	if err != nil {
 		return nil, nil, err
 	}
 	img, err := f.decode(data)

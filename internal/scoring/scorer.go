@@ -40,6 +40,10 @@ type Scorer struct {
 	Computed, Known int
 	// DropNotFinite makes a score that is NaN or infinite the error of its picture, not of the run.
 	DropNotFinite bool
+	// Chunk is how many pictures are taken at a time; 0: ChunkSize.
+	Chunk int
+	// Limits bound each picture.
+	Limits imageproc.Limits
 
 	mix     *rewards.Mix
 	rewards []rewards.Reward
@@ -77,11 +81,15 @@ func New(ctx context.Context, mix *rewards.Mix, executor string, store *Store) (
 func (s *Scorer) Weights() []string { return s.weights }
 
 // Score gives one result per item, in order. An error means that nothing more can be scored; what was stored before stays.
-// Items are taken ChunkSize at a time, so one call may hold many.
+// Items are taken Chunk at a time, so one call may hold many.
 func (s *Scorer) Score(ctx context.Context, items []Item) ([]Result, error) {
+	size := s.Chunk
+	if size <= 0 {
+		size = ChunkSize
+	}
 	var results []Result
 	for len(results) < len(items) {
-		chunk := items[len(results):min(len(results)+ChunkSize, len(items))]
+		chunk := items[len(results):min(len(results)+size, len(items))]
 		some, err := s.chunk(ctx, chunk)
 		if err != nil {
 			return results, err
@@ -107,7 +115,7 @@ func (s *Scorer) chunk(ctx context.Context, items []Item) ([]Result, error) {
 	if err := s.recall(ctx, jobs); err != nil {
 		return nil, err
 	}
-	decodeAll(jobs)
+	s.decodeAll(jobs)
 	for r := range s.rewards {
 		if err := s.compute(ctx, r, jobs); err != nil {
 			return nil, err
@@ -193,7 +201,7 @@ func (j *job) missing() bool {
 }
 
 // decodeAll decodes the pictures that a reward has to see.
-func decodeAll(jobs []*job) {
+func (s *Scorer) decodeAll(jobs []*job) {
 	var wait sync.WaitGroup
 	turns := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, j := range jobs {
@@ -202,7 +210,7 @@ func decodeAll(jobs []*job) {
 		}
 		wait.Go(func() {
 			turns <- struct{}{}
-			if j.image, j.err = imageproc.DecodeModes(j.item.Name, j.data, imageproc.Limits{}); j.err == nil {
+			if j.image, j.err = imageproc.DecodeModes(j.item.Name, j.data, s.Limits); j.err == nil {
 				j.turned = imageproc.Upright(j.image, j.data)
 			}
 			<-turns

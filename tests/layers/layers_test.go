@@ -52,9 +52,10 @@ var layer = map[string]int{
 	"winnow/internal/report":     7,
 	"winnow/internal/evaluation": 7,
 	"winnow/internal/scoring":    7,
+	"winnow/internal/serve":      8,
 	"winnow/internal/labelling":  7,
-	"winnow/internal/cli":        8,
-	"winnow/cmd/winnow":          9,
+	"winnow/internal/cli":        9,
+	"winnow/cmd/winnow":          10,
 }
 
 // barred lists arrows that point down and are still wrong.
