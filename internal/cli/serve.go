@@ -16,6 +16,7 @@ import (
 	"winnow/internal/scoring"
 	"winnow/internal/serve"
 	"winnow/rewards"
+	"winnow/vlmjudge"
 )
 
 // serveOptions is the command line of serve.
@@ -67,8 +68,10 @@ The first Ctrl-C or SIGTERM ends it: what was begun is answered, then the exit c
 		Example: `  winnow serve --reward mini
   winnow serve --reward pickscore-v1 --reward-model ./pickscore --listen 0.0.0.0:8400 --cache scores.db
   winnow serve --reward hpsv2.1 --reward-model ./hpsv2.1 --judge http://localhost:8000`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{command: c.CommandPath(), err: fmt.Errorf("%s: pictures come by HTTP; there is nothing to name here", args[0])}
+			}
 			if o.config != "" {
 				if err := loadConfig(c, o.config); err != nil {
 					return err
@@ -119,6 +122,9 @@ func (o *serveOptions) settle() error {
 		return err
 	}
 	o.reward = named
+	if o.asked.schedule == vlmjudge.Cascade || o.asked.first != "" {
+		return errors.New("the schedule cascade needs a cheaper reward beside the judge, which serve does not have; choose another --judge-schedule")
+	}
 	if o.maxRequest < 1 || o.maxMemory < 1 || o.maxRequest > 1<<20 || o.maxMemory > 1<<30 {
 		return errors.New("--max-request and --max-memory are in MiB, at least 1")
 	}
@@ -161,12 +167,13 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 	o.server.Info.Model = "" // folders and addresses here are nobody's business
 	o.server.Quality = qualityOf(mix, o.transform)
 	if o.asked.url != "" {
-		judge, err := o.asked.open(ctx)
+		opt := o.options()
+		judge, err := o.asked.open(ctx, opt)
 		if err != nil {
 			return err
 		}
 		defer judge.Close()
-		o.server.Judge, o.server.JudgeAs = judge, o.asked.name()
+		o.server.Judge, o.server.JudgeAs, o.server.Rank = judge, o.asked.name(), opt.Rank
 	}
 	server, err := serve.New(o.server)
 	if err != nil {

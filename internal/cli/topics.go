@@ -30,7 +30,7 @@ both.
 With --json every object has a "type": "image", "network", "run", "version",
 "doctor", "lora", "lora_comparison", "data", "format", "failed", "reference", "eval", "comparison",
 "agreement", "flag", "win_rate", "benchmark", "figures", "reward_figures",
-"judge_figures", "search", "search_figures", "summary", or "error" (with "code", "message" and, where
+"judge_figures", "search", "search_figures", "serve", "summary", or "error" (with "code", "message" and, where
 one is meant, "file"). "winnow score" writes its lines without a type: image, prompt,
 score and more. Fields are added over time and never change their meaning.
 
@@ -51,6 +51,7 @@ Environment
   WINNOW_KERNEL       ref, avx2 or avx512: which kernels compute
   WINNOW_ORT_LIBRARY  ONNX Runtime's library, or its folder
   WINNOW_API_KEY      key for --judge and --reward-url, sent to these addresses only
+  WINNOW_SERVE_KEYS   keys that winnow serve takes, with commas between
   OPENAI_API_KEY      key for --judge where WINNOW_API_KEY is not set
 `
 
@@ -115,7 +116,8 @@ known by then is ranked, and the result says that it is incomplete. Comparisons 
 fail are left out and counted. "winnow bench judge" compares the schedules.
 
 Remote rewards. --reward-url is sent {"prompt": "…", "images": ["PNG in base64", …]} by
-POST and answers {"scores": [1.5, …]}, with "model" and "version" if it likes.
+POST and answers {"scores": [1.5, …]}, with "model" and "version" if it likes. "winnow serve"
+answers so at /v1/score.
 `
 
 // searchText lists the methods as they are.

@@ -336,8 +336,14 @@ func (u *unpickler) written(op byte) (any, error) {
 }
 
 func (u *unpickler) text(op byte) error {
-	size := map[byte]uint64{opShortUnicode: 1, opShortBytes: 1, opBinUnicode: 4, opBinBytes: 4, opBinUnicode8: 8, opBinBytes8: 8, opByteArray8: 8}[op]
-	n, err := u.uint(size)
+	size := 8
+	switch op {
+	case opShortUnicode, opShortBytes:
+		size = 1
+	case opBinUnicode, opBinBytes:
+		size = 4
+	}
+	n, err := u.uint(uint64(size))
 	if err != nil {
 		return err
 	}

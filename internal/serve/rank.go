@@ -73,7 +73,7 @@ func (s *Server) rankByReward(ctx context.Context, req rankRequest, l *lease, re
 
 func (s *Server) rankByJudge(ctx context.Context, req rankRequest, l *lease, reply *rankReply) error {
 	if n := len(req.Images); n > s.options.MaxJudged {
-		return tooLarge("a judge would be asked %d questions about %d images; the limit is %d images", n*(n-1), n, s.options.MaxJudged)
+		return tooLarge("a judge ranks %d images at most, and the request has %d; raise --max-judged", s.options.MaxJudged, n)
 	}
 	images, err := s.seen(ctx, req.Images, l)
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *Server) rankByJudge(ctx context.Context, req rankRequest, l *lease, rep
 		return err
 	}
 	defer end()
-	t, err := s.options.Judge.Tournament(ctx, req.Prompt, images, nil)
+	t, err := s.options.Judge.Tournament(ctx, req.Prompt, images, s.options.Rank)
 	if err != nil {
 		s.metrics.judged.WithLabelValues("failed").Inc()
 		return judgeFailed(ctx, err)

@@ -22,7 +22,7 @@ import (
 // Judge compares pictures; *vlmjudge.Judge does.
 type Judge interface {
 	Compare(ctx context.Context, prompt string, a, b image.Image) (vlmjudge.Comparison, error)
-	Tournament(ctx context.Context, prompt string, images []image.Image, done func()) (vlmjudge.Tournament, error)
+	Tournament(ctx context.Context, prompt string, images []image.Image, o vlmjudge.RankOptions) (vlmjudge.Tournament, error)
 }
 
 // Options says what is served and within which limits. Score and Info must be set; a zero means the default in brackets.
@@ -32,8 +32,9 @@ type Options struct {
 	Parts []string // names of the single rewards, where Info is a sum
 	// Quality brings a score to 0..1 for replies that name a grade; nil: the logistic function of score/Temperature.
 	Quality func(score float64, parts []float64) float64
-	Judge   Judge  // nil: comparisons go by the reward
-	JudgeAs string // what replies call it
+	Judge   Judge                // nil: comparisons go by the reward
+	JudgeAs string               // what replies call it
+	Rank    vlmjudge.RankOptions // which pairs the judge compares to rank
 
 	Temperature float64 // of P(first is better) = σ((a−b)/temperature), in the reward's unit [1]
 	BatchSize   int     // pictures scored together at most [32]
