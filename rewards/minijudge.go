@@ -7,14 +7,13 @@ import (
 	"winnow/vlmjudge"
 )
 
-// MiniTemperature is the difference of the embedded reward's scores that is one unit of log-odds: σ(difference/MiniTemperature) stands for
-// the probability that the exact checker of the mini world prefers a picture. It is 1, because the reward was trained by the Bradley-Terry
-// likelihood of just that (assets/mini/train/train_reward.py). On the validation set
+// MiniTemperature is the difference of the embedded reward's scores that is one unit of log-odds: σ(difference/MiniTemperature) is
+// the probability that the exact checker of the mini world prefers a picture, fitted on groups of the validation set by
 //
-//	winnow bench reward --prompts validation
+//	winnow bench reward --prompts validation --limit 150
 //
-// measures it as "temperature".
-const MiniTemperature = 1.0
+// which prints it as "temperature".
+const MiniTemperature = 0.76
 
 // OpenJudge opens the judge at an address, as vlmjudge.Open does. The address "mini" is the embedded reward, which answers through the same
 // interface without a server: it prefers A to B with probability σ((score of A − score of B)/MiniTemperature), and says that a picture shows

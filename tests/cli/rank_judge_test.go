@@ -220,12 +220,12 @@ func TestGenerate_judge(t *testing.T) {
 func TestJudge_manyQuestionsAndEval(t *testing.T) {
 	redSet(t)
 	j, remote := newRedJudge(t, 0), newRedRemote(t)
-	many := []string{"rank", "-p", "red", "--json", "--judge", j.URL}
+	many := []string{"rank", "-p", "red", "--json", "--judge", j.URL, "--judge-schedule", "all"}
 	for range 24 {
 		many = append(many, "a/3.png")
 	}
 	_, stderr := runLines(t, cli.ExitOK, many...)
-	if !strings.Contains(stderr, "the judge is asked 552 questions about 24 images") {
+	if !strings.Contains(stderr, "the judge is asked up to 552 questions about 24 images") {
 		t.Error(stderr)
 	}
 	lines, _ := runLines(t, cli.ExitOK, "eval", "set.jsonl", "--json", "--reward", "remote", "--reward-url", remote.URL, "--reward", "vqascore", "--judge", j.URL)
