@@ -1,6 +1,6 @@
-// Package atomicfile writes files that are either complete or not there: the content goes to a temporary file in the
-// same folder, is flushed to disk, and takes the name by a rename. A process killed at any point leaves the old file or
-// the new one.
+// Package atomicfile writes files that are either complete or not there: the content goes to a temporary file on the same
+// disk (in the system's folder for such files where that is there, else in the same folder), is flushed to disk, and takes the name by
+// a rename. A process killed at any point leaves the old file or the new one.
 package atomicfile
 
 import (
