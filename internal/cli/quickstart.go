@@ -27,12 +27,12 @@ type quickstartOptions struct {
 
 // The sizes of the story. They fit three minutes on two cores.
 const (
-	quickPrompts  = 200 // that pairs are made for
+	quickPrompts  = 500 // that pairs are made for
 	quickPictures = 6   // of each
 	quickSteps    = 10  // of the sampler
-	quickUpdates  = 120
-	quickBatch    = 16
-	quickHeldOut  = 300
+	quickUpdates  = 250
+	quickBatch    = 32
+	quickHeldOut  = 400
 	quickGuidance = 3
 	quickShown    = 6 // prompts in the report
 )
@@ -75,7 +75,7 @@ func (a *app) quickstart(ctx context.Context, o *quickstartOptions) error {
 	seed, threads := strconv.FormatUint(o.seed, 10), strconv.Itoa(o.threads)
 	train := []string{
 		"train", "dpo", "--data", pairs, "--output", run, "--max-train-steps", strconv.Itoa(quickUpdates), "--train-batch-size", strconv.Itoa(quickBatch),
-		"--learning-rate", "1e-3", "--beta-dpo", "1000", "--seed", seed, "--threads", threads, "--checkpointing-steps", strconv.Itoa(quickUpdates / 3),
+		"--learning-rate", "1e-3", "--lr-scheduler", "cosine", "--beta-dpo", "1000", "--seed", seed, "--threads", threads, "--checkpointing-steps", strconv.Itoa(quickUpdates / 2),
 		"--validation-inference-steps", strconv.Itoa(quickSteps), "--resume-from-checkpoint", "latest",
 	}
 	shown, err := minibench.Prompts("validation", quickShown)
