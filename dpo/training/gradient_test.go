@@ -1,7 +1,6 @@
 package training
 
 import (
-	"context"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -11,13 +10,6 @@ import (
 	"winnow/dpo"
 	"winnow/internal/optim"
 )
-
-// given gives the same batches again and again.
-type given []sample
-
-func (g given) batch(_ context.Context, i int) (sample, error) { return g[i%len(g)], nil }
-func (g given) epoch(int) float64                              { return 0 }
-func (g given) fingerprint() string                            { return "" }
 
 // aloof opens a trainer of the embedded model whose factors are far from those of a fresh run, so that policy and reference differ.
 func aloof(t *testing.T, c Config) *Trainer {

@@ -248,12 +248,12 @@ func TestText_files(t *testing.T) {
 		t.Fatal(err)
 	}
 	steps(two, 2)
-	whole, folder := files(one)
+	whole, _ := files(one)
 	if resumed, _ := files(two); !slices.Equal(whole, resumed) {
 		t.Error("a resumed run wrote other files")
 	}
 	scatter(one, 0.3) // far enough for pictures to show it
-	_, folder = files(one)
+	_, folder := files(one)
 	const prompt = "a big red circle"
 	base, err := one.Pictures(t.Context(), []Picture{{prompt, 7}}, 3, 3, true)
 	if err != nil {
