@@ -88,7 +88,7 @@ func (l *loader) file(ctx context.Context, path string, progress func(int)) (err
 			return err
 		}
 		rec, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		l.data.Rows++

@@ -32,9 +32,8 @@ type pieces struct {
 
 // resolvePath finds the file in a folder that a training script wrote.
 func resolvePath(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil || !info.IsDir() {
-		return path, nil // opening it says what is wrong
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return path, nil //nolint:nilerr // opening it says what is wrong
 	}
 	at := slices.IndexFunc(folderNames, func(name string) bool {
 		_, err := os.Stat(filepath.Join(path, name))

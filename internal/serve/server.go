@@ -176,7 +176,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, drain time.Duration)
 		err = fmt.Errorf("requests were still running after %v and were cut off; allow more by --drain-timeout", drain)
 		_ = server.Close()
 	}
-	<-ended
+	if ended := <-ended; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	return errors.Join(err, s.Close())
 }
 
