@@ -12,15 +12,13 @@ import (
 	"slices"
 	"sync"
 
-	"winnow/assets"
 	"winnow/internal/kernel"
 	"winnow/internal/ldm"
-	"winnow/internal/model"
 	"winnow/internal/ort"
 )
 
 // Mini is the name of the embedded model.
-const Mini = "mini"
+const Mini = ldm.Mini
 
 // Options says how a pipeline runs. The zero value uses all cores.
 type Options struct {
@@ -58,11 +56,9 @@ func Open(ctx context.Context, dir string, opt *Options) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	folder := model.FSFolder(assets.Mini(), Mini)
-	if dir != Mini {
-		if folder, err = ldm.DirFolder(dir); err != nil {
-			return nil, err
-		}
+	folder, err := ldm.OpenFolder(dir)
+	if err != nil {
+		return nil, err
 	}
 	exec, err := ort.Open(ctx, opt.Executor, opt.ORTLibrary, opt.Threads)
 	if err != nil {

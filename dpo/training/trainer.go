@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"winnow/assets"
 	"winnow/dpo"
 	"winnow/internal/kernel"
 	"winnow/internal/ldm"
@@ -69,11 +68,9 @@ func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, er
 	if c.Settings.Draws > 0 {
 		t.draws = c.Settings.Draws
 	}
-	from := model.FSFolder(assets.Mini(), Mini)
-	if dir != Mini {
-		if from, err = ldm.DirFolder(dir); err != nil {
-			return nil, err
-		}
+	from, err := ldm.OpenFolder(dir)
+	if err != nil {
+		return nil, err
 	}
 	exec, err := ort.Open(ctx, c.Executor, c.ORTLibrary, c.Threads)
 	if err != nil {
@@ -106,7 +103,7 @@ func (t *Trainer) adapterError(err error) error {
 }
 
 // Mini is the name of the embedded model.
-const Mini = "mini"
+const Mini = ldm.Mini
 
 func (t *Trainer) adapters() []lora.Adapter {
 	var out []lora.Adapter

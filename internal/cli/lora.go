@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"winnow/assets"
 	"winnow/diffusion"
 	"winnow/internal/graph"
+	"winnow/internal/ldm"
 	"winnow/internal/lora"
 	"winnow/internal/model"
 	"winnow/internal/tensor"
@@ -33,13 +33,10 @@ const loraModelUsage = "model folder whose modules tell what names mean, or \"mi
 
 // modelFolder is the folder that --model means.
 func modelFolder(name string) (model.Folder, error) {
-	if name == diffusion.Mini {
-		return model.FSFolder(assets.Mini(), diffusion.Mini), nil
-	}
-	if !exists(name) {
+	if name != diffusion.Mini && !exists(name) {
 		return model.Folder{}, usagef("--model %s: there is no such folder", name)
 	}
-	return model.DirFolder(name), nil
+	return ldm.OpenFolder(name)
 }
 
 // loraGraphs opens the networks of a model that adapters may change; without a name there are none. The caller calls done.

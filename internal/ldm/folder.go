@@ -7,8 +7,20 @@ import (
 	"os"
 	"path"
 
+	"winnow/assets"
 	"winnow/internal/model"
 )
+
+// Mini is the name of the embedded model.
+const Mini = "mini"
+
+// OpenFolder is the model folder that a user names: [Mini], or a folder on disk as [DirFolder] takes it.
+func OpenFolder(name string) (model.Folder, error) {
+	if name == Mini {
+		return model.FSFolder(assets.Mini(), Mini), nil
+	}
+	return DirFolder(name)
+}
 
 // DirFolder is the model folder at dir. It errs when dir is missing or is not a folder.
 func DirFolder(dir string) (model.Folder, error) {
