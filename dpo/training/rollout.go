@@ -102,7 +102,7 @@ type Picture struct {
 
 // Pictures makes the policy's pictures of prompts with the model's own scheduler: what diffusers draws for the seeds. With base the
 // adapters are off. Of two adapters the first makes the picture. Steps and scale 0 are the model's own.
-func (t *Trainer) Pictures(ctx context.Context, want []Picture, steps int, scale float64, base bool) ([]*image.NRGBA, error) {
+func (t *Trainer) Pictures(ctx context.Context, want []Picture, steps int, scale float64, base bool) ([]image.Image, error) {
 	if steps == 0 {
 		steps = t.ldm.Defaults.Steps
 	}
@@ -113,7 +113,7 @@ func (t *Trainer) Pictures(ctx context.Context, want []Picture, steps int, scale
 	if err != nil {
 		return nil, err
 	}
-	var out []*image.NRGBA
+	var out []image.Image
 	for group := range slices.Chunk(want, max(1, 16*64*64/(t.size.Width*t.size.Height))) {
 		some, err := t.pictures(ctx, plan, group, scale, base)
 		if err != nil {
@@ -124,7 +124,7 @@ func (t *Trainer) Pictures(ctx context.Context, want []Picture, steps int, scale
 	return out, nil
 }
 
-func (t *Trainer) pictures(ctx context.Context, plan *sampling.Plan, want []Picture, scale float64, base bool) ([]*image.NRGBA, error) {
+func (t *Trainer) pictures(ctx context.Context, plan *sampling.Plan, want []Picture, scale float64, base bool) ([]image.Image, error) {
 	n := t.latents(t.size)
 	var prompts []string
 	noise := make([]float32, n*len(want))
@@ -160,14 +160,14 @@ func (t *Trainer) pictures(ctx context.Context, plan *sampling.Plan, want []Pict
 }
 
 // decode turns latents into pictures.
-func (t *Trainer) decode(ctx context.Context, latents []float32, size Size) ([]*image.NRGBA, error) {
+func (t *Trainer) decode(ctx context.Context, latents []float32, size Size) ([]image.Image, error) {
 	n := len(latents) / t.latents(size)
 	pixels, err := t.ldm.Decode(ctx, latents, n, size.Height/t.ldm.Factor, size.Width/t.ldm.Factor)
 	if err != nil {
 		return nil, err
 	}
 	area := 3 * size.Width * size.Height
-	out := make([]*image.NRGBA, n)
+	out := make([]image.Image, n)
 	for i := range out {
 		if out[i], err = ldm.ToImage(pixels[i*area:(i+1)*area], size.Height, size.Width); err != nil {
 			return nil, fmt.Errorf("picture %d: %w", i+1, err)
@@ -182,9 +182,5 @@ func (t *Trainer) score(ctx context.Context, prompts []string, latents []float32
 	if err != nil {
 		return nil, err
 	}
-	images := make([]image.Image, len(pictures))
-	for i, p := range pictures {
-		images[i] = p
-	}
-	return t.config.Siblings.Reward.Score(ctx, prompts, images)
+	return t.config.Siblings.Reward.Score(ctx, prompts, pictures)
 }

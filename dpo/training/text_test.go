@@ -272,10 +272,10 @@ func TestText_files(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := farthest(got[0].NRGBA, own[0]); d > 1 {
+		if d := farthest(got[0].NRGBA, own[0].(*image.NRGBA)); d > 1 {
 			t.Errorf("%s: a channel is off by %d/255 of the run's own picture", name, d)
 		}
-		if d := farthest(got[0].NRGBA, base[0]); d < 4 {
+		if d := farthest(got[0].NRGBA, base[0].(*image.NRGBA)); d < 4 {
 			t.Errorf("%s: the adapters do not show", name)
 		}
 		for _, network := range []string{"unet", "te1", "te2"} { // as kohya's scripts and diffusers name them

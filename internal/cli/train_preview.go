@@ -20,7 +20,7 @@ import (
 // preview is what the policy makes of the validation prompts after a step.
 type preview struct {
 	step     int
-	pictures []*image.NRGBA
+	pictures []image.Image
 	scores   []float64 // nil without a reward
 }
 
@@ -84,11 +84,7 @@ func (r *trainRun) look(ctx context.Context, base bool) ([]monitor.Value, error)
 	}
 	var mean []monitor.Value
 	if r.mix != nil {
-		images := make([]image.Image, len(pictures))
-		for i, im := range pictures {
-			images[i] = im
-		}
-		if p.scores, err = r.score(ctx, o.validation, images); err != nil {
+		if p.scores, err = r.score(ctx, o.validation, pictures); err != nil {
 			return nil, fmt.Errorf("preview: %w", err)
 		}
 		mean = []monitor.Value{{Name: report.PreviewPrefix + r.rewardName(), Value: stat.Mean(p.scores, nil)}}
@@ -99,11 +95,7 @@ func (r *trainRun) look(ctx context.Context, base bool) ([]monitor.Value, error)
 
 // showPreview writes the pictures as one.
 func (r *trainRun) showPreview(p preview) error {
-	all := make([]image.Image, len(p.pictures))
-	for i, im := range p.pictures {
-		all[i] = im
-	}
-	grid, err := imageproc.Grid(all, 0)
+	grid, err := imageproc.Grid(p.pictures, 0)
 	if err != nil {
 		return err
 	}
