@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"io"
 	"os"
 	"path/filepath"
@@ -80,13 +79,7 @@ func (a *app) compare(ctx context.Context, o *benchAlignOptions) (_ []minibench.
 	defer task.Stop()
 	return minibench.Align(ctx, o.side(a, "base", [][]diffusion.LoRA{nil}, false), models, prompts, minibench.AlignOptions{
 		Steps: o.steps, Guidance: o.guidance, Seed: o.seed, OnPart: func(_ string, done, total int) { task.Set(done * len(prompts) * len(o.guidance) / total) },
-		Reward: func(ctx context.Context, prompts []string, pictures []image.Image) ([]float64, error) {
-			samples := make([]rewards.Sample, len(prompts))
-			for i, p := range prompts {
-				samples[i] = rewards.Sample{Prompt: p, Image: pictures[i]}
-			}
-			return reward.ScoreSamples(ctx, samples)
-		},
+		Reward: scoreEach(reward),
 	})
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"image"
 	"os"
 	"slices"
 	"strings"
@@ -139,6 +140,17 @@ func (o *rewardOptions) open(ctx context.Context, choices []string) (*rewards.Mi
 		opt.Remote = &vlmjudge.RemoteOptions{URL: o.address, Key: os.Getenv("WINNOW_API_KEY")}
 	}
 	return rewards.OpenMix(ctx, choices, o.models, o.transform, opt)
+}
+
+// scoreEach is a reward as a function of pictures with a prompt each.
+func scoreEach(s rewards.SampleScorer) func(ctx context.Context, prompts []string, pictures []image.Image) ([]float64, error) {
+	return func(ctx context.Context, prompts []string, pictures []image.Image) ([]float64, error) {
+		samples := make([]rewards.Sample, len(prompts))
+		for i, p := range prompts {
+			samples[i] = rewards.Sample{Prompt: p, Image: pictures[i]}
+		}
+		return s.ScoreSamples(ctx, samples)
+	}
 }
 
 // scorer opens one scorer: a reward or a sum, as NAME=WEIGHT,NAME=WEIGHT. It takes its folders from models, so that scorers are

@@ -84,7 +84,7 @@ func (r *trainRun) look(ctx context.Context, base bool) ([]monitor.Value, error)
 	}
 	var mean []monitor.Value
 	if r.mix != nil {
-		if p.scores, err = r.score(ctx, o.validation, pictures); err != nil {
+		if p.scores, err = scoreEach(r.mix)(ctx, o.validation, pictures); err != nil {
 			return nil, fmt.Errorf("preview: %w", err)
 		}
 		mean = []monitor.Value{{Name: report.PreviewPrefix + r.rewardName(), Value: stat.Mean(p.scores, nil)}}

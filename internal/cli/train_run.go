@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"os"
 	"path/filepath"
 	"runtime/metrics"
@@ -127,7 +126,7 @@ func (r *trainRun) openReward(ctx context.Context) error {
 	if m.Kind != dpo.KindSiblings {
 		return nil
 	}
-	o.t.Siblings.Reward = training.Reward{Name: strings.Join(named, ","), Score: r.score}
+	o.t.Siblings.Reward = training.Reward{Name: strings.Join(named, ","), Score: scoreEach(r.mix)}
 	if r.mix.CheckGradient() == nil {
 		o.t.Siblings.Reward.Gradient = r.mix.PixelGradient
 	}
@@ -142,14 +141,6 @@ func (r *trainRun) openReward(ctx context.Context) error {
 		return fmt.Errorf("%s: no prompt to learn from", o.prompts)
 	}
 	return nil
-}
-
-func (r *trainRun) score(ctx context.Context, prompts []string, pictures []image.Image) ([]float64, error) {
-	samples := make([]rewards.Sample, len(prompts))
-	for i, p := range prompts {
-		samples[i] = rewards.Sample{Prompt: p, Image: pictures[i]}
-	}
-	return r.mix.ScoreSamples(ctx, samples)
 }
 
 // load reads the pairs.
