@@ -140,7 +140,7 @@ type searchRun struct {
 // verifiers opens what the search is to please, and what it never sees.
 func (g *generation) verifiers(ctx context.Context) (s *searchRun, closeAll func() error, err error) {
 	s, closeAll = &searchRun{generation: g}, func() error { return nil }
-	if g.search.checker || g.search.holdout == checkerName {
+	if g.search.checker || g.search.holdout == rewards.Checker {
 		for _, prompt := range g.prompts {
 			if _, err := miniworld.ParseCaption(prompt); err != nil {
 				return nil, nil, usagef("the checker knows captions of the mini world only: %w", err)
@@ -149,7 +149,11 @@ func (g *generation) verifiers(ctx context.Context) (s *searchRun, closeAll func
 	}
 	switch {
 	case g.search.checker:
-		s.verify, s.key = byChecker, checkerName
+		checker, err := rewards.OpenReward(ctx, rewards.Checker, "", nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.verify, s.key = by(checker), rewards.Checker
 	case g.reward == nil:
 		return nil, nil, usagef("--search needs a reward; name one, as in --reward clip --reward-model DIR, or --checker")
 	case g.reward.Info().Relative:
@@ -165,22 +169,21 @@ func (g *generation) verifiers(ctx context.Context) (s *searchRun, closeAll func
 		}
 		s.verify, s.key = by(g.reward), fmt.Sprintf("%+v", g.reward.Info())
 	}
-	switch name := g.search.holdout; name {
-	case "":
-	default:
-		var folders []string
-		if g.search.holdoutModel != "" {
-			folders = []string{g.search.holdoutModel}
-		}
-		m, err := rewards.OpenMix(ctx, strings.Split(name, ","), folders, "", &rewards.Options{
-			Threads: g.threads, Truncate: g.truncate, Executor: g.executor, ORTLibrary: g.ortLibrary,
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		s.holdout, closeAll = by(m), m.Close
+	if g.search.holdout == "" {
+		return s, closeAll, nil
 	}
-	return s, closeAll, nil
+	var folders []string
+	if g.search.holdoutModel != "" {
+		folders = []string{g.search.holdoutModel}
+	}
+	m, err := rewards.OpenMix(ctx, strings.Split(g.search.holdout, ","), folders, "", &rewards.Options{
+		Threads: g.threads, Truncate: g.truncate, Executor: g.executor, ORTLibrary: g.ortLibrary,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	s.holdout = by(m)
+	return s, m.Close, nil
 }
 
 // by is a reward as a verifier.
@@ -188,23 +191,6 @@ func by(s rewards.Scorer) verifier {
 	return func(ctx context.Context, prompt string, images []image.Image) ([]float64, error) {
 		return s.Score(ctx, prompt, images)
 	}
-}
-
-// byChecker is the exact checker of the mini world as a verifier.
-func byChecker(_ context.Context, prompt string, images []image.Image) ([]float64, error) {
-	spec, err := miniworld.ParseCaption(prompt)
-	if err != nil {
-		return nil, err
-	}
-	scores := make([]float64, len(images))
-	for i, img := range images {
-		r, err := miniworld.Check(img, spec)
-		if err != nil {
-			return nil, err
-		}
-		scores[i] = r.Score
-	}
-	return scores, nil
 }
 
 // runSearch searches for every picture of every prompt.

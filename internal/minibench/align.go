@@ -2,6 +2,7 @@ package minibench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"maps"
@@ -117,7 +118,7 @@ func (m *Aligned) measure(ctx context.Context, prompts []miniworld.Prompt, o Ali
 			}}
 			e, err := figures(ctx, p, prompts, opt, o)
 			if err != nil {
-				return nil, fmt.Errorf("%w", joinClose(err, p))
+				return nil, errors.Join(err, p.Close())
 			}
 			add(sum, w, e, float64(len(m.Open)))
 		}
@@ -126,11 +127,6 @@ func (m *Aligned) measure(ctx context.Context, prompts []miniworld.Prompt, o Ali
 		}
 	}
 	return sum, nil
-}
-
-func joinClose(err error, p *diffusion.Pipeline) error {
-	_ = p.Close() // the first error says what happened
-	return err
 }
 
 func add(sum map[float64]each, w float64, e each, n float64) {
@@ -170,20 +166,10 @@ func figures(ctx context.Context, p *diffusion.Pipeline, prompts []miniworld.Pro
 	return e, err
 }
 
-// kinds are the places of the prompts of each sort.
-func kinds(prompts []miniworld.Prompt) map[string][]int {
-	out := map[string][]int{}
-	for i, q := range prompts {
-		out[string(q.Spec.Kind)] = append(out[string(q.Spec.Kind)], i)
-	}
-	return out
-}
-
 // withKinds adds the strict figure of each sort of prompt.
 func (e each) withKinds(prompts []miniworld.Prompt) {
-	for kind, places := range kinds(prompts) {
-		for _, i := range places {
-			e["strict."+kind] = append(e["strict."+kind], e["strict"][i])
-		}
+	for i, q := range prompts {
+		name := "strict." + string(q.Spec.Kind)
+		e[name] = append(e[name], e["strict"][i])
 	}
 }

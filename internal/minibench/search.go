@@ -11,6 +11,7 @@ import (
 
 	"winnow/diffusion"
 	"winnow/internal/miniworld"
+	"winnow/rewards"
 	"winnow/rewards/metric"
 	"winnow/sampling"
 )
@@ -50,7 +51,14 @@ type SearchReport struct {
 
 // RunSearches compares methods at equal budgets on the same prompts and seeds.
 func RunSearches(ctx context.Context, p *diffusion.Pipeline, reward diffusion.Verifier, prompts []miniworld.Prompt, o SearchOptions) ([]SearchReport, error) {
-	b := &searchBench{p: p, reward: reward, prompts: prompts, o: o}
+	b := &searchBench{p: p, reward: reward, verify: reward, prompts: prompts, o: o}
+	if o.ByChecker {
+		checker, err := rewards.OpenReward(ctx, rewards.Checker, "", nil)
+		if err != nil {
+			return nil, err
+		}
+		b.verify = checker.Score
+	}
 	b.total = len(prompts) * (1 + len(o.Methods)*len(o.Multiples))
 	plain, err := b.run(ctx, "random", 1)
 	if err != nil {
@@ -141,6 +149,7 @@ func multiplesOf(found map[string]SearchReport) []int {
 type searchBench struct {
 	p           *diffusion.Pipeline
 	reward      diffusion.Verifier
+	verify      diffusion.Verifier // what searches please
 	prompts     []miniworld.Prompt
 	o           SearchOptions
 	done, total int
@@ -166,7 +175,7 @@ func (b *searchBench) run(ctx context.Context, name string, multiple int) (Searc
 		if info.Noisy {
 			req.Eta = 1
 		}
-		sr := diffusion.SearchRequest{Request: req, Name: name, Budget: r.Budget, Verify: b.verifier(q)}
+		sr := diffusion.SearchRequest{Request: req, Name: name, Budget: r.Budget, Verify: b.verify}
 		if info.Gradient {
 			sr.Climb, sr.Slope = info.Method, b.o.Slope
 		} else {
@@ -193,23 +202,6 @@ func (b *searchBench) run(ctx context.Context, name string, multiple int) (Searc
 	r.NFE, r.Calls, r.Reward, r.Checker, r.Strict = Interval(nfe), Interval(calls), Interval(reward), Interval(checker), Interval(strict)
 	r.RewardEach, r.CheckerEach = reward, checker
 	return r, nil
-}
-
-func (b *searchBench) verifier(q miniworld.Prompt) diffusion.Verifier {
-	if !b.o.ByChecker {
-		return b.reward
-	}
-	return func(_ context.Context, _ string, images []image.Image) ([]float64, error) {
-		out := make([]float64, len(images))
-		for i, img := range images {
-			r, err := miniworld.Check(img, q.Spec)
-			if err != nil {
-				return nil, err
-			}
-			out[i] = r.Score
-		}
-		return out, nil
-	}
 }
 
 func truth(b bool) float64 {
