@@ -8,12 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/url"
 	"os"
 	"path/filepath"
 
-	"modernc.org/sqlite" // and the driver "sqlite"
+	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"winnow/internal/sqlitefile"
 )
 
 // Key names an entry of a [Cache]: a hash of everything that its numbers depend on.
@@ -56,12 +57,15 @@ func OpenCache(ctx context.Context, path string) (*Cache, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, fmt.Errorf("training cache: %w", err)
 	}
-	opt := url.Values{"_pragma": {"busy_timeout(30000)", "journal_mode(WAL)", "synchronous(NORMAL)"}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: opt.Encode()}).String())
+	db, err := sqlitefile.Open(ctx, path, sqlitefile.Kind{
+		Application: cacheApplication, Schema: "CREATE TABLE entry (key BLOB PRIMARY KEY, numbers BLOB NOT NULL) WITHOUT ROWID",
+	})
+	if errors.Is(err, sqlitefile.ErrForeign) {
+		err = fmt.Errorf("%w and left as it is", err)
+	}
 	if err != nil {
 		return nil, c.wrap(err)
 	}
-	db.SetMaxOpenConns(1)
 	c.db = db
 	if err := c.prepare(ctx); err != nil {
 		return nil, errors.Join(c.wrap(err), db.Close())
@@ -90,34 +94,8 @@ func (c *Cache) wrap(err error) error {
 	return fmt.Errorf("training cache %s: %w; %s", c.path, err, cure)
 }
 
-// prepare makes the table of a new file and checks an old one, all in one transaction: several runs may begin at once, and each may be
-// killed.
-func (c *Cache) prepare(ctx context.Context) error {
-	tx, err := c.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	var app, tables int
-	if err := tx.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app); err != nil {
-		return err
-	}
-	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil {
-		return err
-	}
-	if app != cacheApplication {
-		if tables > 0 || app != 0 {
-			return errors.New("is a database of something else and left as it is")
-		}
-		if _, err := tx.ExecContext(ctx, fmt.Sprintf(`
-			CREATE TABLE entry (key BLOB PRIMARY KEY, numbers BLOB NOT NULL) WITHOUT ROWID;
-			PRAGMA application_id=%d`, cacheApplication)); err != nil {
-			return err
-		}
-	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
+// prepare compiles the questions that are asked again and again.
+func (c *Cache) prepare(ctx context.Context) (err error) {
 	if c.get, err = c.db.PrepareContext(ctx, "SELECT numbers FROM entry WHERE key = ?"); err != nil {
 		return err
 	}

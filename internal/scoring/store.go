@@ -7,11 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/url"
 	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"winnow/internal/sqlitefile"
 )
 
 // schemaVersion changes when tables do; files of another version are refused.
@@ -49,18 +48,19 @@ func OpenStore(ctx context.Context, path string) (*Store, error) {
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("score cache: %w", err)
 	}
-	// immediate: a transaction that will write waits for its turn at the start, where waiting is possible.
-	opt := url.Values{"_pragma": {"busy_timeout(30000)", "journal_mode(WAL)", "synchronous(NORMAL)"}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: opt.Encode()}).String())
-	if err != nil {
-		return nil, fmt.Errorf("score cache %s: %w", path, err)
-	}
-	db.SetMaxOpenConns(1)
+	db, err := sqlitefile.Open(ctx, path, sqlitefile.Kind{Application: application, Version: schemaVersion, Schema: schema})
 	s := &Store{path, db}
-	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(s.wrap(err), db.Close())
+	var unreadable *sqlitefile.UnreadableError
+	var version *sqlitefile.VersionError
+	switch {
+	case err == nil:
+		return s, nil
+	case errors.As(err, &unreadable):
+		err = fmt.Errorf("%w (name another file; this one is left as it is)", err)
+	case errors.As(err, &version), errors.Is(err, sqlitefile.ErrForeign):
+		err = fmt.Errorf("%w; name another file", err)
 	}
-	return s, nil
+	return nil, s.wrap(err)
 }
 
 func (s *Store) wrap(err error) error {
@@ -70,42 +70,8 @@ func (s *Store) wrap(err error) error {
 	return fmt.Errorf("score cache %s: %w", s.path, err)
 }
 
-// prepare makes the tables of a new file and checks those of an old one.
-func (s *Store) prepare(ctx context.Context) error {
-	return s.transaction(ctx, func(tx *sql.Tx) error {
-		var app, version, tables int
-		if err := tx.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app); err != nil {
-			return fmt.Errorf("%w (name another file; this one is left as it is)", err)
-		}
-		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-			return err
-		}
-		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil {
-			return err
-		}
-		switch {
-		case app == application && version == schemaVersion:
-			return nil
-		case app == application:
-			return fmt.Errorf("is of version %d, this winnow writes %d; name another file", version, schemaVersion)
-		case tables > 0 || app != 0:
-			return errors.New("is a database of something else; name another file")
-		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("%s; PRAGMA application_id=%d; PRAGMA user_version=%d", schema, application, schemaVersion))
-		return err
-	})
-}
-
 func (s *Store) transaction(ctx context.Context, work func(*sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := work(tx); err != nil {
-		_ = tx.Rollback() // the first error says what happened
-		return err
-	}
-	return tx.Commit()
+	return sqlitefile.Transaction(ctx, s.db, work)
 }
 
 // Reward is the number of a reward in the store; identity is everything that its scores depend on.

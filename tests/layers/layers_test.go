@@ -24,6 +24,7 @@ var layer = map[string]int{
 	"winnow/internal/pngmeta":     1,
 	"winnow/internal/progress":    1,
 	"winnow/internal/tensorboard": 1,
+	"winnow/internal/sqlitefile":  1,
 	"winnow/internal/miniworld":   1,
 	"winnow/assets":               1,
 
