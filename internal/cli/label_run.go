@@ -134,26 +134,13 @@ func (r *labelRun) labeller(ctx context.Context) (labelGroups, func() error, err
 		return r.judge(ctx)
 	}
 	o := r.o
-	mix, err := o.open(ctx, o.reward)
+	s, err := o.stored(ctx, o.reward, o.output+".cache")
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := o.store(ctx, o.output+".cache")
-	if err != nil {
-		return nil, nil, errors.Join(err, mix.Close())
-	}
-	stop := func() error {
-		if store != nil {
-			return errors.Join(store.Close(), mix.Close())
-		}
-		return mix.Close()
-	}
-	by, err := scoring.New(ctx, mix, o.executor, store)
-	if err != nil {
-		return nil, nil, errors.Join(err, stop())
-	}
+	by := s.by
 	by.DropNotFinite = true
-	r.sum.Reward = mix.Info().Name
+	r.sum.Reward = s.mix.Info().Name
 	return &scoredGroups{scoring.NewRecords(by, r.source.name, func(rec *datasets.Record, results []scoring.Result) error {
 		r.sum.Computed, r.sum.Cached = by.Computed, by.Known
 		scores := make([]float64, len(results))
@@ -164,7 +151,7 @@ func (r *labelRun) labeller(ctx context.Context) (labelGroups, func() error, err
 			r.app.warn("%v", err)
 		}
 		return r.pairs(rec, scores)
-	})}, stop, nil
+	})}, s.Close, nil
 }
 
 // scoredGroups scores by rewards.

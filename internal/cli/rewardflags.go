@@ -142,6 +142,38 @@ func (o *rewardOptions) open(ctx context.Context, choices []string) (*rewards.Mi
 	return rewards.OpenMix(ctx, choices, o.models, o.transform, opt)
 }
 
+// stored is a scorer with the store of its scores.
+type stored struct {
+	mix   *rewards.Mix
+	by    *scoring.Scorer
+	store *scoring.Store // nil: none
+}
+
+// stored opens a scorer, and the store that --cache names, or else the one beside an output; "" is none.
+func (o *rewardOptions) stored(ctx context.Context, choices []string, beside string) (*stored, error) {
+	mix, err := o.open(ctx, choices)
+	if err != nil {
+		return nil, err
+	}
+	s := &stored{mix: mix}
+	if s.store, err = o.store(ctx, beside); err == nil {
+		s.by, err = scoring.New(ctx, mix, o.executor, s.store)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close closes both.
+func (s *stored) Close() error {
+	var err error
+	if s.store != nil {
+		err = s.store.Close()
+	}
+	return errors.Join(err, s.mix.Close())
+}
+
 // scoreEach is a reward as a function of pictures with a prompt each.
 func scoreEach(s rewards.SampleScorer) func(ctx context.Context, prompts []string, pictures []image.Image) ([]float64, error) {
 	return func(ctx context.Context, prompts []string, pictures []image.Image) ([]float64, error) {

@@ -124,26 +124,16 @@ func (a *app) score(ctx context.Context, o *scoreOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	mix, err := o.open(ctx, o.reward)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, mix.Close()) }()
 	beside := ""
 	if o.output != "" {
 		beside = o.output + ".cache"
 	}
-	store, err := o.store(ctx, beside)
+	s, err := o.stored(ctx, o.reward, beside)
 	if err != nil {
 		return err
 	}
-	if store != nil {
-		defer func() { err = errors.Join(err, store.Close()) }()
-	}
-	by, err := scoring.New(ctx, mix, o.executor, store)
-	if err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	mix, by, store := s.mix, s.by, s.store
 	r := &scoreRun{app: a, o: o, mix: mix, by: by, rows: &rows{app: a}}
 	r.sum = scoreSummary{Type: "summary", Command: "score", Output: o.output, Reward: mix.Info(), Weights: by.Weights()}
 	if err := r.write(ctx, total); err != nil {

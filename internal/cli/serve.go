@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"winnow/internal/scoring"
 	"winnow/internal/serve"
 	"winnow/rewards"
 	"winnow/vlmjudge"
@@ -146,22 +145,12 @@ type serveLine struct {
 }
 
 func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
-	mix, err := o.open(ctx, o.reward)
+	s, err := o.stored(ctx, o.reward, "")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, mix.Close()) }()
-	store, err := o.store(ctx, "")
-	if err != nil {
-		return err
-	}
-	if store != nil {
-		defer func() { err = errors.Join(err, store.Close()) }()
-	}
-	by, err := scoring.New(ctx, mix, o.executor, store)
-	if err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	mix, by := s.mix, s.by
 	by.DropNotFinite, by.Chunk, by.Limits = true, o.server.BatchSize, o.server.Limits
 	o.server.Score, o.server.Info, o.server.Parts, o.server.Log = by.Score, mix.Info(), mix.Names(), a.logger()
 	o.server.Info.Model = "" // folders and addresses here are nobody's business
