@@ -137,25 +137,26 @@ func (p posterior) maximum() ([]float64, error) {
 		if mat.Norm(step, math.Inf(1)) < strengthTolerance {
 			return theta, nil
 		}
-		theta = p.descend(theta, step)
+		theta = descend(p.value, theta, step)
+		centre(theta)
 	}
 	return nil, ErrNotConverged
 }
 
-func (p posterior) descend(theta []float64, step *mat.VecDense) []float64 {
-	here, scale := p.value(theta), 1.0
-	next := make([]float64, len(theta))
+// descend takes a step from x, halved until the value does not rise.
+func descend(value func([]float64) float64, x []float64, step *mat.VecDense) []float64 {
+	here, scale := value(x), 1.0
+	next := make([]float64, len(x))
 	for range 60 {
-		for i := range theta {
-			next[i] = theta[i] - scale*step.AtVec(i)
+		for i := range x {
+			next[i] = x[i] - scale*step.AtVec(i)
 		}
 		// The slack is the rounding of the sum: at the minimum no step descends.
-		if p.value(next) <= here+1e-12*(1+math.Abs(here)) {
+		if value(next) <= here+1e-12*(1+math.Abs(here)) {
 			break
 		}
 		scale /= 2
 	}
-	centre(next)
 	return next
 }
 

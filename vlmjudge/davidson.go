@@ -166,17 +166,7 @@ func (d davidson) maximum() (x []float64, hessian *mat.SymDense, err error) {
 		if mat.Norm(step, math.Inf(1)) < strengthTolerance {
 			return x, hessian, nil
 		}
-		here, scale, next := d.value(x), 1.0, make([]float64, len(x))
-		for range 60 {
-			for i := range x {
-				next[i] = x[i] - scale*step.AtVec(i)
-			}
-			if d.value(next) <= here+1e-12*(1+math.Abs(here)) {
-				break
-			}
-			scale /= 2
-		}
-		x = next
+		x = descend(d.value, x, step)
 	}
 	return nil, nil, ErrNotConverged
 }

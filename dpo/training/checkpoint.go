@@ -32,7 +32,7 @@ type position struct {
 	Guard    monitor.GuardState `json:"guard"`
 }
 
-// State is everything that the next steps depend on, as tensors.
+// state is everything that the next steps depend on, as tensors.
 func (t *Trainer) state() map[string]tensor.Tensor {
 	out := map[string]tensor.Tensor{}
 	for _, p := range t.params {

@@ -82,7 +82,7 @@ type Siblings struct {
 	Guidance float64 // guidance scale in paths and in training; 5
 	Count    int     // siblings of a step, of which the best and the worst are learnt from; 2
 	Continue string  // "random" (default), "chosen" or "rejected" sibling is where a path goes on
-	Gradient float64 // TailorPO-G: step along the gradient of the reward before siblings are ranked, 0: none
+	Gradient float64 // TailorPO-G: step of the better sibling along the gradient of the reward, 0: none
 	Prompts  []string
 	Reward   Reward `json:"-"`
 }

@@ -1,6 +1,6 @@
 """Checks files of adapters that winnow writes in the libraries that read them. Not part of `go test`.
 
-    go build -o /tmp/winnow ./cmd/winnow && OMP_NUM_THREADS=1 python tests/oracle/check_lora.py /tmp/winnow
+    go build -o ./winnow ./cmd/winnow && OMP_NUM_THREADS=1 python tests/oracle/check_lora.py ./winnow
 
 For sd15 and sdxl it builds the pipeline of tests/oracle/pipelines.py, takes adapters of U-Net and text encoders (kohya's layout, different
 ranks and alphas), and lets `winnow lora convert` write every layout in float32 and float16. Each is loaded
