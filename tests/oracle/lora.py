@@ -13,7 +13,6 @@ import copy
 import json
 import pathlib
 import re
-import shutil
 import tempfile
 
 import guided
@@ -25,6 +24,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
+from sgm import sgm
 
 ROOT = pathlib.Path(".").resolve()
 GOLDEN = pathlib.Path("tests/golden/lora")
@@ -66,23 +66,6 @@ def make(unet, name, seed):
                 fan = p[0].numel() if "lora_A" in key else 4 * p.shape[1]
                 p.copy_((torch.randn(p.shape) / fan**0.5).half().float())
     return model
-
-
-def sgm(name, layers=1):
-    """The name of a module in Stability's code, for the tiny SDXL: one ResNet a block."""
-    inside = {"conv1": "in_layers.2", "conv2": "out_layers.3", "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection"}
-    kind = {"resnets": 0, "attentions": 1}
-    if m := re.fullmatch(r"mid_block\.(resnets|attentions)\.(\d+)\.(.*)", name):
-        place = 1 if m[1] == "attentions" else 2 * int(m[2])
-        return f"middle_block.{place}.{inside.get(m[3], m[3])}"
-    if m := re.fullmatch(r"down_blocks\.(\d+)\.downsamplers\.0\.conv", name):
-        return f"input_blocks.{(layers + 1) * (int(m[1]) + 1)}.0.op"
-    if m := re.fullmatch(r"up_blocks\.(\d+)\.upsamplers\.0\.conv", name):
-        return f"output_blocks.{(layers + 1) * int(m[1]) + layers}.2.conv"
-    m = re.fullmatch(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.*)", name)
-    at = (layers + 1) * int(m[2]) + int(m[4])
-    side, at = ("input", at + 1) if m[1] == "down" else ("output", at)
-    return f"{side}_blocks.{at}.{kind[m[3]]}.{inside.get(m[5], m[5])}"
 
 
 def save(kind, name, model):
@@ -187,8 +170,7 @@ def distance(a, b):
 
 @torch.no_grad()
 def main():
-    shutil.rmtree(GOLDEN, ignore_errors=True)
-    GOLDEN.mkdir(parents=True)
+    GOLDEN.mkdir(parents=True, exist_ok=True)  # lora_text.py writes there, too
     for kind in ("sd15", "sdxl"):
         with tempfile.TemporaryDirectory() as tmp:
             pipelines.TINY = pathlib.Path(tmp)
