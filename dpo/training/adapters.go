@@ -57,7 +57,7 @@ func (t *Trainer) meta(name string) lora.Meta {
 	c := t.config
 	m := lora.Meta{
 		Name: name, Model: filepath.Base(t.ldm.Folder.Path("")), Prediction: string(t.scheduler.Config().PredictionType),
-		Width: t.size.Width, Height: t.size.Height, Steps: t.done, Seed: &c.Seed, Rate: t.rate(), Optimizer: c.Optimizer,
+		Width: t.size.Width, Height: t.size.Height, Steps: t.done, Seed: &c.Seed, Rate: t.Rate(), Optimizer: c.Optimizer,
 		More: map[string]string{"winnow.method": c.Method},
 	}
 	for k, v := range t.settings() {

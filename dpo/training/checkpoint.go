@@ -57,7 +57,7 @@ func (t *Trainer) settings() map[string]string {
 	for name, v := range map[string]any{
 		"method": c.Method, "model": fmt.Sprintf("%x", t.identity[:8]), "executor": executorName(c.Executor),
 		"rank": c.Rank, "lora-alpha": c.Alpha, "target-modules": strings.Join(c.Targets, ","), "init-lora-weights": c.Init, "use-rslora": c.RSLoRA,
-		"optimizer": c.Optimizer, "learning-rate": t.rate(), "lr-scheduler": c.Schedule, "lr-warmup-steps": c.Warmup, "max-grad-norm": c.MaxGradNorm,
+		"optimizer": c.Optimizer, "learning-rate": t.Rate(), "lr-scheduler": c.Schedule, "lr-warmup-steps": c.Warmup, "max-grad-norm": c.MaxGradNorm,
 		"adam-beta1": o.Beta1, "adam-beta2": o.Beta2, "adam-epsilon": o.Eps, "adam-weight-decay": o.WeightDecay, "ema-decay": c.EMA,
 		"train-batch-size": c.BatchSize, "gradient-accumulation-steps": c.Accumulation, "seed": c.Seed,
 		"beta-dpo": s.Beta, "loss": s.Loss, "label-smoothing": s.LabelSmoothing, "gamma": s.Gamma, "draws": t.draws,

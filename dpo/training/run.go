@@ -116,9 +116,6 @@ func (t *Trainer) Resume(output, name string) error {
 	return err
 }
 
-// Rate is the learning rate before the schedule.
-func (t *Trainer) Rate() float64 { return t.rate() }
-
 // Modules is the number of modules that have an adapter, of all adapters.
 func (t *Trainer) Modules() int {
 	n := 0

@@ -86,7 +86,7 @@ func (t *Trainer) Step(ctx context.Context) (Metrics, error) {
 			return m, &NonFiniteError{m.Step, what}
 		}
 	}
-	m.LearningRate = t.rate() * t.schedule(t.done)
+	m.LearningRate = t.Rate() * t.schedule(t.done)
 	t.optim.Step(m.LearningRate)
 	if t.ema != nil {
 		t.ema.Update()
@@ -96,8 +96,8 @@ func (t *Trainer) Step(ctx context.Context) (Metrics, error) {
 	return m, nil
 }
 
-// rate is the learning rate before the schedule.
-func (t *Trainer) rate() float64 {
+// Rate is the learning rate before the schedule.
+func (t *Trainer) Rate() float64 {
 	if t.config.ScaleLR {
 		return t.config.LearningRate * float64(t.config.BatchSize*t.config.Accumulation)
 	}
