@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"winnow/dpo"
+	"winnow/internal/lora"
 	"winnow/internal/safetensors"
 )
 
@@ -22,6 +23,7 @@ type recordedCase struct {
 	Levels                                    int
 	Targets, Adapters                         []string
 	RSLoRA                                    bool
+	Text                                      bool    // the text encoders have adapters, too
 	RandomB                                   bool    `json:"random_b"`
 	SNRGamma                                  float64 `json:"snr_gamma"`
 	Guidance                                  float64
@@ -89,9 +91,13 @@ func (r *recording) each(t *testing.T, tr *Trainer, adapter string, v []float32,
 		for _, d := range entry[1].([]any) {
 			size *= int(d.(float64))
 		}
-		name := "lora." + adapter + "." + entry[0].(string)
+		network, module, ok := strings.Cut(entry[0].(string), ":")
+		if !ok {
+			network, module = "unet", network
+		}
+		name := tr.factorName(adapter, network, module)
 		p := tr.byName[name]
-		if p == nil && !all {
+		if p == nil && !all && network == lora.UNet { // text encoders are stored whole
 			continue
 		}
 		if p != nil {
@@ -106,6 +112,19 @@ func (r *recording) each(t *testing.T, tr *Trainer, adapter string, v []float32,
 	if at != len(v) || found*len(tr.method.Adapters) != len(tr.params) {
 		t.Fatalf("adapter %s: %d of %d numbers, %d of %d factors", adapter, at, len(v), found, len(tr.params)/len(tr.method.Adapters))
 	}
+}
+
+// factorName is what the trainer calls a factor that PEFT has under a name; exports of text encoders may have a level more.
+func (t *Trainer) factorName(adapter, network, name string) string {
+	if network == lora.UNet {
+		return "lora." + adapter + "." + name
+	}
+	for own := range t.byName {
+		if t.network[own] == network && strings.HasPrefix(own, "lora."+adapter+"_"+network+".") && strings.HasSuffix(own, "."+name) {
+			return own
+		}
+	}
+	return ""
 }
 
 // replay gives the trainer the oracle's batches.
@@ -219,7 +238,7 @@ func (s *spy) errors(dst []pairErrors, out []float32) {
 func (c *recordedCase) config(r *recording) Config {
 	return Config{
 		Method: c.Method, Settings: dpo.Settings{Beta: c.Beta, Gamma: c.Gamma, Loss: c.Loss, LabelSmoothing: c.Smoothing, Draws: c.Draws},
-		Rank: r.about.Rank, Alpha: r.about.Alpha, Targets: c.Targets, RSLoRA: c.RSLoRA,
+		Rank: r.about.Rank, Alpha: r.about.Alpha, Targets: c.Targets, RSLoRA: c.RSLoRA, TrainText: c.Text,
 		Optimizer: c.Optimizer, LearningRate: c.LR, Epsilon: c.Epsilon, Warmup: c.Warmup, MaxGradNorm: c.Clip, SNRGamma: c.SNRGamma,
 		BatchSize: c.Batch, Accumulation: c.Accumulation, Steps: len(c.Results), Mode: true,
 		Inversion: Inversion{Steps: c.Levels},
@@ -260,9 +279,9 @@ type worst struct{ loss, norm, reward, factor, update float64 }
 // Three steps of every method equal torch, PEFT and diffusers. A factor may be off by 1e-4 of its norm, and no number of it by more than
 // 1e-3 of the largest that the run has moved the factor by, or of the learning rate.
 func TestStep_torch(t *testing.T) {
-	for _, kind := range []string{"sd15", "sd2", "sdxl"} {
+	for _, kind := range []string{"sd15", "sd2", "sdxl", "sd15-text", "sdxl-text"} {
 		r := openRecording(t, kind)
-		dir := filepath.Join("..", "..", "tests", "tiny", kind)
+		dir := filepath.Join("..", "..", "tests", "tiny", strings.TrimSuffix(kind, "-text"))
 		for i := range r.about.Cases {
 			c := &r.about.Cases[i]
 			t.Run(kind+"/"+c.Name, func(t *testing.T) {

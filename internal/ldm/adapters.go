@@ -106,10 +106,11 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 		p.frozen = p.denoiser.Variant(frozen.Graph)
 	}
 	for network := range networks {
-		for _, a := range p.trainableOf(network) {
-			a.Name = inputName(a.Name, network)
-			into[network] = append(into[network], a)
+		own, err := p.trainableInputs(network, graphs[network])
+		if err != nil {
+			return err
 		}
+		into[network] = append(into[network], own...)
 	}
 	p.factors = map[string]map[string]tensor.Tensor{lora.UNet: {}}
 	for _, network := range p.adaptableNames() {

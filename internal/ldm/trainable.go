@@ -41,6 +41,27 @@ func (p *Pipeline) trainableOf(network string) []lora.Adapter {
 	return p.ofTexts
 }
 
+// trainableInputs are the trainable adapters of a network as its graph gets them. Layers of a text encoder that the denoiser reads nothing
+// of, as of those behind the last but one of XL's first, have none: torch leaves their factors without a derivative, and untouched.
+func (p *Pipeline) trainableInputs(network string, g *graph.Graph) ([]lora.Adapter, error) {
+	var unread []string
+	for i := range p.texts {
+		if component(lora.TextEncoder, i) == network && len(p.ofTexts) > 0 {
+			names, err := p.textNames(i)
+			if err != nil {
+				return nil, err
+			}
+			unread = lora.Unread(g, names)
+		}
+	}
+	var out []lora.Adapter
+	for _, a := range p.trainableOf(network) {
+		a.Name, a.Exclude = inputName(a.Name, network), append(slices.Clone(a.Exclude), unread...)
+		out = append(out, a)
+	}
+	return out, nil
+}
+
 // addTrainable makes the factors of an adapter that was injected.
 func (p *Pipeline) addTrainable(in *lora.Injection, network, name string) {
 	as := inputName(name, network)

@@ -1,15 +1,17 @@
-"""Three optimiser steps of LoRA training in torch, PEFT and diffusers: dpo/training/testdata/{sd15,sd2,sdxl}.safetensors.
+"""Three optimiser steps of LoRA training in torch, PEFT and diffusers: dpo/training/testdata/*.safetensors, a file for each of CASES.
 
 Run from the repository root:  OMP_NUM_THREADS=1 python tests/oracle/training.py [KIND...]
 
 The U-Nets and text encoders are those of tests/tiny, built again by tests/oracle/pipelines.py (sd2 predicts v). Losses are written
 from the papers' formulas in methods below. Everything that a run depends on is drawn here and stored: clean latents, initial factors,
 pairs, timesteps, noises, levels, labels, steps and samples of samplers. torch computes in float64 on numbers that float32 holds; the
-same run in float32 is made beside it, and how far torch itself is then off is stored under "float32".
+same run in float32 is made beside it, and how far torch itself is then off is stored under "float32". In the files KIND-text the text
+encoders have adapters, too: the policy reads prompts by them, the reference by the frozen ones.
 
 Tensors (float32; P factors of an adapter one after another in the order of "factors" in the metadata)
   clean.chosen, clean.rejected [pairs, 4, 8, 8]   text.hidden [prompts, tokens, dim]   text.pooled (sdxl)
-  init.<adapter> [P]                              A by kaiming_uniform(a=√5), B normal; cases without "random_b" begin with B = 0
+  init.<adapter> [P]                              A by kaiming_uniform(a=√5), B normal; cases without "random_b" begin with B = 0. Names of
+                                                  factors of text encoders begin with text_encoder: or text_encoder_2:
   <case>.noise [draws, 4, 8, 8]                   in order of batches, pairs, draws
   <case>.x, .chosen, .rejected                    tailorpo: latents before a step, and two samples of it
   <case>.factors.<adapter> [3, P]                 after each step, those of the case's target modules only
@@ -17,6 +19,7 @@ The metadata's "about" is JSON: versions, seed, command, prompts, factors, and f
 the gradient before clipping, learning rate, and the implicit rewards (reference error minus policy error) of every pair and draw.
 """
 
+import contextlib
 import copy
 import json
 import math
@@ -48,13 +51,14 @@ SEED = 20
 STEPS = 3
 RANK, ALPHA = 4, 6
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+TEXT = ["q_proj", "k_proj", "v_proj", "out_proj"]
 FEWER = ["attn1.to_k", "attn2.to_v", "to_out.0"]
 PROMPTS = ["a big red circle left of a small blue star", "", "three GREEN triangles on a white background", "a red circle"]
 LABELS = [0.73, 0.58, 0.95, 0.64]
 PAIRS = 4  # pair i has prompt i
 
 COMMON = {"optimizer": "adamw", "lr": 1e-3, "epsilon": 1e-8, "clip": 1.0, "accumulation": 1, "warmup": 0, "targets": ATTENTION, "rslora": False,
-          "random_b": False, "batch": 2, "draws": 1, "beta": 0, "loss": "", "adapters": ["default"], "snr_gamma": 0}
+          "random_b": False, "batch": 2, "draws": 1, "beta": 0, "loss": "", "adapters": ["default"], "snr_gamma": 0, "text": False}
 # Betas are smaller than published ones, and factors B larger than those of a fresh run, so that margins are well above the rounding of
 # float32: at a beta of 5000, torch in float32 is off by 1e-4 in the loss.
 DPO = {"method": "dpo", "beta": 200, "loss": "sigmoid"}
@@ -62,6 +66,7 @@ CHATS = {"method": "chats", "beta": 20, "adapters": ["chosen", "rejected"], "ran
 SMPO = {"method": "smpo", "beta": 30, "gamma": 10, "levels": 5}
 TAILOR = {"method": "tailorpo", "beta": 0.1, "loss": "sigmoid", "guidance": 5, "sampler_steps": 20, "steps": [[3, 11], [0, 15], [7, 18]]}
 SFT = {"method": "sft", "snr_gamma": 5}
+READ = {"text": True, "epsilon": 1e-4}  # derivatives of text encoders are small: with 1e-5, float32 in torch is off by 3e-4 of an update
 CASES = {
     "sd15": {
         "dpo": {**DPO, "accumulation": 2},
@@ -75,6 +80,11 @@ CASES = {
         "chats": {**CHATS, "epsilon": 1e-4, "targets": FEWER}, "smpo": {**SMPO, "epsilon": 1e-4, "levels": 10, "targets": FEWER},
         "tailorpo": {**TAILOR, "beta": 10, "targets": FEWER},
     },
+    "sd15-text": {
+        "dpo": {**DPO, **READ, "accumulation": 2, "targets": FEWER}, "smpo": {**SMPO, **READ, "random_b": True, "targets": FEWER},
+        "tailorpo": {**TAILOR, **READ, "beta": 10, "random_b": True, "targets": FEWER},
+    },
+    "sdxl-text": {"dpo": {**DPO, **READ, "beta": 20, "random_b": True, "targets": ["attn2.to_v"]}},
 }
 
 
@@ -85,7 +95,7 @@ class Model:
     """A tiny pipeline: U-Net, text embeddings, schedule."""
 
     def __init__(self, kind):
-        self.kind = kind
+        self.kind = kind = kind.split("-")[0]
         with tempfile.TemporaryDirectory() as tmp:
             pipelines.TINY = pathlib.Path(tmp)
             pipe = pipelines.build(kind, ROOT / "tests/tiny/sd15/tokenizer")
@@ -100,17 +110,31 @@ class Model:
             lora.same_as_committed(kind, pipe)
             rows = [pipelines.encode(kind, pipe, p) for p in PROMPTS]
         self.unet = pipe.unet.requires_grad_(False)
+        self.readers = {k: getattr(pipe, k).requires_grad_(False) for k in ("text_encoder", "text_encoder_2") if getattr(pipe, k, None) is not None}
+        words = lambda name: getattr(pipe, name)(PROMPTS, padding="max_length", max_length=pipelines.LENGTH, return_tensors="pt").input_ids
+        self.ids = {k: words(k.replace("text_encoder", "tokenizer")) for k in self.readers}
         self.hidden = torch.cat([r[0] for r in rows])
         self.pooled = torch.cat([r[2] for r in rows]) if kind == "sdxl" else None
+        self.unet.readers = {}  # these embeddings
+        with torch.no_grad():
+            assert (self.read(self.readers)[0] - self.hidden).abs().max() < 1e-6 * self.hidden.abs().max(), "another reading of prompts than the pipeline's"
         self.config = json.loads((ROOT / "tests/tiny" / kind / "scheduler/scheduler_config.json").read_text())
         self.prediction = self.config.get("prediction_type", "epsilon")
         self.scheduler = diffusers.DDPMScheduler.from_config(self.config)
         self.bar = self.scheduler.alphas_cumprod
 
-    def embeds(self, prompts):
-        """Rows of text embeddings; None is no prompt as zeros."""
+    def embeds(self, prompts, net):
+        """Rows of text embeddings as a policy reads them; None is no prompt as zeros."""
+        hidden, pooled = self.read(net.readers) if net.readers else (self.hidden, self.pooled)
         pick = lambda all: torch.stack([torch.zeros_like(all[0]) if p is None else all[p] for p in prompts])
-        return pick(self.hidden), None if self.pooled is None else pick(self.pooled)
+        return pick(hidden), None if pooled is None else pick(pooled)
+
+    def read(self, readers):
+        """Embeddings of all prompts, as diffusers' pipelines put them together."""
+        out = {k: net(self.ids[k], output_hidden_states=True) for k, net in readers.items()}
+        if self.kind != "sdxl":
+            return out["text_encoder"].last_hidden_state, None
+        return torch.cat([o.hidden_states[-2] for o in out.values()], -1), out["text_encoder_2"].text_embeds
 
     def predict(self, net, x, t, embeds):
         hidden, pooled = embeds
@@ -140,12 +164,21 @@ def error(out, target):
 # ---- policies -------------------------------------------------------------------------------------------------------
 
 
+def adapted(model, targets, text, rslora=False):
+    """The U-Net with an adapter, and as its readers the text encoders with theirs."""
+    put = lambda net, to: get_peft_model(copy.deepcopy(net), LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=to, use_rslora=rslora))
+    net = put(model.unet, targets)
+    net.readers = {k: put(v, TEXT) for k, v in model.readers.items()} if text else {}
+    return net
+
+
 def policies(model, case, init, dtype):
     """One PEFT model for each adapter, with the recorded factors."""
     out = {}
     for name in case["adapters"]:
-        config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=case["targets"], use_rslora=case["rslora"])
-        net = get_peft_model(copy.deepcopy(model.unet), config).to(dtype)
+        net = adapted(model, case["targets"], case["text"], case["rslora"]).to(dtype)
+        for reader in net.readers.values():
+            reader.to(dtype)
         with torch.no_grad():
             for key, p in factors(net).items():
                 p.copy_(init[name][key] if "lora_A" in key or case["random_b"] else torch.zeros_like(p))
@@ -154,15 +187,28 @@ def policies(model, case, init, dtype):
 
 
 def factors(net):
-    return {k.removeprefix("base_model.model.").replace(".default.weight", ".weight"): p for k, p in net.named_parameters() if "lora_" in k}
+    of = lambda net: {k.removeprefix("base_model.model.").replace(".default.weight", ".weight"): p for k, p in net.named_parameters() if "lora_" in k}
+    return of(net) | {f"{name}:{k}": p for name, reader in net.readers.items() for k, p in of(reader).items()}
 
 
-def initial(model):
-    """Factors of all attention modules, as arrays: for the adapters of every case."""
-    out = {}
+@contextlib.contextmanager
+def frozen(net):
+    """Makes the frozen networks of a policy."""
+    with torch.no_grad(), contextlib.ExitStack() as stack:
+        for part in (net, *net.readers.values()):
+            stack.enter_context(part.disable_adapter())
+        yield
+
+
+def initial(model, cases):
+    """Factors of all modules that a case adapts, as arrays: for the adapters of every case."""
+    cases = [{**COMMON, **c} for c in cases.values()]
+    out, used, targets = {}, {a for c in cases for a in c["adapters"]}, sorted({to for c in cases for to in c["targets"]})
     for seed, name in enumerate(("default", "chosen", "rejected")):
+        if name not in used:
+            continue
         torch.manual_seed(SEED + max(seed - 1, 0))  # "default" and "chosen" are the same
-        net = get_peft_model(copy.deepcopy(model.unet), LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=ATTENTION))
+        net = adapted(model, targets, any(c["text"] for c in cases))
         with torch.no_grad():
             for key, p in factors(net).items():
                 if "lora_B" in key:
@@ -213,7 +259,7 @@ def ddim(model, case, step):
 def step_mean(model, case, net, x, prompt, step):
     """The mean of a step under guidance: the network's answer is that without a prompt plus guidance times the difference."""
     s, t, a, p, sigma = ddim(model, case, step)
-    out = model.predict(net, torch.stack([x, x]), torch.tensor([t, t]), model.embeds([model.empty(), prompt]))
+    out = model.predict(net, torch.stack([x, x]), torch.tensor([t, t]), model.embeds([model.empty(), prompt], net))
     guided = out[0] + case["guidance"] * (out[1] - out[0])
     data, noise = model.split(x.to(out.dtype), guided, a)
     mean = math.sqrt(p) * data + math.sqrt(1 - p - sigma**2) * noise
@@ -237,7 +283,7 @@ def invert(model, case, net, x0, prompt, level):
     """DDIM inversion with one ReNoise average a step (SmPO-Diffusion; Garibi et al. 2024), up to a level of the grid exactly."""
     s = diffusers.DDIMInverseScheduler.from_config(model.config, clip_sample=False)
     s.set_timesteps(case["levels"])
-    x, low, e = x0.to(next(net.parameters()).dtype), float(s.initial_alpha_cumprod), model.embeds([prompt])
+    x, low, e = x0.to(next(net.parameters()).dtype), float(s.initial_alpha_cumprod), model.embeds([prompt], net)
     for t in s.timesteps[:level].tolist():
         high = float(s.alphas_cumprod[t])
         up = lambda eps: math.sqrt(high) * (x - math.sqrt(1 - low) * eps) / math.sqrt(low) + math.sqrt(1 - high) * eps
@@ -278,9 +324,9 @@ def measure(model, case, nets, clean, batch):
                 else:
                     t = batch["t"][i][d]
                     x, target = noised(model, latents, t, batch["noise"][i, d])
-                ask = lambda: error(model.predict(net, x[None], torch.tensor([t]), model.embeds([c])), target[None])[0]
+                ask = lambda: error(model.predict(net, x[None], torch.tensor([t]), model.embeds([c], net)), target[None])[0]
                 policy = ask()
-                with torch.no_grad(), net.disable_adapter():
+                with frozen(net):
                     row.append((policy, ask()))
             rows.append(torch.stack([row[0][0], row[1][0], row[0][1], row[1][1]]))
     return torch.stack(rows).view(len(batch["pairs"]), -1, 4).unbind(-1)
@@ -290,7 +336,7 @@ def measure_step(model, case, net, sample, prompt, step):
     """Minus log-densities of both samples, means over elements and without constants."""
     density = lambda mean, sigma: [((sample[k] - mean) ** 2).mean() / (2 * sigma**2) for k in ("chosen", "rejected")]
     policy = density(*step_mean(model, case, net, sample["x"], prompt, step))
-    with torch.no_grad(), net.disable_adapter():
+    with frozen(net):
         reference = density(*step_mean(model, case, net, sample["x"], prompt, step))
     return torch.stack(policy + reference)
 
@@ -385,7 +431,7 @@ def one(kind):
     g = torch.Generator().manual_seed(SEED)
     clean = [F.interpolate(torch.randn(PAIRS, 4, 4, 4, generator=g), size=(8, 8), mode="bilinear") + 0.3 * torch.randn(PAIRS, 4, 8, 8, generator=g)
              for _ in range(2)]
-    init = initial(model)
+    init = initial(model, CASES[kind])
     tensors = {"clean.chosen": clean[0], "clean.rejected": clean[1], "text.hidden": model.hidden}
     if model.pooled is not None:
         tensors["text.pooled"] = model.pooled
