@@ -26,6 +26,7 @@ var structurePasses = []pass{
 	{"attention", fuseAttention},
 	{"transposes", simplify}, // attention has left transposes that cancel out
 	{"heads", fuseHeads},
+	{"low rank", fuseLowRank},
 	{"linear", fuseLinear},
 	{"bias", fuseBias},
 	{"scale", fuseScale},

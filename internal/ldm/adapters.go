@@ -170,7 +170,8 @@ func (p *Pipeline) addDenoiserInputs(in map[string]tensor.Tensor, n int, c *Cond
 	p.addScales(lora.UNet, in, n, c.Scales)
 }
 
-// addScales adds the scales of a network's trainable adapters for n rows.
+// addScales adds the scales of a network's trainable adapters for n rows: one number where all rows have the same, which lets the
+// network add the adapter to its weights.
 func (p *Pipeline) addScales(network string, in map[string]tensor.Tensor, n int, all map[string][]float32) {
 	for _, t := range p.Trainable {
 		if t.Network != network {
@@ -178,9 +179,12 @@ func (p *Pipeline) addScales(network string, in map[string]tensor.Tensor, n int,
 		}
 		scales := all[t.Name]
 		if scales == nil {
-			scales = slices.Repeat([]float32{1}, n)
+			scales = []float32{1}
 		}
-		in[t.scale] = tensor.FromF32(scales, n)
+		if !slices.ContainsFunc(scales, func(v float32) bool { return v != scales[0] }) {
+			scales = scales[:1]
+		}
+		in[t.scale] = tensor.FromF32(scales, len(scales))
 	}
 }
 
