@@ -82,10 +82,25 @@ def save_bpe(out, vocab, merges, bos, eos, length):
     """vocab.json, merges.txt and the names of the special tokens."""
     os.makedirs(out, exist_ok=True)
     write_json(f"{out}/vocab.json", vocab)
-    with open(f"{out}/merges.txt", "w", encoding="utf-8") as f:
-        f.write("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    save_merges(out, merges)
     write_json(f"{out}/tokenizer_config.json", dict(tokenizer_class="CLIPTokenizer", model_max_length=length, bos_token=bos,
                                                     eos_token=eos, unk_token=eos, pad_token=eos))
+
+
+def save_merges(out, merges):
+    with open(f"{out}/merges.txt", "w", encoding="utf-8") as f:
+        f.write("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+
+
+def save_tokenizer(out, tokenizer):
+    """The tokenizer's files, vocab.json and merges.txt among them, which transformers 5 leaves out."""
+    tokenizer.save_pretrained(out)
+    if os.path.exists(f"{out}/vocab.json"):
+        return
+    with open(f"{out}/tokenizer.json", encoding="utf-8") as f:
+        model = json.load(f)["model"]
+    write_json(f"{out}/vocab.json", model["vocab"])
+    save_merges(out, model["merges"])
 
 
 def require(state, module, what):
@@ -134,7 +149,7 @@ def export_clip(out, model, tokenizer, name="clip", formula="exp(logit_scale)·c
     write_reward(out, name=name, kind="dual", formula=formula, logit_scale=float(model.logit_scale.exp()), max_tokens=length,
                  preprocess=preprocess, image_size=side)
     save_processor(out, side)
-    tokenizer.save_pretrained(out)
+    save_tokenizer(out, tokenizer)
     export_dual(out, model, hf_text, hf_image, length, side)
 
 
@@ -235,10 +250,10 @@ def export_diffusion(out, pipe):
     """A diffusers Stable Diffusion 1, 2 or XL pipeline, in the layout of optimum."""
     os.makedirs(out, exist_ok=True)
     pipe.save_config(out)
-    for name in ("scheduler", "tokenizer", "tokenizer_2"):
-        part = getattr(pipe, name, None)
-        if part is not None:
-            part.save_pretrained(f"{out}/{name}")
+    pipe.scheduler.save_pretrained(f"{out}/scheduler")
+    for name in ("tokenizer", "tokenizer_2"):
+        if getattr(pipe, name, None) is not None:
+            save_tokenizer(f"{out}/{name}", getattr(pipe, name))
     pipe.unet.set_default_attn_processor()
     pipe.vae.set_default_attn_processor()
     for name in ("text_encoder", "text_encoder_2"):

@@ -69,6 +69,9 @@ func (t *Trainer) settings() map[string]string {
 	if c.TrainText {
 		out["train-text-encoder"], out["text-encoder-target-modules"] = "true", strings.Join(c.TextTargets, ",")
 	}
+	if c.RandomFlip {
+		out["random-flip"] = "true"
+	}
 	if len(c.Ranks) > 0 {
 		out["rank-pattern"] = fmt.Sprint(c.Ranks) // maps are printed in the order of their keys
 	}

@@ -23,7 +23,7 @@ type Config struct {
 	Alpha   float64        // as large as the rank
 	Targets []string       // target_modules of PEFT; to_q, to_k, to_v, to_out.0
 	Ranks   map[string]int // of the denoiser's modules
-	Init    string         // "kaiming" (PEFT's own), "gaussian" (diffusers' scripts) or "orthogonal"
+	Init    string         // "kaiming" (PEFT's own), "gaussian" (diffusers' scripts) or "orthogonal" (even ranks)
 	// RSLoRA scales by alpha/√rank instead of alpha/rank.
 	RSLoRA bool
 	// TrainText trains adapters of the text encoders, too, of the same rank.
@@ -54,6 +54,7 @@ type Config struct {
 	// The pictures.
 	Size        Size // the model's own
 	Buckets     bool // pictures keep their aspect ratio, about
+	RandomFlip  bool // mirror half of the pairs, drawn anew in every epoch, both pictures alike
 	SkipBadRows bool
 	Truncate    bool   // cut prompts that are too long
 	Images      string // folder that relative paths in data sets start from

@@ -18,6 +18,7 @@ import (
 type Pair struct {
 	Prompt           string
 	Chosen, Rejected Key     // moments of the latents in the cache; Rejected is zero where the method looks at chosen pictures only
+	Mirrored         [2]Key  // those of both pictures mirrored, with Config.RandomFlip
 	Label            float64 // probability that the chosen one is the better, ½ to 1
 	Size             int     // bucket
 	ID               Key     // of its contents, which its random numbers hang on
@@ -186,11 +187,11 @@ func (e *pictureError) Unwrap() error { return e.err }
 // pair adds two pictures of a row; in case of an error it names the one that it is about.
 func (l *loader) pair(ctx context.Context, rec *datasets.Record, chosen, rejected int, label float64) (bad int, err error) {
 	p := Pair{Prompt: rec.Prompt, Label: label, Size: -1}
-	if p.Chosen, err = l.picture(ctx, &rec.Images[chosen], &p.Size); err != nil {
+	if p.Chosen, p.Mirrored[0], err = l.picture(ctx, &rec.Images[chosen], &p.Size); err != nil {
 		return chosen, err
 	}
 	if l.t.method.Rejected {
-		if p.Rejected, err = l.picture(ctx, &rec.Images[rejected], &p.Size); err != nil {
+		if p.Rejected, p.Mirrored[1], err = l.picture(ctx, &rec.Images[rejected], &p.Size); err != nil {
 			return rejected, err
 		}
 	}
@@ -199,11 +200,12 @@ func (l *loader) pair(ctx context.Context, rec *datasets.Record, chosen, rejecte
 	return 0, nil
 }
 
-// picture makes sure that the cache has the moments of a picture, and gives their key. The first picture of a pair chooses the size.
-func (l *loader) picture(ctx context.Context, im *datasets.Image, size *int) (Key, error) {
+// picture makes sure that the cache has the moments of a picture, and gives their key, and that of its mirror image where pictures are
+// flipped. The first picture of a pair chooses the size.
+func (l *loader) picture(ctx context.Context, im *datasets.Image, size *int) (key, mirrored Key, err error) {
 	data, err := im.Bytes()
 	if err != nil {
-		return Key{}, &pictureError{bare(err)}
+		return key, mirrored, &pictureError{bare(err)}
 	}
 	var img *image.NRGBA
 	decode := func() error {
@@ -219,28 +221,47 @@ func (l *loader) picture(ctx context.Context, im *datasets.Image, size *int) (Ke
 		*size = 0
 		if len(l.sizes) > 1 {
 			if err := decode(); err != nil {
-				return Key{}, err
+				return key, mirrored, err
 			}
 			*size = bucketFor(l.sizes, img.Bounds().Dx(), img.Bounds().Dy())
 		}
 	}
 	s, sum := l.sizes[*size], sha256.Sum256(data)
-	key := l.t.momentsKey(sum, s)
+	pixels := func() ([]float32, error) {
+		if err := decode(); err != nil {
+			return nil, err
+		}
+		return fit(img, s), nil
+	}
+	key = l.t.momentsKey(sum, s, false)
+	if err := l.want(ctx, key, s, pixels); err != nil || !l.t.config.RandomFlip {
+		return key, mirrored, err
+	}
+	mirrored = l.t.momentsKey(sum, s, true)
+	return key, mirrored, l.want(ctx, mirrored, s, func() ([]float32, error) {
+		v, err := pixels()
+		return mirror(v, s.Width), err
+	})
+}
+
+// want puts a picture down for the VAE, unless the cache has what becomes of it.
+func (l *loader) want(ctx context.Context, key Key, s Size, pixels func() ([]float32, error)) error {
 	if l.pending[key] {
-		return key, nil
+		return nil
 	}
 	if _, ok, err := l.t.cache.Get(ctx, key, 2*l.t.latents(s)); ok || err != nil {
-		return key, err
+		return err
 	}
-	if err := decode(); err != nil {
-		return Key{}, err
+	v, err := pixels()
+	if err != nil {
+		return err
 	}
 	l.pending[key] = true
-	l.wanted = append(l.wanted, picture{key, s, fit(img, s)})
+	l.wanted = append(l.wanted, picture{key, s, v})
 	if len(l.wanted) >= encodeBatch {
-		return key, l.encode(ctx)
+		return l.encode(ctx)
 	}
-	return key, nil
+	return nil
 }
 
 // encode sends the pictures that wait through the VAE, those of one size together.

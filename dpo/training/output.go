@@ -3,6 +3,7 @@ package training
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -12,8 +13,23 @@ import (
 	"strings"
 
 	"winnow/dpo"
+	"winnow/internal/lockfile"
 	"winnow/internal/monitor"
 )
+
+// lockFile is the file of an output folder that a run holds locked.
+const lockFile = ".lock"
+
+// LockOutput keeps other runs out of an output folder that exists, until it is released or the process ends, however that ends.
+func LockOutput(output string) (*lockfile.Lock, error) {
+	host, _ := os.Hostname()
+	l, err := lockfile.Acquire(filepath.Join(output, lockFile), fmt.Sprintf("process %d on %s", os.Getpid(), host))
+	var held *lockfile.HeldError
+	if errors.As(err, &held) {
+		return nil, fmt.Errorf("--output %s: another run is at work there (%w); wait for it or stop it, or name another folder", output, err)
+	}
+	return l, err
+}
 
 // Checkpoints lists the checkpoints of an output folder by step, oldest first.
 func Checkpoints(output string) ([]string, error) {

@@ -3,6 +3,7 @@ package training
 import (
 	"image"
 	"image/draw"
+	"slices"
 
 	"winnow/internal/imageproc"
 )
@@ -29,6 +30,15 @@ func fit(img *image.NRGBA, size Size) []float32 {
 				out[c*area+y*size.Width+x] = float32(img.Pix[at+c])/127.5 - 1
 			}
 		}
+	}
+	return out
+}
+
+// mirror turns rows of pixels round.
+func mirror(pixels []float32, width int) []float32 {
+	out := slices.Clone(pixels)
+	for row := range slices.Chunk(out, max(1, width)) {
+		slices.Reverse(row)
 	}
 	return out
 }

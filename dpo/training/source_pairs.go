@@ -53,6 +53,7 @@ func (s *pairs) fingerprint() string {
 type drawn struct {
 	pair             *Pair
 	prompt           string
+	mirrored         bool
 	chosen, rejected []float32 // clean latents
 	rng              *rand.Rand
 }
@@ -65,13 +66,17 @@ func (s *pairs) draw(ctx context.Context, i, epoch int) (drawn, error) {
 	if stream(s.t.config.Seed, "drop", p.ID[:], epoch).Float64() < s.t.config.Dropout {
 		d.prompt = ""
 	}
+	keys := [2]Key{p.Chosen, p.Rejected}
+	if s.t.config.RandomFlip && stream(s.t.config.Seed, "flip", p.ID[:], epoch).Float64() < 0.5 {
+		d.mirrored, keys = true, p.Mirrored
+	}
 	vae := stream(s.t.config.Seed, "vae", p.ID[:], epoch)
 	noise := func(dst []float32) { normal(dst, vae) }
 	var err error
-	if d.chosen, err = s.t.pickLatents(ctx, p.Chosen, n, noise); err != nil || !s.t.method.Rejected {
+	if d.chosen, err = s.t.pickLatents(ctx, keys[0], n, noise); err != nil || !s.t.method.Rejected {
 		return d, err
 	}
-	d.rejected, err = s.t.pickLatents(ctx, p.Rejected, n, noise)
+	d.rejected, err = s.t.pickLatents(ctx, keys[1], n, noise)
 	return d, err
 }
 
@@ -108,7 +113,11 @@ func (s *pairs) null(i int) bool {
 func (s *pairs) key(d drawn, epoch, draw int) Key {
 	var seed [8]byte
 	binary.LittleEndian.PutUint64(seed[:], s.t.config.Seed)
-	return keyOf(s.t.origin, []byte("reference"), s.t.kind(), d.pair.ID[:], []byte(d.prompt), seed[:], []byte{byte(epoch), byte(epoch >> 8), byte(epoch >> 16), byte(draw), byte(draw >> 8)})
+	parts := [][]byte{s.t.origin, []byte("reference"), s.t.kind(), d.pair.ID[:], []byte(d.prompt), seed[:], {byte(epoch), byte(epoch >> 8), byte(epoch >> 16), byte(draw), byte(draw >> 8)}}
+	if d.mirrored {
+		parts = append(parts, []byte("mirrored"))
+	}
+	return keyOf(parts...)
 }
 
 // kind is what else the reference's errors depend on.

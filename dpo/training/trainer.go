@@ -178,9 +178,13 @@ func (t *Trainer) latents(s Size) int {
 	return t.ldm.LatentChannels * (s.Width / t.ldm.Factor) * (s.Height / t.ldm.Factor)
 }
 
-// momentsKey is where the latents of an encoded picture are kept.
-func (t *Trainer) momentsKey(picture [sha256.Size]byte, s Size) Key {
-	return keyOf(t.origin, []byte("moments"), picture[:], fmt.Appendf(nil, "%dx%d", s.Width, s.Height))
+// momentsKey is where the latents of an encoded picture are kept, as it is or mirrored.
+func (t *Trainer) momentsKey(picture [sha256.Size]byte, s Size, mirrored bool) Key {
+	parts := [][]byte{t.origin, []byte("moments"), picture[:], fmt.Appendf(nil, "%dx%d", s.Width, s.Height)}
+	if mirrored {
+		parts = append(parts, []byte("mirrored"))
+	}
+	return keyOf(parts...)
 }
 
 // CheckPrompt refuses a prompt that the text encoders cannot read whole, unless Config.Truncate is set.

@@ -105,6 +105,7 @@ func (o *trainOptions) dataFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.t.Size.Height, "height", 0, "pixels (default: the model's)")
 	f.IntVar(&o.t.Size.Width, "width", 0, "pixels (default: the model's)")
 	f.BoolVar(&o.t.Buckets, "buckets", false, "keep aspect ratios: sizes of about the same area, each batch of one size")
+	f.BoolVar(&o.t.RandomFlip, "random-flip", false, "mirror half of the pairs, drawn anew in every epoch, both pictures alike; not for prompts that tell left from right")
 	f.BoolVar(&o.t.Mode, "latent-mode", false, "take the mean of the encoder's latents instead of drawing from them")
 	f.IntVar(&o.t.Threads, "threads", 0, "CPU threads (default: all)")
 	o.executorOptions.flags(f)
@@ -118,7 +119,7 @@ func (o *trainOptions) adapterFlags(f *pflag.FlagSet) {
 	f.StringToIntVar(&o.ranks, "rank-pattern", nil, "ranks of single modules of the U-Net by their whole names, as in mid_block.attentions.0.proj_in=4")
 	f.BoolVar(&o.t.TrainText, "train-text-encoder", false, "also train a LoRA of the text encoders, of the same rank; slower, as nothing of theirs is cached")
 	f.StringSliceVar(&o.t.TextTargets, "text-encoder-target-modules", []string{"q_proj", "k_proj", "v_proj", "out_proj"}, "modules of the text encoders that are adapted")
-	f.StringVar(&o.t.Init, "init-lora-weights", "kaiming", "kaiming (PEFT's default), gaussian (diffusers' scripts) or orthogonal")
+	f.StringVar(&o.t.Init, "init-lora-weights", "kaiming", "kaiming (PEFT's default), gaussian (diffusers' scripts) or orthogonal (PEFT's; even ranks)")
 	f.BoolVar(&o.t.RSLoRA, "use-rslora", false, "scale by alpha over the root of the rank")
 }
 

@@ -23,6 +23,7 @@ var trainKinds = []struct {
 	{"data", []string{dpo.KindPairs, dpo.KindInversion}},
 	{"images", []string{dpo.KindPairs, dpo.KindInversion}},
 	{"buckets", []string{dpo.KindPairs, dpo.KindInversion}},
+	{"random-flip", []string{dpo.KindPairs, dpo.KindInversion}},
 	{"latent-mode", []string{dpo.KindPairs, dpo.KindInversion}},
 	{"skip-bad-rows", []string{dpo.KindPairs, dpo.KindInversion}},
 	{"prompt-dropout", []string{dpo.KindPairs, dpo.KindInversion}},

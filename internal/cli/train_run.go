@@ -41,11 +41,16 @@ type trainRun struct {
 }
 
 func (a *app) train(ctx context.Context, o *trainOptions, f *pflag.FlagSet) (err error) {
-	if err := o.checkRun(); err != nil {
-		return err
-	}
 	if err := os.MkdirAll(o.output, 0o777); err != nil {
 		return pathError("make the folder", o.output, err)
+	}
+	held, err := training.LockOutput(o.output)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, held.Release()) }()
+	if err := o.checkRun(); err != nil {
+		return err
 	}
 	defer func() { err = roomy(err) }()
 	r := &trainRun{a: a, o: o, flags: f, began: time.Now(), last: time.Now()}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"winnow/internal/cli"
 )
@@ -325,6 +326,34 @@ func TestTrain_outputInUse(t *testing.T) {
 			}
 		}
 		run(2, "--max-train-steps", "2")
+	}
+}
+
+// A second run in a folder where one is at work is refused, whatever it was told; one that is killed holds nobody off.
+func TestTrain_locked(t *testing.T) {
+	dir := trainDir(t, 4)
+	t.Chdir(dir)
+	args := []string{"train", "dpo", "--data", "pairs.jsonl", "--rank", "2", "--train-batch-size", "2", "--quiet", "--output", "out", "--threads", "1"}
+	first, _, stderr := process(t, dir, append(slices.Clone(args), "--max-train-steps", "100000", "--checkpointing-steps", "1", "--checkpoints-total-limit", "1")...)
+	mustDo(t, first.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- first.Wait() }()
+	for deadline := time.Now().Add(time.Minute); !exists("out/checkpoint-1") && !exists("out/checkpoint-2"); time.Sleep(10 * time.Millisecond) {
+		if len(ended) > 0 || time.Now().After(deadline) {
+			_ = first.Process.Kill()
+			t.Fatalf("the first run did not begin: %s", stderr)
+		}
+	}
+	for _, more := range [][]string{nil, {"--overwrite"}, {"--resume-from-checkpoint", "latest"}} {
+		code, _, said := here(t, append(slices.Clone(args[1:]), more...)...)
+		if want := fmt.Sprintf("another run is at work there (%s is locked by process %d ", filepath.Join("out", ".lock"), first.Process.Pid); code != 1 || !strings.Contains(said, want) {
+			t.Errorf("%q: exit %d, %s", more, code, said)
+		}
+	}
+	mustDo(t, first.Process.Kill())
+	<-ended
+	if code, _, said := here(t, append(slices.Clone(args[1:]), "--max-train-steps", "2", "--overwrite")...); code != 0 {
+		t.Errorf("behind a killed run: exit %d, %s", code, said)
 	}
 }
 

@@ -224,7 +224,7 @@ func runFiles(t *testing.T, dir string) map[string][]byte {
 	out := map[string][]byte{}
 	mustDo(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		name := filepath.ToSlash(strings.TrimPrefix(path, dir))
-		if err != nil || d.IsDir() || strings.HasPrefix(name, "/cache.sqlite") || name == "/timings.jsonl" || name == "/report.html" {
+		if err != nil || d.IsDir() || strings.HasPrefix(name, "/cache.sqlite") || name == "/timings.jsonl" || name == "/.lock" || name == "/report.html" {
 			return err
 		}
 		out[name], err = os.ReadFile(path)

@@ -16,6 +16,7 @@ var layer = map[string]int{
 	"winnow/internal/tensor":     0,
 	"winnow/internal/mmap":       0,
 	"winnow/internal/atomicfile": 0,
+	"winnow/internal/lockfile":   0,
 
 	"winnow/internal/kernel":      1,
 	"winnow/internal/rng":         1,
