@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,6 +23,8 @@ type benchAlignOptions struct {
 	benchOptions
 	adapters []string
 	alpha    float64
+	over     string
+	markdown bool
 }
 
 func (a *app) benchAlignCommand() *cobra.Command {
@@ -34,17 +38,20 @@ means with 95 % bootstrap intervals, paired differences to the base with their p
 and the share of prompts on which the adapter's picture scores higher.
 
 --adapter NAME=FILE,FILE names the adapters of one recipe, trained with several seeds,
-whose figures are averaged prompt by prompt. A folder stands for the adapter in it; one
+whose figures are averaged prompt by prompt; each draws from a noise of its own. A folder stands for the adapter in it; one
 with chosen/ and rejected/ in it, as "winnow train chats" leaves, is drawn with the rule
 of CHATS at a scale one less, which is as strong as classifier-free guidance.`,
 		Example: `  winnow bench align --adapter dpo=aligned
-  winnow bench align --guidance-scale 1,3 --adapter dpo=dpo-1,dpo-2,dpo-3 --adapter chats=chats-1,chats-2,chats-3`,
+  winnow bench align --guidance-scale 1,3 --adapter dpo=dpo-1,dpo-2,dpo-3 --adapter chats=chats-1,chats-2,chats-3
+  winnow bench align --over cfg --adapter cfg=chats-1/chosen --adapter chats=chats-1`,
 		Args: a.noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.benchAlign(c.Context(), o) },
 	}
 	f := c.Flags()
 	o.benchOptions.flags(f, []float64{1, 3}, 11)
 	f.StringArrayVar(&o.adapters, "adapter", nil, "NAME=FILE,…: adapters to compare with the base; may be repeated")
+	f.StringVar(&o.over, "over", "", "NAME of the adapter that the others are compared with (default: the base)")
+	f.BoolVar(&o.markdown, "markdown", false, "print the tables as Markdown")
 	f.Float64Var(&o.alpha, "chats-alpha", 0.5, "how far the proxy prompt of chats lies beyond the null prompt")
 	return c
 }
@@ -54,7 +61,7 @@ func (a *app) benchAlign(ctx context.Context, o *benchAlignOptions) error {
 	if err != nil {
 		return err
 	}
-	return a.showAlign(reports)
+	return a.showAlign(reports, o)
 }
 
 func (a *app) compare(ctx context.Context, o *benchAlignOptions) (_ []minibench.AlignReport, err error) {
@@ -78,7 +85,7 @@ func (a *app) compare(ctx context.Context, o *benchAlignOptions) (_ []minibench.
 	task := a.progress().Start("drawing", len(prompts)*len(o.guidance))
 	defer task.Stop()
 	return minibench.Align(ctx, o.side(a, "base", [][]diffusion.LoRA{nil}, false), models, prompts, minibench.AlignOptions{
-		Steps: o.steps, Guidance: o.guidance, Seed: o.seed, OnPart: func(_ string, done, total int) { task.Set(done * len(prompts) * len(o.guidance) / total) },
+		Steps: o.steps, Guidance: o.guidance, Seed: o.seed, Over: o.over, OnPart: func(_ string, done, total int) { task.Set(done * len(prompts) * len(o.guidance) / total) },
 		Reward: scoreEach(reward),
 	})
 }
@@ -125,7 +132,7 @@ func (o *benchAlignOptions) side(a *app, name string, seeds [][]diffusion.LoRA, 
 	return m
 }
 
-func (a *app) showAlign(reports []minibench.AlignReport) error {
+func (a *app) showAlign(reports []minibench.AlignReport, o *benchAlignOptions) error {
 	if a.json {
 		for _, r := range reports {
 			if err := a.line(struct {
@@ -137,22 +144,76 @@ func (a *app) showAlign(reports []minibench.AlignReport) error {
 		}
 		return nil
 	}
-	return a.table(func(w io.Writer) {
-		fmt.Fprintf(w, "model\tguidance\tstrict\tover base\tp\tscore\tover base\tp\treward\tover base\tp\twins by score\twins by reward\n")
-		for _, r := range reports {
-			fmt.Fprintf(w, "%s\t%g", r.Name, r.GuidanceScale)
-			for _, name := range []string{"strict", "score", "reward"} {
-				fmt.Fprintf(w, "\t%v", r.Figures[name])
-				if d, ok := r.Over[name]; ok {
-					fmt.Fprintf(w, "\t%+.3f [%+.3f, %+.3f]\t%.4f", d.Mean, d.Low, d.High, d.P)
-				} else {
-					fmt.Fprint(w, "\t\t")
-				}
+	over := o.over
+	if over == "" {
+		over = "base"
+	}
+	head, rows := alignTable(reports, over)
+	if !o.markdown {
+		return a.table(func(w io.Writer) {
+			for _, cells := range append([][]string{head}, rows...) {
+				fmt.Fprintln(w, strings.Join(cells, "\t"))
 			}
-			if r.Wins != nil {
-				fmt.Fprintf(w, "\t%v\t%v", r.Wins["score"], r.Wins["reward"])
+		})
+	}
+	if err := a.markdownTable(head, rows); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
+	return a.markdownTable(kindTable(reports, over))
+}
+
+// alignTable has the figures and differences of each model.
+func alignTable(reports []minibench.AlignReport, over string) (head []string, rows [][]string) {
+	head = []string{"model", "guidance"}
+	figures := []string{"strict", "frac", "score", "reward"}
+	for _, name := range figures {
+		head = append(head, name, "over "+over, "p")
+	}
+	head = append(head, "wins by score", "wins by reward")
+	for _, r := range reports {
+		cells := []string{r.Name, fmt.Sprint(r.GuidanceScale)}
+		for _, name := range figures {
+			cells = append(cells, fmt.Sprint(r.Figures[name]))
+			if d, ok := r.Over[name]; ok {
+				cells = append(cells, fmt.Sprintf("%+.3f [%+.3f, %+.3f]", d.Mean, d.Low, d.High), fmt.Sprintf("%.4f", d.P))
+			} else {
+				cells = append(cells, "", "")
 			}
-			fmt.Fprintln(w)
 		}
-	})
+		for _, name := range []string{"score", "reward"} {
+			if w, ok := r.Wins[name]; ok {
+				cells = append(cells, fmt.Sprint(w))
+			} else {
+				cells = append(cells, "")
+			}
+		}
+		rows = append(rows, cells)
+	}
+	return head, rows
+}
+
+// kindTable has the strict figure of each sort of prompt and its difference.
+func kindTable(reports []minibench.AlignReport, over string) (head []string, rows [][]string) {
+	var kinds []string
+	for _, name := range slices.Sorted(maps.Keys(reports[0].Figures)) {
+		if strings.HasPrefix(name, "strict.") {
+			kinds = append(kinds, name)
+		}
+	}
+	head = []string{"model", "guidance"}
+	for _, kind := range kinds {
+		head = append(head, strings.TrimPrefix(kind, "strict."), "over "+over)
+	}
+	for _, r := range reports {
+		cells := []string{r.Name, fmt.Sprint(r.GuidanceScale)}
+		for _, kind := range kinds {
+			cells = append(cells, fmt.Sprintf("%.3f", r.Figures[kind].Mean), "")
+			if d, ok := r.Over[kind]; ok {
+				cells[len(cells)-1] = fmt.Sprintf("%+.3f [%+.3f, %+.3f]", d.Mean, d.Low, d.High)
+			}
+		}
+		rows = append(rows, cells)
+	}
+	return head, rows
 }

@@ -129,22 +129,9 @@ func (a *app) joinBenchSearch(o *benchSearchOptions) error {
 	return a.showBenchSearch(reports, o.markdown)
 }
 
-// markdownSearches is the table of a comparison in Markdown.
-func markdownSearches(w io.Writer, reports []minibench.SearchReport) {
-	fmt.Fprint(w, "| method | budget | spent | verified | reward | over random | p | checker | strict |\n|---|---|---|---|---|---|---|---|---|\n")
-	for _, r := range reports {
-		over, p := "", ""
-		if r.P > 0 {
-			over, p = fmt.Sprintf("%+.3f [%+.3f, %+.3f]", r.OverRandom.Mean, r.OverRandom.Low, r.OverRandom.High), fmt.Sprintf("%.3f", r.P)
-		}
-		fmt.Fprintf(w, "| %s | %d× | %.0f | %.1f | %v | %s | %s | %v | %v |\n", r.Method, r.Multiple, r.NFE.Mean, r.Calls.Mean, r.Reward, over, p, r.Checker, r.Strict)
-	}
-}
-
 func (a *app) showBenchSearch(reports []minibench.SearchReport, markdown bool) error {
 	if markdown {
-		markdownSearches(a.stdout, reports)
-		return nil
+		return a.markdownTable(searchTable(reports))
 	}
 	if a.json {
 		for _, r := range reports {
@@ -167,4 +154,20 @@ func (a *app) showBenchSearch(reports []minibench.SearchReport, markdown bool) e
 			fmt.Fprintf(w, "%s\t%d×\t%.0f\t%.1f\t%v\t%v\t%v\t%s\t%s\n", r.Method, r.Multiple, r.NFE.Mean, r.Calls.Mean, r.Reward, r.Checker, r.Strict, over, p)
 		}
 	})
+}
+
+// searchTable is the table of a comparison for documents.
+func searchTable(reports []minibench.SearchReport) (head []string, rows [][]string) {
+	head = []string{"method", "budget", "spent", "verified", "reward", "over random", "p", "checker", "strict"}
+	for _, r := range reports {
+		over, p := "", ""
+		if r.P > 0 {
+			over, p = fmt.Sprintf("%+.3f [%+.3f, %+.3f]", r.OverRandom.Mean, r.OverRandom.Low, r.OverRandom.High), fmt.Sprintf("%.3f", r.P)
+		}
+		rows = append(rows, []string{
+			r.Method, fmt.Sprintf("%d×", r.Multiple), fmt.Sprintf("%.0f", r.NFE.Mean), fmt.Sprintf("%.1f", r.Calls.Mean),
+			r.Reward.String(), over, p, r.Checker.String(), r.Strict.String(),
+		})
+	}
+	return head, rows
 }

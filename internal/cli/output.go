@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -157,4 +158,17 @@ func parameters(p diffusion.Params) pngmeta.Parameters {
 	add("Model", filepath.Base(p.Model))
 	add("Version", "winnow "+p.Version)
 	return out
+}
+
+// markdownTable prints a table as Markdown.
+func (a *app) markdownTable(head []string, rows [][]string) error {
+	var b strings.Builder
+	line := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	line(head)
+	b.WriteString(strings.Repeat("|---", len(head)) + "|\n")
+	for _, cells := range rows {
+		line(cells)
+	}
+	_, err := io.WriteString(a.stdout, b.String())
+	return err
 }

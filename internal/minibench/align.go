@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"maps"
 	"slices"
 
 	"winnow/diffusion"
@@ -25,18 +24,21 @@ type Aligned struct {
 type AlignOptions struct {
 	Steps    int // 0 means 25
 	Guidance []float64
-	Seed     uint64
+	Seed     uint64 // of the noise of a recipe's first training seed; the next one's is one more, and so on
+	Over     string // model that others are held against; "" is the base
 	Reward   func(ctx context.Context, prompts []string, pictures []image.Image) ([]float64, error)
 	OnPart   func(name string, done, total int) // pictures
 }
 
-// Difference is an aligned model's figure minus the base's, paired over prompts, and its two-sided p-value by bootstrap.
+// Difference is an aligned model's figure minus that of the model it is held against, paired over prompts, and its two-sided p-value by
+// bootstrap.
 type Difference struct {
 	Figure
 	P float64 `json:"p"`
 }
 
-// AlignReport compares one model with the base at one guidance scale. Figures of several seeds are means over them, prompt by prompt.
+// AlignReport compares one model with another at one guidance scale. Figures of several seeds are means over them, prompt by prompt; each
+// seed draws from a noise of its own, and is held against the other's picture from the same noise.
 type AlignReport struct {
 	Name          string                `json:"name"` // "base" for the base itself
 	GuidanceScale float64               `json:"guidance_scale"`
@@ -44,7 +46,7 @@ type AlignReport struct {
 	Seeds         int                   `json:"seeds"`
 	Figures       map[string]Figure     `json:"figures"` // strict, frac, clean, score, reward, strict.KIND
 	Over          map[string]Difference `json:"over,omitempty"`
-	// Wins is the share of prompts whose picture scores higher than the base's from the same noise, ties half, by checker and reward.
+	// Wins is the share of prompts whose picture scores higher than the other's from the same noise, ties half, by checker and reward.
 	Wins map[string]Figure `json:"wins,omitempty"`
 }
 
@@ -53,22 +55,36 @@ type each map[string][]float64
 
 // Align draws pictures of the base and of every model from the same noise and compares them.
 func Align(ctx context.Context, base Aligned, models []Aligned, prompts []miniworld.Prompt, o AlignOptions) ([]AlignReport, error) {
-	var out []AlignReport
-	plain := map[float64]each{}
-	for _, m := range append([]Aligned{base}, models...) {
-		all, err := m.measure(ctx, prompts, o)
-		if err != nil {
-			return out, fmt.Errorf("%s: %w", m.Name, err)
+	over := 0
+	models = append([]Aligned{base}, models...)
+	if o.Over != "" {
+		if over = slices.IndexFunc(models, func(m Aligned) bool { return m.Name == o.Over }); over < 0 {
+			return nil, fmt.Errorf("no model is called %s, which the others are to be held against", o.Over)
 		}
+	}
+	for _, m := range models { // the base has one training for all noises
+		for len(models[0].Open) < len(m.Open) {
+			models[0].Open = append(slices.Clip(models[0].Open), base.Open[0])
+		}
+	}
+	drawn := make([]map[float64][]each, len(models))
+	for i := range models {
+		var err error
+		if drawn[i], err = models[i].measure(ctx, prompts, o); err != nil {
+			return nil, fmt.Errorf("%s: %w", models[i].Name, err)
+		}
+	}
+	var out []AlignReport
+	for i, m := range models {
 		for _, w := range o.Guidance {
-			r := AlignReport{Name: m.Name, GuidanceScale: w, Prompts: len(prompts), Seeds: len(m.Open), Figures: map[string]Figure{}}
-			for _, name := range slices.Sorted(maps.Keys(all[w])) {
-				r.Figures[name] = Interval(all[w][name])
+			mine := drawn[i][w]
+			r := AlignReport{Name: m.Name, GuidanceScale: w, Prompts: len(prompts), Seeds: len(mine), Figures: map[string]Figure{}}
+			for name, v := range mean(mine) {
+				r.Figures[name] = Interval(v)
 			}
-			if plain[w] == nil {
-				plain[w] = all[w]
-			} else {
-				r.over(all[w], plain[w])
+			if other := drawn[over][w]; i != over {
+				n := min(len(mine), len(other))
+				r.over(mine[:n], other[:n])
 			}
 			out = append(out, r)
 		}
@@ -76,33 +92,36 @@ func Align(ctx context.Context, base Aligned, models []Aligned, prompts []miniwo
 	return out, nil
 }
 
-// over fills in the comparison with the base.
-func (r *AlignReport) over(mine, base each) {
+// over fills in the comparison with another model, noise by noise.
+func (r *AlignReport) over(mine, other []each) {
 	r.Over, r.Wins = map[string]Difference{}, map[string]Figure{}
-	for name, v := range mine {
-		d := metric.PairedBootstrap(len(v), resamples, 1, 0.95, metric.MeanOf(v), metric.MeanOf(base[name]))
+	a, b := mean(mine), mean(other)
+	for name, v := range a {
+		d := metric.PairedBootstrap(len(v), resamples, 1, 0.95, metric.MeanOf(v), metric.MeanOf(b[name]))
 		r.Over[name] = Difference{Figure{d.Value, d.Low, d.High}, d.P}
 	}
 	for _, name := range []string{"score", "reward"} {
-		if mine[name] == nil {
+		if a[name] == nil {
 			continue
 		}
-		wins := make([]float64, len(mine[name]))
-		for i, v := range mine[name] {
-			switch b := base[name][i]; {
-			case v > b:
-				wins[i] = 1
-			case v == b:
-				wins[i] = 0.5
+		wins := make([]float64, len(a[name]))
+		for k := range mine {
+			for i, v := range mine[k][name] {
+				switch b := other[k][name][i]; {
+				case v > b:
+					wins[i] += 1 / float64(len(mine))
+				case v == b:
+					wins[i] += 0.5 / float64(len(mine))
+				}
 			}
 		}
 		r.Wins[name] = Interval(wins)
 	}
 }
 
-// measure draws with all seeds of a model, and takes the means over them.
-func (m *Aligned) measure(ctx context.Context, prompts []miniworld.Prompt, o AlignOptions) (map[float64]each, error) {
-	sum := map[float64]each{}
+// measure draws with all seeds of a model; the answer has an item for each.
+func (m *Aligned) measure(ctx context.Context, prompts []miniworld.Prompt, o AlignOptions) (map[float64][]each, error) {
+	out := map[float64][]each{}
 	total := len(prompts) * len(m.Open) * len(o.Guidance)
 	for k, open := range m.Open {
 		p, err := open(ctx)
@@ -111,7 +130,7 @@ func (m *Aligned) measure(ctx context.Context, prompts []miniworld.Prompt, o Ali
 		}
 		for i, w := range o.Guidance {
 			req := m.Request(w)
-			opt := Options{Steps: o.Steps, Seed: o.Seed, Request: &req, OnPicture: func(done, n int) {
+			opt := Options{Steps: o.Steps, Seed: o.Seed + uint64(k), Request: &req, OnPicture: func(done, n int) {
 				if o.OnPart != nil {
 					o.OnPart(m.Name, (k*len(o.Guidance)+i)*n+done, total)
 				}
@@ -120,27 +139,29 @@ func (m *Aligned) measure(ctx context.Context, prompts []miniworld.Prompt, o Ali
 			if err != nil {
 				return nil, errors.Join(err, p.Close())
 			}
-			add(sum, w, e, float64(len(m.Open)))
+			out[w] = append(out[w], e)
 		}
 		if err := p.Close(); err != nil {
 			return nil, err
 		}
 	}
-	return sum, nil
+	return out, nil
 }
 
-func add(sum map[float64]each, w float64, e each, n float64) {
-	if sum[w] == nil {
-		sum[w] = each{}
-	}
-	for name, v := range e {
-		if sum[w][name] == nil {
-			sum[w][name] = make([]float64, len(v))
+// mean is that over seeds, prompt by prompt.
+func mean(seeds []each) each {
+	sum := each{}
+	for _, e := range seeds {
+		for name, v := range e {
+			if sum[name] == nil {
+				sum[name] = make([]float64, len(v))
+			}
+			for i, x := range v {
+				sum[name][i] += x / float64(len(seeds))
+			}
 		}
-		for i, x := range v {
-			sum[w][name][i] += x / n
-		}
 	}
+	return sum
 }
 
 // figures draws one picture per prompt and judges it.

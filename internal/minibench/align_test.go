@@ -20,8 +20,8 @@ func side(name string, scale float64, seeds int) Aligned {
 	return m
 }
 
-// A model that is the base differs by nothing, however often it is drawn; one that is guided otherwise differs on the same prompts by what
-// the figures differ.
+// A model that is the base differs by nothing, from whichever noises it is drawn; one that is guided otherwise differs on the same prompts by
+// what the figures differ, and that from the other model's view by the same the other way round.
 func TestAlign(t *testing.T) {
 	prompts := heldout(t, 24)
 	reward := func(_ context.Context, prompts []string, pictures []image.Image) ([]float64, error) {
@@ -31,7 +31,7 @@ func TestAlign(t *testing.T) {
 		}
 		return out, nil
 	}
-	reports, err := Align(t.Context(), side("base", 1, 1), []Aligned{side("same", 1, 2), side("other", 3, 1)}, prompts,
+	reports, err := Align(t.Context(), side("base", 1, 1), []Aligned{side("same", 1, 2), side("other", 3, 2)}, prompts,
 		AlignOptions{Steps: 4, Guidance: []float64{1, 2}, Seed: 11, Reward: reward})
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +57,17 @@ func TestAlign(t *testing.T) {
 	}
 	if w := reports[2].Wins["score"]; w.Mean != 0.5 {
 		t.Errorf("the base wins %v against itself", w)
+	}
+	turned, err := Align(t.Context(), side("base", 1, 1), []Aligned{side("other", 3, 2), side("once", 1, 1)}, prompts[:12],
+		AlignOptions{Steps: 4, Guidance: []float64{1}, Seed: 11, Over: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if base, other := turned[0], turned[1]; other.Over != nil || math.Abs(base.Over["frac"].Mean-base.Figures["frac"].Mean+other.Figures["frac"].Mean) > 1e-12 {
+		t.Errorf("held against another model: %+v, %+v", base, other)
+	}
+	if _, err := Align(t.Context(), side("base", 1, 1), nil, prompts, AlignOptions{Over: "other"}); err == nil {
+		t.Error("held against a model that is not there")
 	}
 	if reports[4].Over["score"].Mean == 0 || reports[4].Wins["reward"].Mean == 0.5 {
 		t.Errorf("stronger guidance changes nothing: %+v", reports[4])
