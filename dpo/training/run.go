@@ -166,6 +166,9 @@ func (m Metrics) Named() []Named {
 		{monitor.Rate, m.LearningRate},
 		{monitor.Epoch, m.Epoch},
 	}
+	if m.Samples > 0 {
+		all = append(all, Named{monitor.Reward, m.Reward}, Named{monitor.RewardSpread, m.Spread})
+	}
 	if m.Beta == 0 { // no reference, no implicit reward
 		return all
 	}

@@ -71,10 +71,25 @@ func (s *siblings) fingerprint() string {
 
 // tuple is a step with its best and its worst sample.
 type tuple struct {
-	prompt              int
-	step                int
-	from, best, worst   []float32
-	better, indifferent float64 // rewards of best and worst
+	prompt            int
+	step              int
+	from, best, worst []float32
+}
+
+// judged sums up rewards of siblings.
+type judged struct {
+	samples, broods int
+	reward, spread  float64
+}
+
+// add takes in the rewards of the siblings of one prompt.
+func (j *judged) add(b *brood, prompt, best, worst int) {
+	for _, v := range b.rewards {
+		j.samples++
+		j.reward += v[prompt]
+	}
+	j.broods++
+	j.spread += b.rewards[best][prompt] - b.rewards[worst][prompt]
 }
 
 func (s *siblings) batch(ctx context.Context, i int) (sample, error) {
@@ -88,18 +103,24 @@ func (s *siblings) batch(ctx context.Context, i int) (sample, error) {
 	for _, k := range r.Perm(len(s.learn))[:s.t.config.Siblings.Learn] {
 		steps[s.learn[k]] = true
 	}
-	tuples, err := s.walk(ctx, prompts, steps, r)
+	var j judged
+	tuples, err := s.walk(ctx, prompts, steps, r, &j)
 	if err != nil {
 		return nil, err
 	}
 	if len(tuples) == 0 {
 		return nil, fmt.Errorf("no siblings of %d prompts differ in their reward %s", len(prompts), s.t.config.Siblings.Reward.Name)
 	}
-	return s.collect(ctx, prompts, tuples)
+	out, err := s.collect(ctx, prompts, tuples)
+	if err != nil {
+		return nil, err
+	}
+	out.samples, out.reward, out.spread = j.samples, j.reward/float64(j.samples), j.spread/float64(j.broods)
+	return out, nil
 }
 
 // walk does a path of each prompt, and ranks siblings at the given steps.
-func (s *siblings) walk(ctx context.Context, prompts []string, steps map[int]bool, r *rand.Rand) ([]tuple, error) {
+func (s *siblings) walk(ctx context.Context, prompts []string, steps map[int]bool, r *rand.Rand, j *judged) ([]tuple, error) {
 	g, err := s.t.guide(ctx, prompts, s.t.size, s.t.config.Siblings.Guidance, s.t.method.Adapters[0])
 	if err != nil {
 		return nil, err
@@ -130,7 +151,7 @@ func (s *siblings) walk(ctx context.Context, prompts []string, steps map[int]boo
 		}
 		if steps[i] {
 			delete(steps, i)
-			found, next, err := s.rank(ctx, g, prompts, st, mean.X, row.Noise, out, r)
+			found, next, err := s.rank(ctx, g, prompts, st, mean.X, row.Noise, out, r, j)
 			if err != nil {
 				return nil, err
 			}
@@ -159,7 +180,7 @@ type brood struct {
 
 // rank draws samples of a step, looks at what they become, and gives the best and the worst of each prompt and the latents to go on
 // from; out becomes the network's answer to those.
-func (s *siblings) rank(ctx context.Context, g *guided, prompts []string, st sampling.State, mean []float32, sigma float64, out []float32, r *rand.Rand) ([]tuple, []float32, error) {
+func (s *siblings) rank(ctx context.Context, g *guided, prompts []string, st sampling.State, mean []float32, sigma float64, out []float32, r *rand.Rand, j *judged) ([]tuple, []float32, error) {
 	c := &s.t.config.Siblings
 	var b brood
 	for range c.Count {
@@ -175,6 +196,7 @@ func (s *siblings) rank(ctx context.Context, g *guided, prompts []string, st sam
 	var tuples []tuple
 	for p := range prompts {
 		best, worst := extremes(b.rewards, p, r)
+		j.add(&b, p, best, worst)
 		part := func(v []float32) []float32 { return v[p*n : (p+1)*n] }
 		on := r.IntN(c.Count)
 		switch c.Continue {
@@ -188,7 +210,6 @@ func (s *siblings) rank(ctx context.Context, g *guided, prompts []string, st sam
 		if b.rewards[best][p] > b.rewards[worst][p] {
 			tuples = append(tuples, tuple{
 				p, st.Index, slices.Clone(part(st.X)), slices.Clone(part(b.x[best])), slices.Clone(part(b.x[worst])),
-				b.rewards[best][p], b.rewards[worst][p],
 			})
 		}
 	}
@@ -305,7 +326,7 @@ func (s *siblings) slope(ctx context.Context, network sampling.Pullback, prompt 
 }
 
 // collect makes the batch of all tuples: the network sees the latents that the siblings come from.
-func (s *siblings) collect(ctx context.Context, prompts []string, tuples []tuple) (sample, error) {
+func (s *siblings) collect(ctx context.Context, prompts []string, tuples []tuple) (*steps, error) {
 	t := s.t
 	out := &steps{scale: t.config.Siblings.Guidance, in: rows{height: t.size.Height / t.ldm.Factor, width: t.size.Width / t.ldm.Factor}}
 	var names []string
@@ -341,9 +362,11 @@ func (s *siblings) collect(ctx context.Context, prompts []string, tuples []tuple
 
 // steps is a batch of siblings: the errors are minus the log-densities of the step under the network.
 type steps struct {
-	in     rows // with guidance, the empty prompt's before the prompts'
-	scale  float64
-	tuples []measured
+	in             rows // with guidance, the empty prompt's before the prompts'
+	scale          float64
+	tuples         []measured
+	samples        int // scored to find them
+	reward, spread float64
 }
 
 // measured is a step whose mean is byX·x + byOut·output.

@@ -24,6 +24,9 @@ type Metrics struct {
 	Drift        float64 // the policy's error of chosen pictures minus the reference's: above 0 the policy has become worse at them
 	Pairs        int
 	Beta         float64 // see EffectiveBeta
+	Samples      int     // of the policy's own, that a reward has scored
+	Reward       float64 // their mean reward, and the mean of the best minus the worst of those that are compared
+	Spread       float64
 }
 
 // add takes the terms of a batch in.
@@ -54,6 +57,10 @@ func (m *Metrics) mean(batches int) {
 	}
 	m.Margin = m.Chosen - m.Rejected
 	m.Loss /= float64(batches)
+	if m.Samples > 0 {
+		m.Reward /= float64(batches)
+		m.Spread /= float64(batches)
+	}
 }
 
 // NonFiniteError says that a step became NaN or infinite. The factors are as before the step.
@@ -106,6 +113,11 @@ func (t *Trainer) Rate() float64 {
 
 // learn adds a batch's share of the gradient.
 func (t *Trainer) learn(ctx context.Context, s sample, m *Metrics) error {
+	if s, ok := s.(*steps); ok {
+		m.Samples += s.samples
+		m.Reward += s.reward
+		m.Spread += s.spread
+	}
 	ref, err := t.reference(ctx, s)
 	if err != nil {
 		return err

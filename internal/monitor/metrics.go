@@ -21,6 +21,9 @@ const (
 	// should make, even when the margin grows because it has become worse still at the rejected.
 	ChosenDrift = "chosen_drift"
 
+	Reward       = "reward"        // mean reward of the policy's own samples, for methods that make them
+	RewardSpread = "reward_spread" // best minus worst of the samples that are compared, on average
+
 	PairsPerSecond = "pairs_per_second"
 	Memory         = "memory_bytes" // held by the process
 )

@@ -58,6 +58,7 @@ func (t *Training) curves() Section {
 		l.X, l.Y = monitor.Series(t.Metrics, PreviewPrefix+reward)
 		add(LineChart{Title: "Preview pictures: " + reward, Y: "mean score", Note: "Scores of the preview prompts while training. Few pictures: look for a trend, not for single points."}, l)
 	}
+	add(LineChart{Title: "Reward", Y: "mean reward", Note: "Of what the policy's own samples would become."}, t.curve("", monitor.Reward))
 	add(LineChart{
 		Title: "Saturated pairs", Y: "share of pairs", Note: "Pairs that are told apart so clearly that they no longer teach anything.",
 	}, t.curve("", monitor.Saturated))
@@ -92,6 +93,8 @@ var meanings = []struct{ metric, name, meaning string }{
 	{monitor.GradNorm, "gradient norm", "size of a step before the learning rate and clipping"},
 	{monitor.Saturated, "saturated pairs", "share that no longer teaches anything"},
 	{monitor.ChosenDrift, "drift of the chosen", "error of the policy minus the reference's; should not be above zero"},
+	{monitor.Reward, "reward", "of what the policy's own samples would become; should rise"},
+	{monitor.RewardSpread, "reward spread", "best minus worst of the samples that are compared"},
 	{monitor.Rate, "learning rate", ""},
 	{monitor.PairsPerSecond, "pairs per second", ""},
 	{monitor.Memory, "memory, MiB", "held by the process"},
