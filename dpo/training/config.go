@@ -80,10 +80,11 @@ type Inversion struct {
 type Siblings struct {
 	Steps    int     // of the sampler, 20
 	Learn    int     // steps of each path that are learnt from, 5
+	First    int     // they are among so many first ones of the path; 0: among all
 	Guidance float64 // guidance scale in paths and in training; 5
 	Count    int     // siblings of a step, of which the best and the worst are learnt from; 2
 	Continue string  // "random" (default), "chosen" or "rejected" sibling is where a path goes on
-	Gradient float64 // TailorPO-G: step of the better sibling along the gradient of the reward, 0: none
+	Gradient float64 // TailorPO-G: the better sibling moves by this times the step's variance along the gradient of the reward; 0: none
 	Prompts  []string
 	Reward   Reward `json:"-"`
 }
@@ -187,6 +188,7 @@ func (c *Config) checkCounts() error {
 		{"inversion-steps", c.Inversion.Steps, 1, 1000},
 		{"sibling-steps", c.Siblings.Steps, 1, 1000},
 		{"sibling-learn", c.Siblings.Learn, 1, c.Siblings.Steps},
+		{"sibling-first", c.Siblings.First, 0, c.Siblings.Steps},
 		{"sibling-count", c.Siblings.Count, 2, 1 << 10},
 		{"height", c.Size.Height, 0, 1 << 14},
 		{"width", c.Size.Width, 0, 1 << 14},

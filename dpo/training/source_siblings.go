@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -49,13 +50,17 @@ func (t *Trainer) newSiblings() (*siblings, error) {
 	if s.plan, err = scheduler.Plan(c.Steps, &sampling.PlanOptions{Eta: 1}); err != nil {
 		return nil, err
 	}
-	for i := range s.plan.Len() - 1 { // what a sample of the last step becomes, it is
+	first := s.plan.Len() - 1
+	if c.First > 0 {
+		first = min(first, c.First)
+	}
+	for i := range first { // what a sample of the last step becomes, it is
 		if row, err := s.plan.Row(i, i); err == nil && row.Noise > 0 {
 			s.learn = append(s.learn, i)
 		}
 	}
 	if len(s.learn) < c.Learn {
-		return nil, fmt.Errorf("--sibling-learn %d: only %d of the sampler's steps can be learnt from", c.Learn, len(s.learn))
+		return nil, fmt.Errorf("--sibling-learn %d: only %d of the sampler's steps can be learnt from (the last one and those without noise cannot)", c.Learn, len(s.learn))
 	}
 	return s, nil
 }
@@ -65,8 +70,8 @@ func (s *siblings) epoch(i int) float64 { return float64(i) / float64(s.order.pe
 func (s *siblings) fingerprint() string {
 	c := s.t.config.Siblings
 	sum := sha256.Sum256([]byte(strings.Join(c.Prompts, "\x00")))
-	return fmt.Sprintf("%d prompts %x, reward %s, %d steps, %d learnt, guidance %v, %d siblings, continue %s, gradient %v",
-		len(c.Prompts), sum[:8], c.Reward.Name, c.Steps, c.Learn, c.Guidance, c.Count, c.Continue, c.Gradient)
+	return fmt.Sprintf("%d prompts %x, reward %s, %d steps, %d learnt, first %d, guidance %v, %d siblings, continue %s, gradient %v",
+		len(c.Prompts), sum[:8], c.Reward.Name, c.Steps, c.Learn, c.First, c.Guidance, c.Count, c.Continue, c.Gradient)
 }
 
 // tuple is a step with its best and its worst sample.
@@ -259,7 +264,8 @@ func extremes(rewards [][]float64, prompt int, r *rand.Rand) (best, worst int) {
 	return best, worst
 }
 
-// push moves the better samples along the gradient of the reward (TailorPO-G).
+// push moves the better samples along the gradient of the reward (TailorPO-G): by Gradient·σ² times the gradient, which is how far the mean
+// of a step of variance σ² moves where its density is weighed by exp(Gradient·reward). No sample moves further than the step's noise is long.
 func (s *siblings) push(ctx context.Context, prompts []string, tuples []tuple) error {
 	t := s.t
 	h, w := t.size.Height/t.ldm.Factor, t.size.Width/t.ldm.Factor
@@ -284,11 +290,31 @@ func (s *siblings) push(ctx context.Context, prompts []string, tuples []tuple) e
 		if err != nil {
 			return err
 		}
+		by, err := s.shift(u.step, slope)
+		if err != nil {
+			return err
+		}
 		for k, v := range slope {
-			u.best[k] += float32(t.config.Siblings.Gradient * v)
+			u.best[k] += float32(by * v)
 		}
 	}
 	return nil
+}
+
+// shift is what the gradient of the reward is multiplied by at a step.
+func (s *siblings) shift(step int, slope []float64) (float64, error) {
+	row, err := s.plan.Row(step, step)
+	if err != nil {
+		return 0, err
+	}
+	by, length := s.t.config.Siblings.Gradient*row.Noise*row.Noise, 0.0
+	for _, v := range slope {
+		length += v * v
+	}
+	if length = by * math.Sqrt(length); length > 0 {
+		by *= min(1, row.Noise*math.Sqrt(float64(len(slope)))/length)
+	}
+	return by, nil
 }
 
 // slope is the derivative of the reward of the clean latents that the policy expects, with respect to the latents.

@@ -17,6 +17,7 @@ type labelOptions struct {
 	made       generateOptions // how pictures are made
 	promptFile string
 	sameSeeds  bool
+	scales     []float64
 	data       dataInput // pictures that exist
 	reward     []string
 	rule       labelling.Rule
@@ -76,6 +77,7 @@ func (o *labelOptions) flags(f *pflag.FlagSet) {
 	f.Uint64Var(&o.made.seed, "seed", 0, "the first picture's; every picture has a seed of its own, counted up over the prompts")
 	f.BoolVar(&o.sameSeeds, "same-seeds", false, "start the pictures of every prompt from the same seeds, as generate does")
 	o.made.settingFlags(f)
+	f.Float64SliceVar(&o.scales, "guidance-scales", nil, "make equal parts of a prompt's pictures with these guidance scales, as in 1,3")
 	f.IntVar(&o.made.batch, "batch-size", 0, "pictures per network call (default: by size)")
 	f.StringVar(&o.data.file, "data", "", "label the pictures of this set instead of making some")
 	f.StringVar(&o.data.format, "format", "", "format of --data (default: told from its name and first row)")
@@ -113,11 +115,14 @@ func (o *labelOptions) complete(args []string) error {
 		return err
 	}
 	if o.data.file != "" {
-		for _, flag := range []string{"model", "steps", "num-images", "seed", "guidance-scale", "scheduler", "lora", "pictures"} {
+		for _, flag := range []string{"model", "steps", "num-images", "seed", "guidance-scale", "guidance-scales", "scheduler", "lora", "pictures"} {
 			if o.made.changed(flag) {
 				return usagef("--%s is about pictures that are made; those of --data exist", flag)
 			}
 		}
+	}
+	if err := o.checkScales(); err != nil {
+		return err
 	}
 	if err := o.rule.Check(); err != nil {
 		return usagef("--%w", err)
@@ -133,6 +138,25 @@ func (o *labelOptions) complete(args []string) error {
 	}
 	if len(o.reward) > 1 && o.judged() {
 		return usagef("--reward %s: the judge compares pictures and has no scores to add; name it alone", strings.Join(o.reward, ","))
+	}
+	return nil
+}
+
+// checkScales checks --guidance-scales.
+func (o *labelOptions) checkScales() error {
+	n := len(o.scales)
+	switch {
+	case n == 0:
+		return nil
+	case o.made.changed("guidance-scale"):
+		return usagef("--guidance-scale and --guidance-scales: name one of the two")
+	case o.made.count%n != 0:
+		return usagef("--num-images %d: want a multiple of %d, to make equal parts with %d --guidance-scales", o.made.count, n, n)
+	}
+	for _, s := range o.scales {
+		if !(s >= 1 && s <= 1000) {
+			return usagef("--guidance-scales %v: want numbers of at least 1, which is no guidance", s)
+		}
 	}
 	return nil
 }

@@ -95,8 +95,12 @@ func (r *labelRun) make(ctx context.Context) (labelSource, error) {
 		return labelSource{}, err
 	}
 	p := &pictureFolder{app: r.app, o: &o.made, folder: o.folder(), prompts: prompts, flag: "--output or --pictures"}
+	if len(o.scales) > 0 {
+		p.scales = o.scales
+		p.extra = append(p.extra, yaml.MapItem{Key: "guidance-scales", Value: o.scales})
+	}
 	if o.sameSeeds {
-		p.extra = yaml.MapSlice{{Key: "same-seeds", Value: true}}
+		p.extra = append(p.extra, yaml.MapItem{Key: "same-seeds", Value: true})
 	} else {
 		p.seed = func(prompt int) uint64 { return o.made.seed + uint64(prompt)*uint64(o.made.count) }
 	}

@@ -23,6 +23,7 @@ type pictureFolder struct {
 	folder  string
 	prompts []datasets.Prompt
 	seed    func(prompt int) uint64 // of its first picture; nil: o.seed
+	scales  []float64               // guidance scales that equal parts of a prompt's pictures are made with; nil: o.guidance for all
 	extra   yaml.MapSlice           // settings besides those of generate
 	flag    string                  // that names another folder, for messages
 
@@ -71,18 +72,35 @@ func (p *pictureFolder) make(ctx context.Context) (_ [][]string, err error) {
 
 // block makes the pictures of a few prompts, from prompt first on.
 func (p *pictureFolder) block(ctx context.Context, pipe *diffusion.Pipeline, req diffusion.Request, first int, files [][]string) error {
-	req.Prompts = p.texts(first, first+len(files))
-	if p.seed != nil {
-		for i := range files {
-			req.Seeds = append(req.Seeds, p.seed(first+i))
+	if p.scales == nil {
+		return p.part(ctx, pipe, req, first, files, 0)
+	}
+	req.Count /= len(p.scales)
+	for i, scale := range p.scales {
+		req.GuidanceScale = scale
+		if err := p.part(ctx, pipe, req, first, files, i*req.Count); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// part makes the pictures of a few prompts from each prompt's picture number begin on, as many as the request counts.
+func (p *pictureFolder) part(ctx context.Context, pipe *diffusion.Pipeline, req diffusion.Request, first int, files [][]string, begin int) error {
+	req.Prompts = p.texts(first, first+len(files))
+	for i := range files {
+		seed := p.o.seed
+		if p.seed != nil {
+			seed = p.seed(first + i)
+		}
+		req.Seeds = append(req.Seeds, seed+uint64(begin))
 	}
 	images, err := pipe.Generate(ctx, req)
 	if err != nil {
 		return err
 	}
 	for n, im := range images {
-		file := files[n/p.o.count][n%p.o.count]
+		file := files[n/req.Count][begin+n%req.Count]
 		if exists(file) {
 			continue
 		}

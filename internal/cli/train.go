@@ -159,10 +159,11 @@ func (o *trainOptions) methodFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.rewardModel, "reward-model", nil, "folder of the reward's model")
 	f.IntVar(&o.t.Siblings.Steps, "sibling-steps", 20, "sampling steps of tailorpo's paths")
 	f.IntVar(&o.t.Siblings.Learn, "sibling-learn", 5, "steps of a path that are learnt from")
+	f.IntVar(&o.t.Siblings.First, "sibling-first", 0, "take these steps from so many first ones of the path (default: from all)")
 	f.IntVar(&o.t.Siblings.Count, "sibling-count", 2, "samples of such a step; the best and the worst are learnt from")
 	f.StringVar(&o.t.Siblings.Continue, "sibling-continue", "random", "sample that a path goes on from: random, chosen or rejected")
 	f.Float64Var(&o.t.Siblings.Guidance, "sibling-guidance", 5, "guidance scale in paths and training")
-	f.Float64Var(&o.t.Siblings.Gradient, "sibling-gradient", 0, "tailorpo-g: move the better sample by this much along the reward's gradient; the paper's is about 0.2")
+	f.Float64Var(&o.t.Siblings.Gradient, "sibling-gradient", 0, "tailorpo-g: move the better sample by this times the step's variance along the reward's gradient, at most by the length of the step's noise")
 }
 
 func (o *trainOptions) watchFlags(f *pflag.FlagSet) {
