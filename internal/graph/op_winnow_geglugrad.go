@@ -45,11 +45,7 @@ func compileGEGLUGrad(c *NodeCtx) (Kernel, error) {
 				if gateFirst {
 					a, b = b, a
 				}
-				g, da, db := dy[r*n:][:n], dx[a:][:n], dx[b:][:n]
-				kernel.Mul(da, g, x[a:][:n])
-				act.Backward(db, x[b:][:n], da)
-				act.Apply(da, x[b:][:n])
-				kernel.Mul(da, da, g)
+				act.GEGLUBackward(dx[a:], dx[b:], x[a:], x[b:], dy[r*n:][:n])
 			}
 		})
 	}), nil

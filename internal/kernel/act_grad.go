@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"fmt"
-	"math"
 	"sync"
 )
 
@@ -41,11 +40,11 @@ func (a Act) backward(dst, x, dy []float32, tmp *gradTemp) {
 func (a Act) slope(s, t, x []float32) {
 	switch a {
 	case ActSilu:
-		sigmoidSlope(s, t, x, 1)
+		unary(opSiluSlope, s, x)
 	case ActQuickGelu:
-		sigmoidSlope(s, t, x, 1.702)
+		quickGeluSlope(s, t, x)
 	case ActGelu:
-		geluSlope(s, t, x)
+		unary(opGeluSlope, s, x)
 	case ActGeluTanh:
 		geluTanhSlope(s, t, x)
 	case ActRelu:
@@ -68,25 +67,12 @@ func (a Act) slope(s, t, x []float32) {
 	}
 }
 
-// sigmoidSlope is the derivative of x·σ(αx): σ + αx·(σ − σ²).
-func sigmoidSlope(s, t, x []float32, alpha float32) {
-	MulScalar(t, x, alpha)
+// quickGeluSlope is the derivative of x·σ(αx), α = 1.702: σ + αx·(σ − σ²).
+func quickGeluSlope(s, t, x []float32) {
+	MulScalar(t, x, 1.702)
 	Sigmoid(s, t)
 	for i, v := range s {
 		s[i] = v + t[i]*v*(1-v)
-	}
-}
-
-// geluSlope is Φ(x) + x·φ(x).
-func geluSlope(s, t, x []float32) {
-	Mul(t, x, x)
-	MulScalar(t, t, -0.5)
-	Exp(t, t) // √2π·φ
-	MulScalar(s, x, 1/math.Sqrt2)
-	Erf(s, s)
-	const density = 0.3989422804014327 // 1/√2π
-	for i, v := range s {
-		s[i] = 0.5 + 0.5*v + density*x[i]*t[i]
 	}
 }
 
@@ -100,4 +86,20 @@ func geluTanhSlope(s, t, x []float32) {
 	for i, v := range x {
 		s[i] = 0.5*(1+t[i]) + 0.5*v*(1-t[i]*t[i])*c*(1+3*k*v*v)
 	}
+}
+
+// GEGLUBackward goes back through y = a·act(b): da = dy·act(b), db = dy·a·act'(b). Neither result may overlap an operand.
+func (a Act) GEGLUBackward(da, db, value, gate, dy []float32) {
+	n := len(dy)
+	da, db, value, gate = da[:n], db[:n], value[:n], gate[:n]
+	if a == ActGelu {
+		if !gegluGradAsm(da, db, value, gate, dy) {
+			gegluGradRef(da, db, value, gate, dy)
+		}
+		return
+	}
+	Mul(da, dy, value)
+	a.Backward(db, gate, da)
+	a.Apply(da, gate)
+	Mul(da, da, dy)
 }

@@ -129,6 +129,14 @@ func MulAddScalar(dst, a []float32, m, s float32) {
 	}
 }
 
+// axpby makes y into s·y + (a·x + b), each product and sum with one rounding; as many numbers as x has.
+func axpby(y, x []float32, s, a, b float32) {
+	y = y[:len(x)]
+	if !axpbyAsm(y, x, s, a, b) {
+		axpbyRef(y, x, s, a, b)
+	}
+}
+
 // Sum returns the sum of x in float64.
 func Sum(x []float32) float64 {
 	s, _ := sumSquares(x, 0)

@@ -12,12 +12,12 @@ type (
 var unaryLoops = [2][opLog]unaryLoop{
 	{
 		opExp: expAVX2, opSigmoid: sigmoidAVX2, opTanh: tanhAVX2, opErf: erfAVX2, opSilu: siluAVX2, opGelu: geluAVX2,
-		opGeluTanh: geluTanhAVX2, opQuickGelu: quickGeluAVX2, opSqrt: sqrtAVX2, opRsqrt: rsqrtAVX2,
+		opGeluTanh: geluTanhAVX2, opQuickGelu: quickGeluAVX2, opSiluSlope: siluSlopeAVX2, opGeluSlope: geluSlopeAVX2, opSqrt: sqrtAVX2, opRsqrt: rsqrtAVX2,
 		opReciprocal: reciprocalAVX2, opRelu: reluAVX2, opNeg: negAVX2, opAbs: absAVX2, opSquare: squareAVX2,
 	},
 	{
 		opExp: expAVX512, opSigmoid: sigmoidAVX512, opTanh: tanhAVX512, opErf: erfAVX512, opSilu: siluAVX512, opGelu: geluAVX512,
-		opGeluTanh: geluTanhAVX512, opQuickGelu: quickGeluAVX512, opSqrt: sqrtAVX512, opRsqrt: rsqrtAVX512,
+		opGeluTanh: geluTanhAVX512, opQuickGelu: quickGeluAVX512, opSiluSlope: siluSlopeAVX512, opGeluSlope: geluSlopeAVX512, opSqrt: sqrtAVX512, opRsqrt: rsqrtAVX512,
 		opReciprocal: reciprocalAVX512, opRelu: reluAVX512, opNeg: negAVX512, opAbs: absAVX512, opSquare: squareAVX512,
 	},
 }
@@ -96,6 +96,53 @@ func mulAddScalarAsm(dst, a []float32, m, s float32) bool {
 		}
 	}
 	return selected != levelRef
+}
+
+func axpbyAsm(y, x []float32, s, a, b float32) bool {
+	for i := 0; i < len(x) && selected != levelRef; i += asmChunk {
+		n := min(asmChunk, len(x)-i)
+		if selected == levelAVX512 {
+			axpbyAVX512(&y[i], &x[i], s, a, b, n)
+		} else {
+			axpbyAVX2(&y[i], &x[i], s, a, b, n)
+		}
+	}
+	return selected != levelRef
+}
+
+func gegluGradAsm(da, db, a, b, dy []float32) bool {
+	for i := 0; i < len(dy) && selected != levelRef; i += asmChunk {
+		n := min(asmChunk, len(dy)-i)
+		if selected == levelAVX512 {
+			gegluGradAVX512(&da[i], &db[i], &a[i], &b[i], &dy[i], n)
+		} else {
+			gegluGradAVX2(&da[i], &db[i], &a[i], &b[i], &dy[i], n)
+		}
+	}
+	return selected != levelRef
+}
+
+// dots is dotsRef with eight partial sums.
+func dots(a, b []float32) (sum, dot float64) {
+	if selected == levelRef {
+		return dotsRef(a, b)
+	}
+	b = b[:len(a)]
+	whole := len(a) &^ 7
+	for i := 0; i < whole; i += asmChunk {
+		var part [16]float64
+		if n := min(asmChunk, whole-i); selected == levelAVX512 {
+			dotsAVX512(&a[i], &b[i], n, &part[0])
+		} else {
+			dotsAVX2(&a[i], &b[i], n, &part[0])
+		}
+		for l := range 8 {
+			sum += part[l]
+			dot += part[8+l]
+		}
+	}
+	s, d := dotsRef(a[whole:], b[whole:])
+	return sum + s, dot + d
 }
 
 // sumSquares is sumSquaresRef with eight partial sums.

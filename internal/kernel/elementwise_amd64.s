@@ -1017,32 +1017,34 @@ loop:
 	VMULPS       Z1, Z1, Z5
 	VMOVAPS      Z1, Z6
 	VFMSUB213PS  Z5, Z1, Z6
-	VMULPS       ew512_bf000000<>+0(SB), Z5, Z1
-	VMOVUPS      ew512_c2d00000<>+0(SB), Z5
-	VMAXPS       Z1, Z5, Z1
-	VMULPS       ew512_3fb8aa3b<>+0(SB), Z1, Z5
-	VRNDSCALEPS  $0x08, Z5, Z5
-	VMOVAPS      Z1, Z1
-	VFNMADD231PS ew512_3f317200<>+0(SB), Z5, Z1
-	VFNMADD231PS ew512_35bfbe8e<>+0(SB), Z5, Z1
-	VMOVUPS      ew512_3ab6de32<>+0(SB), Z7
-	VFMADD213PS  ew512_3c0920a4<>+0(SB), Z1, Z7
-	VFMADD213PS  ew512_3d2aaa2a<>+0(SB), Z1, Z7
-	VFMADD213PS  ew512_3e2aaa43<>+0(SB), Z1, Z7
-	VFMADD213PS  ew512_3f000000<>+0(SB), Z1, Z7
-	VFMADD213PS  ew512_3f800000<>+0(SB), Z1, Z7
-	VFMADD213PS  ew512_3f800000<>+0(SB), Z1, Z7
-	VSCALEFPS    Z5, Z7, Z1
+	VMULPS       ew512_bf000000<>+0(SB), Z5, Z5
+	VMOVUPS      ew512_c2d00000<>+0(SB), Z7
+	VMAXPS       Z5, Z7, Z5
+	VMULPS       ew512_3fb8aa3b<>+0(SB), Z5, Z7
+	VRNDSCALEPS  $0x08, Z7, Z7
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS ew512_3f317200<>+0(SB), Z7, Z5
+	VFNMADD231PS ew512_35bfbe8e<>+0(SB), Z7, Z5
+	VMOVUPS      ew512_3ab6de32<>+0(SB), Z8
+	VFMADD213PS  ew512_3c0920a4<>+0(SB), Z5, Z8
+	VFMADD213PS  ew512_3d2aaa2a<>+0(SB), Z5, Z8
+	VFMADD213PS  ew512_3e2aaa43<>+0(SB), Z5, Z8
+	VFMADD213PS  ew512_3f000000<>+0(SB), Z5, Z8
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z5, Z8
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z5, Z8
+	VSCALEFPS    Z7, Z8, Z5
 	VMULPS       Z2, Z4, Z2
-	VMULPS       ew512_3f000000<>+0(SB), Z1, Z1
-	VMULPS       Z2, Z1, Z1
-	VMOVUPS      ew512_bf000000<>+0(SB), Z2
-	VFMADD213PS  ew512_3f800000<>+0(SB), Z2, Z6
-	VMULPS       Z6, Z1, Z1
-	VMOVUPS      ew512_3f800000<>+0(SB), Z2
-	VSUBPS       Z1, Z2, Z2
+	VMULPS       ew512_3f000000<>+0(SB), Z5, Z4
+	VMULPS       Z2, Z4, Z2
+	VMOVUPS      ew512_bf000000<>+0(SB), Z4
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z4, Z6
+	VMULPS       Z6, Z2, Z2
+	VMOVUPS      ew512_3f800000<>+0(SB), Z4
+	VSUBPS       Z2, Z4, Z4
 	VPMOVD2M     Z0, K2
-	VBLENDMPS    Z1, Z2, K2, Z3
+	VBLENDMPS    Z2, Z4, K2, Z3
+	VANDPS       ew512_80000000<>+0(SB), Z0, Z2
+	VORPS        Z1, Z2, Z1
 	VMULPS       Z3, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)
 	ADDQ         $0x40, AX
@@ -1457,6 +1459,190 @@ DATA ew512_3fd9db23<>+52(SB)/4, $0x3fd9db23
 DATA ew512_3fd9db23<>+56(SB)/4, $0x3fd9db23
 DATA ew512_3fd9db23<>+60(SB)/4, $0x3fd9db23
 GLOBL ew512_3fd9db23<>(SB), RODATA|NOPTR, $64
+
+// func siluSlopeAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·siluSlopeAVX512(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  $-1, BX
+	KMOVW BX, K1
+	CMPQ  DX, $0x10
+	JGE   loop
+
+tail:
+	TESTQ DX, DX
+	JZ    done
+	MOVQ  $-1, BX
+	BZHIQ DX, BX, BX
+	KMOVW BX, K1
+
+loop:
+	VMOVUPS.Z    (CX), K1, Z0
+	VANDPS       ew512_7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS      ew512_42d00000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VXORPS       ew512_80000000<>+0(SB), Z1, Z2
+	VMOVUPS      ew512_c2d00000<>+0(SB), Z4
+	VMAXPS       Z2, Z4, Z2
+	VMULPS       ew512_3fb8aa3b<>+0(SB), Z2, Z4
+	VRNDSCALEPS  $0x08, Z4, Z4
+	VMOVAPS      Z2, Z2
+	VFNMADD231PS ew512_3f317200<>+0(SB), Z4, Z2
+	VFNMADD231PS ew512_35bfbe8e<>+0(SB), Z4, Z2
+	VMOVUPS      ew512_3ab6de32<>+0(SB), Z5
+	VFMADD213PS  ew512_3c0920a4<>+0(SB), Z2, Z5
+	VFMADD213PS  ew512_3d2aaa2a<>+0(SB), Z2, Z5
+	VFMADD213PS  ew512_3e2aaa43<>+0(SB), Z2, Z5
+	VFMADD213PS  ew512_3f000000<>+0(SB), Z2, Z5
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z2, Z5
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z2, Z5
+	VSCALEFPS    Z4, Z5, Z2
+	VADDPS       ew512_3f800000<>+0(SB), Z2, Z4
+	VMOVUPS      ew512_3f800000<>+0(SB), Z5
+	VDIVPS       Z4, Z5, Z4
+	VMULPS       Z2, Z4, Z2
+	VMULPS       Z2, Z4, Z5
+	VANDPS       ew512_80000000<>+0(SB), Z0, Z6
+	VORPS        Z1, Z6, Z1
+	VPMOVD2M     Z0, K2
+	VBLENDMPS    Z2, Z4, K2, Z3
+	VMOVAPS      Z5, Z0
+	VFMADD213PS  Z3, Z1, Z0
+	VMOVUPS      Z0, K1, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, DX
+	JLE          done
+	CMPQ         DX, $0x10
+	JGE          loop
+	JMP          tail
+
+done:
+	VZEROUPPER
+	RET
+
+DATA ew512_42d00000<>+0(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+4(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+8(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+12(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+16(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+20(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+24(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+28(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+32(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+36(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+40(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+44(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+48(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+52(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+56(SB)/4, $0x42d00000
+DATA ew512_42d00000<>+60(SB)/4, $0x42d00000
+GLOBL ew512_42d00000<>(SB), RODATA|NOPTR, $64
+
+// func geluSlopeAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluSlopeAVX512(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  $-1, BX
+	KMOVW BX, K1
+	CMPQ  DX, $0x10
+	JGE   loop
+
+tail:
+	TESTQ DX, DX
+	JZ    done
+	MOVQ  $-1, BX
+	BZHIQ DX, BX, BX
+	KMOVW BX, K1
+
+loop:
+	VMOVUPS.Z    (CX), K1, Z0
+	VANDPS       ew512_7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS      ew512_416ccccd<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMOVUPS      ew512_3eb504f3<>+0(SB), Z2
+	VMOVAPS      Z1, Z4
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z2, Z4
+	VMOVUPS      ew512_3f800000<>+0(SB), Z2
+	VDIVPS       Z4, Z2, Z2
+	VMOVUPS      ew512_3c312da2<>+0(SB), Z4
+	VFMADD213PS  ew512_bdec7740<>+0(SB), Z2, Z4
+	VFMADD213PS  ew512_3ed27cda<>+0(SB), Z2, Z4
+	VFMADD213PS  ew512_bf25a344<>+0(SB), Z2, Z4
+	VFMADD213PS  ew512_3ece442a<>+0(SB), Z2, Z4
+	VFMADD213PS  ew512_bdb60178<>+0(SB), Z2, Z4
+	VFMADD213PS  ew512_3e63c848<>+0(SB), Z2, Z4
+	VFMADD213PS  ew512_3e7502ec<>+0(SB), Z2, Z4
+	VFMADD213PS  ew512_3e90c97a<>+0(SB), Z2, Z4
+	VFMADD213PS  ew512_3e906b31<>+0(SB), Z2, Z4
+	VMULPS       Z1, Z1, Z5
+	VMOVAPS      Z1, Z6
+	VFMSUB213PS  Z5, Z1, Z6
+	VMULPS       ew512_bf000000<>+0(SB), Z5, Z5
+	VMOVUPS      ew512_c2d00000<>+0(SB), Z7
+	VMAXPS       Z5, Z7, Z5
+	VMULPS       ew512_3fb8aa3b<>+0(SB), Z5, Z7
+	VRNDSCALEPS  $0x08, Z7, Z7
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS ew512_3f317200<>+0(SB), Z7, Z5
+	VFNMADD231PS ew512_35bfbe8e<>+0(SB), Z7, Z5
+	VMOVUPS      ew512_3ab6de32<>+0(SB), Z8
+	VFMADD213PS  ew512_3c0920a4<>+0(SB), Z5, Z8
+	VFMADD213PS  ew512_3d2aaa2a<>+0(SB), Z5, Z8
+	VFMADD213PS  ew512_3e2aaa43<>+0(SB), Z5, Z8
+	VFMADD213PS  ew512_3f000000<>+0(SB), Z5, Z8
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z5, Z8
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z5, Z8
+	VSCALEFPS    Z7, Z8, Z5
+	VMULPS       Z2, Z4, Z2
+	VMULPS       ew512_3f000000<>+0(SB), Z5, Z4
+	VMULPS       Z2, Z4, Z2
+	VMOVUPS      ew512_bf000000<>+0(SB), Z4
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z4, Z6
+	VMULPS       Z6, Z2, Z2
+	VMOVUPS      ew512_3f800000<>+0(SB), Z4
+	VSUBPS       Z2, Z4, Z4
+	VPMOVD2M     Z0, K2
+	VBLENDMPS    Z2, Z4, K2, Z3
+	VANDPS       ew512_80000000<>+0(SB), Z0, Z0
+	VORPS        Z1, Z0, Z0
+	VMULPS       ew512_3ecc422a<>+0(SB), Z0, Z0
+	VMOVAPS      Z0, Z0
+	VFMADD213PS  Z3, Z5, Z0
+	VMOVUPS      Z0, K1, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, DX
+	JLE          done
+	CMPQ         DX, $0x10
+	JGE          loop
+	JMP          tail
+
+done:
+	VZEROUPPER
+	RET
+
+DATA ew512_3ecc422a<>+0(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+4(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+8(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+12(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+16(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+20(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+24(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+28(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+32(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+36(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+40(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+44(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+48(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+52(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+56(SB)/4, $0x3ecc422a
+DATA ew512_3ecc422a<>+60(SB)/4, $0x3ecc422a
+GLOBL ew512_3ecc422a<>(SB), RODATA|NOPTR, $64
 
 // func sqrtAVX512(dst *float32, src *float32, n int)
 // Requires: AVX, AVX512F, BMI2
@@ -2271,6 +2457,147 @@ done:
 	VZEROUPPER
 	RET
 
+// func gegluGradAVX512(da *float32, db *float32, a *float32, b *float32, dy *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·gegluGradAVX512(SB), NOSPLIT, $0-48
+	MOVQ  da+0(FP), AX
+	MOVQ  db+8(FP), CX
+	MOVQ  a+16(FP), DX
+	MOVQ  b+24(FP), BX
+	MOVQ  dy+32(FP), SI
+	MOVQ  n+40(FP), DI
+	MOVQ  $-1, R8
+	KMOVW R8, K1
+	CMPQ  DI, $0x10
+	JGE   loop
+
+tail:
+	TESTQ DI, DI
+	JZ    done
+	MOVQ  $-1, R8
+	BZHIQ DI, R8, R8
+	KMOVW R8, K1
+
+loop:
+	VMOVUPS.Z    (DX), K1, Z0
+	VMOVUPS.Z    (BX), K1, Z1
+	VMOVUPS.Z    (SI), K1, Z2
+	VANDPS       ew512_7fffffff<>+0(SB), Z1, Z3
+	VMOVUPS      ew512_416ccccd<>+0(SB), Z4
+	VMINPS       Z3, Z4, Z3
+	VMOVUPS      ew512_3eb504f3<>+0(SB), Z4
+	VMOVAPS      Z3, Z6
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z4, Z6
+	VMOVUPS      ew512_3f800000<>+0(SB), Z4
+	VDIVPS       Z6, Z4, Z4
+	VMOVUPS      ew512_3c312da2<>+0(SB), Z6
+	VFMADD213PS  ew512_bdec7740<>+0(SB), Z4, Z6
+	VFMADD213PS  ew512_3ed27cda<>+0(SB), Z4, Z6
+	VFMADD213PS  ew512_bf25a344<>+0(SB), Z4, Z6
+	VFMADD213PS  ew512_3ece442a<>+0(SB), Z4, Z6
+	VFMADD213PS  ew512_bdb60178<>+0(SB), Z4, Z6
+	VFMADD213PS  ew512_3e63c848<>+0(SB), Z4, Z6
+	VFMADD213PS  ew512_3e7502ec<>+0(SB), Z4, Z6
+	VFMADD213PS  ew512_3e90c97a<>+0(SB), Z4, Z6
+	VFMADD213PS  ew512_3e906b31<>+0(SB), Z4, Z6
+	VMULPS       Z3, Z3, Z7
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z7, Z3, Z8
+	VMULPS       ew512_bf000000<>+0(SB), Z7, Z7
+	VMOVUPS      ew512_c2d00000<>+0(SB), Z9
+	VMAXPS       Z7, Z9, Z7
+	VMULPS       ew512_3fb8aa3b<>+0(SB), Z7, Z9
+	VRNDSCALEPS  $0x08, Z9, Z9
+	VMOVAPS      Z7, Z7
+	VFNMADD231PS ew512_3f317200<>+0(SB), Z9, Z7
+	VFNMADD231PS ew512_35bfbe8e<>+0(SB), Z9, Z7
+	VMOVUPS      ew512_3ab6de32<>+0(SB), Z10
+	VFMADD213PS  ew512_3c0920a4<>+0(SB), Z7, Z10
+	VFMADD213PS  ew512_3d2aaa2a<>+0(SB), Z7, Z10
+	VFMADD213PS  ew512_3e2aaa43<>+0(SB), Z7, Z10
+	VFMADD213PS  ew512_3f000000<>+0(SB), Z7, Z10
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z7, Z10
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z7, Z10
+	VSCALEFPS    Z9, Z10, Z7
+	VMULPS       Z4, Z6, Z4
+	VMULPS       ew512_3f000000<>+0(SB), Z7, Z6
+	VMULPS       Z4, Z6, Z4
+	VMOVUPS      ew512_bf000000<>+0(SB), Z6
+	VFMADD213PS  ew512_3f800000<>+0(SB), Z6, Z8
+	VMULPS       Z8, Z4, Z4
+	VMOVUPS      ew512_3f800000<>+0(SB), Z6
+	VSUBPS       Z4, Z6, Z6
+	VPMOVD2M     Z1, K2
+	VBLENDMPS    Z4, Z6, K2, Z5
+	VANDPS       ew512_80000000<>+0(SB), Z1, Z4
+	VORPS        Z3, Z4, Z3
+	VMULPS       Z5, Z1, Z1
+	VMULPS       ew512_3ecc422a<>+0(SB), Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD213PS  Z5, Z7, Z3
+	VMULPS       Z2, Z1, Z1
+	VMULPS       Z2, Z0, Z0
+	VMULPS       Z0, Z3, Z0
+	VMOVUPS      Z1, K1, (AX)
+	VMOVUPS      Z0, K1, (CX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, DI
+	JLE          done
+	CMPQ         DI, $0x10
+	JGE          loop
+	JMP          tail
+
+done:
+	VZEROUPPER
+	RET
+
+// func axpbyAVX512(y *float32, src *float32, s float32, a float32, b float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·axpbyAVX512(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+32(FP), DX
+	MOVQ         AX, BX
+	VBROADCASTSS s+16(FP), Z0
+	VBROADCASTSS a+20(FP), Z1
+	VBROADCASTSS b+24(FP), Z2
+	MOVQ         $-1, SI
+	KMOVW        SI, K1
+	CMPQ         DX, $0x10
+	JGE          loop
+
+tail:
+	TESTQ DX, DX
+	JZ    done
+	MOVQ  $-1, SI
+	BZHIQ DX, SI, SI
+	KMOVW SI, K1
+
+loop:
+	VMOVUPS.Z   (BX), K1, Z3
+	VMOVUPS.Z   (CX), K1, Z4
+	VMOVAPS     Z4, Z4
+	VFMADD213PS Z2, Z1, Z4
+	VMOVAPS     Z3, Z3
+	VFMADD213PS Z4, Z0, Z3
+	VMOVUPS     Z3, K1, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, BX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, DX
+	JLE         done
+	CMPQ        DX, $0x10
+	JGE         loop
+	JMP         tail
+
+done:
+	VZEROUPPER
+	RET
+
 // func momentsAVX512(x *float32, n int, shift float64, out *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·momentsAVX512(SB), NOSPLIT, $0-32
@@ -2291,6 +2618,30 @@ loop:
 	MOVQ        out+24(FP), AX
 	VMOVUPD     Z1, (AX)
 	VMOVUPD     Z2, 64(AX)
+	VZEROUPPER
+	RET
+
+// func dotsAVX512(a *float32, b *float32, n int, out *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·dotsAVX512(SB), NOSPLIT, $0-32
+	MOVQ   a+0(FP), AX
+	MOVQ   b+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+
+loop:
+	VCVTPS2PD   (AX), Z2
+	VCVTPS2PD   (CX), Z3
+	VADDPD      Z2, Z0, Z0
+	VFMADD231PD Z2, Z3, Z1
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JG          loop
+	MOVQ        out+24(FP), AX
+	VMOVUPD     Z0, (AX)
+	VMOVUPD     Z1, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -3320,40 +3671,42 @@ loop:
 	VMULPS       Y1, Y1, Y4
 	VMOVAPS      Y1, Y5
 	VFMSUB213PS  Y4, Y1, Y5
-	VMULPS       ew256_bf000000<>+0(SB), Y4, Y1
-	VMOVUPS      ew256_c2d00000<>+0(SB), Y4
-	VMAXPS       Y1, Y4, Y1
-	VMULPS       ew256_3fb8aa3b<>+0(SB), Y1, Y4
-	VROUNDPS     $0x08, Y4, Y4
-	VMOVAPS      Y1, Y1
-	VFNMADD231PS ew256_3f317200<>+0(SB), Y4, Y1
-	VFNMADD231PS ew256_35bfbe8e<>+0(SB), Y4, Y1
-	VMOVUPS      ew256_3ab6de32<>+0(SB), Y6
-	VFMADD213PS  ew256_3c0920a4<>+0(SB), Y1, Y6
-	VFMADD213PS  ew256_3d2aaa2a<>+0(SB), Y1, Y6
-	VFMADD213PS  ew256_3e2aaa43<>+0(SB), Y1, Y6
-	VFMADD213PS  ew256_3f000000<>+0(SB), Y1, Y6
-	VFMADD213PS  ew256_3f800000<>+0(SB), Y1, Y6
-	VFMADD213PS  ew256_3f800000<>+0(SB), Y1, Y6
-	VCVTPS2DQ    Y4, Y1
-	VPSRAD       $0x01, Y1, Y4
-	VPSUBD       Y4, Y1, Y1
+	VMULPS       ew256_bf000000<>+0(SB), Y4, Y4
+	VMOVUPS      ew256_c2d00000<>+0(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VMULPS       ew256_3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS ew256_3f317200<>+0(SB), Y6, Y4
+	VFNMADD231PS ew256_35bfbe8e<>+0(SB), Y6, Y4
+	VMOVUPS      ew256_3ab6de32<>+0(SB), Y7
+	VFMADD213PS  ew256_3c0920a4<>+0(SB), Y4, Y7
+	VFMADD213PS  ew256_3d2aaa2a<>+0(SB), Y4, Y7
+	VFMADD213PS  ew256_3e2aaa43<>+0(SB), Y4, Y7
+	VFMADD213PS  ew256_3f000000<>+0(SB), Y4, Y7
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y4, Y7
+	VCVTPS2DQ    Y6, Y4
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       ew256_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
 	VPADDD       ew256_0000007f<>+0(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       ew256_0000007f<>+0(SB), Y1, Y1
-	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y6, Y7, Y6
 	VMULPS       Y4, Y6, Y4
-	VMULPS       Y1, Y4, Y1
 	VMULPS       Y2, Y3, Y2
-	VMULPS       ew256_3f000000<>+0(SB), Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      ew256_bf000000<>+0(SB), Y2
-	VFMADD213PS  ew256_3f800000<>+0(SB), Y2, Y5
-	VMULPS       Y5, Y1, Y1
-	VMOVUPS      ew256_3f800000<>+0(SB), Y2
-	VSUBPS       Y1, Y2, Y2
-	VBLENDVPS    Y0, Y1, Y2, Y1
-	VMULPS       Y1, Y0, Y0
+	VMULPS       ew256_3f000000<>+0(SB), Y4, Y3
+	VMULPS       Y2, Y3, Y2
+	VMOVUPS      ew256_bf000000<>+0(SB), Y3
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y3, Y5
+	VMULPS       Y5, Y2, Y2
+	VMOVUPS      ew256_3f800000<>+0(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y2
+	VANDPS       ew256_80000000<>+0(SB), Y0, Y3
+	VORPS        Y1, Y3, Y1
+	VMULPS       Y2, Y0, Y0
 	VMOVUPS      Y0, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, CX
@@ -3389,40 +3742,42 @@ tail:
 	VMULPS       Y2, Y2, Y5
 	VMOVAPS      Y2, Y6
 	VFMSUB213PS  Y5, Y2, Y6
-	VMULPS       ew256_bf000000<>+0(SB), Y5, Y2
-	VMOVUPS      ew256_c2d00000<>+0(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VMULPS       ew256_3fb8aa3b<>+0(SB), Y2, Y5
-	VROUNDPS     $0x08, Y5, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS ew256_3f317200<>+0(SB), Y5, Y2
-	VFNMADD231PS ew256_35bfbe8e<>+0(SB), Y5, Y2
-	VMOVUPS      ew256_3ab6de32<>+0(SB), Y7
-	VFMADD213PS  ew256_3c0920a4<>+0(SB), Y2, Y7
-	VFMADD213PS  ew256_3d2aaa2a<>+0(SB), Y2, Y7
-	VFMADD213PS  ew256_3e2aaa43<>+0(SB), Y2, Y7
-	VFMADD213PS  ew256_3f000000<>+0(SB), Y2, Y7
-	VFMADD213PS  ew256_3f800000<>+0(SB), Y2, Y7
-	VFMADD213PS  ew256_3f800000<>+0(SB), Y2, Y7
-	VCVTPS2DQ    Y5, Y2
-	VPSRAD       $0x01, Y2, Y5
-	VPSUBD       Y5, Y2, Y2
+	VMULPS       ew256_bf000000<>+0(SB), Y5, Y5
+	VMOVUPS      ew256_c2d00000<>+0(SB), Y7
+	VMAXPS       Y5, Y7, Y5
+	VMULPS       ew256_3fb8aa3b<>+0(SB), Y5, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS ew256_3f317200<>+0(SB), Y7, Y5
+	VFNMADD231PS ew256_35bfbe8e<>+0(SB), Y7, Y5
+	VMOVUPS      ew256_3ab6de32<>+0(SB), Y8
+	VFMADD213PS  ew256_3c0920a4<>+0(SB), Y5, Y8
+	VFMADD213PS  ew256_3d2aaa2a<>+0(SB), Y5, Y8
+	VFMADD213PS  ew256_3e2aaa43<>+0(SB), Y5, Y8
+	VFMADD213PS  ew256_3f000000<>+0(SB), Y5, Y8
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y5, Y8
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y5, Y8
+	VCVTPS2DQ    Y7, Y5
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       ew256_0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
 	VPADDD       ew256_0000007f<>+0(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       ew256_0000007f<>+0(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y7, Y8, Y7
 	VMULPS       Y5, Y7, Y5
-	VMULPS       Y2, Y5, Y2
 	VMULPS       Y3, Y4, Y3
-	VMULPS       ew256_3f000000<>+0(SB), Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VMOVUPS      ew256_bf000000<>+0(SB), Y3
-	VFMADD213PS  ew256_3f800000<>+0(SB), Y3, Y6
-	VMULPS       Y6, Y2, Y2
-	VMOVUPS      ew256_3f800000<>+0(SB), Y3
-	VSUBPS       Y2, Y3, Y3
-	VBLENDVPS    Y1, Y2, Y3, Y2
-	VMULPS       Y2, Y1, Y1
+	VMULPS       ew256_3f000000<>+0(SB), Y5, Y4
+	VMULPS       Y3, Y4, Y3
+	VMOVUPS      ew256_bf000000<>+0(SB), Y4
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y4, Y6
+	VMULPS       Y6, Y3, Y3
+	VMOVUPS      ew256_3f800000<>+0(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y1, Y3, Y4, Y3
+	VANDPS       ew256_80000000<>+0(SB), Y1, Y4
+	VORPS        Y2, Y4, Y2
+	VMULPS       Y3, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, CX
@@ -3778,6 +4133,284 @@ DATA ew256_3fd9db23<>+20(SB)/4, $0x3fd9db23
 DATA ew256_3fd9db23<>+24(SB)/4, $0x3fd9db23
 DATA ew256_3fd9db23<>+28(SB)/4, $0x3fd9db23
 GLOBL ew256_3fd9db23<>(SB), RODATA|NOPTR, $32
+
+// func siluSlopeAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·siluSlopeAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	SUBQ $0x08, DX
+	JL   tail
+
+loop:
+	VMOVUPS      (CX), Y0
+	VANDPS       ew256_7fffffff<>+0(SB), Y0, Y1
+	VMOVUPS      ew256_42d00000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VXORPS       ew256_80000000<>+0(SB), Y1, Y2
+	VMOVUPS      ew256_c2d00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       ew256_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS ew256_3f317200<>+0(SB), Y3, Y2
+	VFNMADD231PS ew256_35bfbe8e<>+0(SB), Y3, Y2
+	VMOVUPS      ew256_3ab6de32<>+0(SB), Y4
+	VFMADD213PS  ew256_3c0920a4<>+0(SB), Y2, Y4
+	VFMADD213PS  ew256_3d2aaa2a<>+0(SB), Y2, Y4
+	VFMADD213PS  ew256_3e2aaa43<>+0(SB), Y2, Y4
+	VFMADD213PS  ew256_3f000000<>+0(SB), Y2, Y4
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y2, Y4
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y2, Y4
+	VCVTPS2DQ    Y3, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       ew256_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       ew256_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y3, Y4, Y3
+	VMULPS       Y2, Y3, Y2
+	VADDPS       ew256_3f800000<>+0(SB), Y2, Y3
+	VMOVUPS      ew256_3f800000<>+0(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VMULPS       Y2, Y3, Y2
+	VMULPS       Y2, Y3, Y4
+	VANDPS       ew256_80000000<>+0(SB), Y0, Y5
+	VORPS        Y1, Y5, Y1
+	VBLENDVPS    Y0, Y2, Y3, Y0
+	VMOVAPS      Y4, Y2
+	VFMADD213PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, DX
+	JGE          loop
+
+tail:
+	ADDQ         $0x08, DX
+	JZ           done
+	LEAQ         ewLanes<>+0(SB), BX
+	SHLQ         $0x02, DX
+	SUBQ         DX, BX
+	VMOVDQU      32(BX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VANDPS       ew256_7fffffff<>+0(SB), Y1, Y2
+	VMOVUPS      ew256_42d00000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VXORPS       ew256_80000000<>+0(SB), Y2, Y3
+	VMOVUPS      ew256_c2d00000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       ew256_3fb8aa3b<>+0(SB), Y3, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS ew256_3f317200<>+0(SB), Y4, Y3
+	VFNMADD231PS ew256_35bfbe8e<>+0(SB), Y4, Y3
+	VMOVUPS      ew256_3ab6de32<>+0(SB), Y5
+	VFMADD213PS  ew256_3c0920a4<>+0(SB), Y3, Y5
+	VFMADD213PS  ew256_3d2aaa2a<>+0(SB), Y3, Y5
+	VFMADD213PS  ew256_3e2aaa43<>+0(SB), Y3, Y5
+	VFMADD213PS  ew256_3f000000<>+0(SB), Y3, Y5
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y3, Y5
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y3, Y5
+	VCVTPS2DQ    Y4, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       ew256_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       ew256_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y3, Y4, Y3
+	VADDPS       ew256_3f800000<>+0(SB), Y3, Y4
+	VMOVUPS      ew256_3f800000<>+0(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y3, Y4, Y3
+	VMULPS       Y3, Y4, Y5
+	VANDPS       ew256_80000000<>+0(SB), Y1, Y6
+	VORPS        Y2, Y6, Y2
+	VBLENDVPS    Y1, Y3, Y4, Y1
+	VMOVAPS      Y5, Y3
+	VFMADD213PS  Y1, Y2, Y3
+	VMASKMOVPS   Y3, Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+
+done:
+	VZEROUPPER
+	RET
+
+DATA ew256_42d00000<>+0(SB)/4, $0x42d00000
+DATA ew256_42d00000<>+4(SB)/4, $0x42d00000
+DATA ew256_42d00000<>+8(SB)/4, $0x42d00000
+DATA ew256_42d00000<>+12(SB)/4, $0x42d00000
+DATA ew256_42d00000<>+16(SB)/4, $0x42d00000
+DATA ew256_42d00000<>+20(SB)/4, $0x42d00000
+DATA ew256_42d00000<>+24(SB)/4, $0x42d00000
+DATA ew256_42d00000<>+28(SB)/4, $0x42d00000
+GLOBL ew256_42d00000<>(SB), RODATA|NOPTR, $32
+
+// func geluSlopeAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluSlopeAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	SUBQ $0x08, DX
+	JL   tail
+
+loop:
+	VMOVUPS      (CX), Y0
+	VANDPS       ew256_7fffffff<>+0(SB), Y0, Y1
+	VMOVUPS      ew256_416ccccd<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMOVUPS      ew256_3eb504f3<>+0(SB), Y2
+	VMOVAPS      Y1, Y3
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y2, Y3
+	VMOVUPS      ew256_3f800000<>+0(SB), Y2
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      ew256_3c312da2<>+0(SB), Y3
+	VFMADD213PS  ew256_bdec7740<>+0(SB), Y2, Y3
+	VFMADD213PS  ew256_3ed27cda<>+0(SB), Y2, Y3
+	VFMADD213PS  ew256_bf25a344<>+0(SB), Y2, Y3
+	VFMADD213PS  ew256_3ece442a<>+0(SB), Y2, Y3
+	VFMADD213PS  ew256_bdb60178<>+0(SB), Y2, Y3
+	VFMADD213PS  ew256_3e63c848<>+0(SB), Y2, Y3
+	VFMADD213PS  ew256_3e7502ec<>+0(SB), Y2, Y3
+	VFMADD213PS  ew256_3e90c97a<>+0(SB), Y2, Y3
+	VFMADD213PS  ew256_3e906b31<>+0(SB), Y2, Y3
+	VMULPS       Y1, Y1, Y4
+	VMOVAPS      Y1, Y5
+	VFMSUB213PS  Y4, Y1, Y5
+	VMULPS       ew256_bf000000<>+0(SB), Y4, Y4
+	VMOVUPS      ew256_c2d00000<>+0(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VMULPS       ew256_3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS ew256_3f317200<>+0(SB), Y6, Y4
+	VFNMADD231PS ew256_35bfbe8e<>+0(SB), Y6, Y4
+	VMOVUPS      ew256_3ab6de32<>+0(SB), Y7
+	VFMADD213PS  ew256_3c0920a4<>+0(SB), Y4, Y7
+	VFMADD213PS  ew256_3d2aaa2a<>+0(SB), Y4, Y7
+	VFMADD213PS  ew256_3e2aaa43<>+0(SB), Y4, Y7
+	VFMADD213PS  ew256_3f000000<>+0(SB), Y4, Y7
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y4, Y7
+	VCVTPS2DQ    Y6, Y4
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       ew256_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       ew256_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y6, Y7, Y6
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y2, Y3, Y2
+	VMULPS       ew256_3f000000<>+0(SB), Y4, Y3
+	VMULPS       Y2, Y3, Y2
+	VMOVUPS      ew256_bf000000<>+0(SB), Y3
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y3, Y5
+	VMULPS       Y5, Y2, Y2
+	VMOVUPS      ew256_3f800000<>+0(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y2
+	VANDPS       ew256_80000000<>+0(SB), Y0, Y0
+	VORPS        Y1, Y0, Y0
+	VMULPS       ew256_3ecc422a<>+0(SB), Y0, Y0
+	VMOVAPS      Y0, Y0
+	VFMADD213PS  Y2, Y4, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, DX
+	JGE          loop
+
+tail:
+	ADDQ         $0x08, DX
+	JZ           done
+	LEAQ         ewLanes<>+0(SB), BX
+	SHLQ         $0x02, DX
+	SUBQ         DX, BX
+	VMOVDQU      32(BX), Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VANDPS       ew256_7fffffff<>+0(SB), Y1, Y2
+	VMOVUPS      ew256_416ccccd<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      ew256_3eb504f3<>+0(SB), Y3
+	VMOVAPS      Y2, Y4
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y3, Y4
+	VMOVUPS      ew256_3f800000<>+0(SB), Y3
+	VDIVPS       Y4, Y3, Y3
+	VMOVUPS      ew256_3c312da2<>+0(SB), Y4
+	VFMADD213PS  ew256_bdec7740<>+0(SB), Y3, Y4
+	VFMADD213PS  ew256_3ed27cda<>+0(SB), Y3, Y4
+	VFMADD213PS  ew256_bf25a344<>+0(SB), Y3, Y4
+	VFMADD213PS  ew256_3ece442a<>+0(SB), Y3, Y4
+	VFMADD213PS  ew256_bdb60178<>+0(SB), Y3, Y4
+	VFMADD213PS  ew256_3e63c848<>+0(SB), Y3, Y4
+	VFMADD213PS  ew256_3e7502ec<>+0(SB), Y3, Y4
+	VFMADD213PS  ew256_3e90c97a<>+0(SB), Y3, Y4
+	VFMADD213PS  ew256_3e906b31<>+0(SB), Y3, Y4
+	VMULPS       Y2, Y2, Y5
+	VMOVAPS      Y2, Y6
+	VFMSUB213PS  Y5, Y2, Y6
+	VMULPS       ew256_bf000000<>+0(SB), Y5, Y5
+	VMOVUPS      ew256_c2d00000<>+0(SB), Y7
+	VMAXPS       Y5, Y7, Y5
+	VMULPS       ew256_3fb8aa3b<>+0(SB), Y5, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS ew256_3f317200<>+0(SB), Y7, Y5
+	VFNMADD231PS ew256_35bfbe8e<>+0(SB), Y7, Y5
+	VMOVUPS      ew256_3ab6de32<>+0(SB), Y8
+	VFMADD213PS  ew256_3c0920a4<>+0(SB), Y5, Y8
+	VFMADD213PS  ew256_3d2aaa2a<>+0(SB), Y5, Y8
+	VFMADD213PS  ew256_3e2aaa43<>+0(SB), Y5, Y8
+	VFMADD213PS  ew256_3f000000<>+0(SB), Y5, Y8
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y5, Y8
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y5, Y8
+	VCVTPS2DQ    Y7, Y5
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       ew256_0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       ew256_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y7, Y8, Y7
+	VMULPS       Y5, Y7, Y5
+	VMULPS       Y3, Y4, Y3
+	VMULPS       ew256_3f000000<>+0(SB), Y5, Y4
+	VMULPS       Y3, Y4, Y3
+	VMOVUPS      ew256_bf000000<>+0(SB), Y4
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y4, Y6
+	VMULPS       Y6, Y3, Y3
+	VMOVUPS      ew256_3f800000<>+0(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y1, Y3, Y4, Y3
+	VANDPS       ew256_80000000<>+0(SB), Y1, Y1
+	VORPS        Y2, Y1, Y1
+	VMULPS       ew256_3ecc422a<>+0(SB), Y1, Y1
+	VMOVAPS      Y1, Y1
+	VFMADD213PS  Y3, Y5, Y1
+	VMASKMOVPS   Y1, Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+
+done:
+	VZEROUPPER
+	RET
+
+DATA ew256_3ecc422a<>+0(SB)/4, $0x3ecc422a
+DATA ew256_3ecc422a<>+4(SB)/4, $0x3ecc422a
+DATA ew256_3ecc422a<>+8(SB)/4, $0x3ecc422a
+DATA ew256_3ecc422a<>+12(SB)/4, $0x3ecc422a
+DATA ew256_3ecc422a<>+16(SB)/4, $0x3ecc422a
+DATA ew256_3ecc422a<>+20(SB)/4, $0x3ecc422a
+DATA ew256_3ecc422a<>+24(SB)/4, $0x3ecc422a
+DATA ew256_3ecc422a<>+28(SB)/4, $0x3ecc422a
+GLOBL ew256_3ecc422a<>(SB), RODATA|NOPTR, $32
 
 // func sqrtAVX2(dst *float32, src *float32, n int)
 // Requires: AVX
@@ -4636,6 +5269,229 @@ done:
 	VZEROUPPER
 	RET
 
+// func gegluGradAVX2(da *float32, db *float32, a *float32, b *float32, dy *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gegluGradAVX2(SB), NOSPLIT, $0-48
+	MOVQ da+0(FP), AX
+	MOVQ db+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	MOVQ dy+32(FP), SI
+	MOVQ n+40(FP), DI
+	SUBQ $0x08, DI
+	JL   tail
+
+loop:
+	VMOVUPS      (DX), Y0
+	VMOVUPS      (BX), Y1
+	VMOVUPS      (SI), Y2
+	VANDPS       ew256_7fffffff<>+0(SB), Y1, Y3
+	VMOVUPS      ew256_416ccccd<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMOVUPS      ew256_3eb504f3<>+0(SB), Y4
+	VMOVAPS      Y3, Y5
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y4, Y5
+	VMOVUPS      ew256_3f800000<>+0(SB), Y4
+	VDIVPS       Y5, Y4, Y4
+	VMOVUPS      ew256_3c312da2<>+0(SB), Y5
+	VFMADD213PS  ew256_bdec7740<>+0(SB), Y4, Y5
+	VFMADD213PS  ew256_3ed27cda<>+0(SB), Y4, Y5
+	VFMADD213PS  ew256_bf25a344<>+0(SB), Y4, Y5
+	VFMADD213PS  ew256_3ece442a<>+0(SB), Y4, Y5
+	VFMADD213PS  ew256_bdb60178<>+0(SB), Y4, Y5
+	VFMADD213PS  ew256_3e63c848<>+0(SB), Y4, Y5
+	VFMADD213PS  ew256_3e7502ec<>+0(SB), Y4, Y5
+	VFMADD213PS  ew256_3e90c97a<>+0(SB), Y4, Y5
+	VFMADD213PS  ew256_3e906b31<>+0(SB), Y4, Y5
+	VMULPS       Y3, Y3, Y6
+	VMOVAPS      Y3, Y7
+	VFMSUB213PS  Y6, Y3, Y7
+	VMULPS       ew256_bf000000<>+0(SB), Y6, Y6
+	VMOVUPS      ew256_c2d00000<>+0(SB), Y8
+	VMAXPS       Y6, Y8, Y6
+	VMULPS       ew256_3fb8aa3b<>+0(SB), Y6, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVAPS      Y6, Y6
+	VFNMADD231PS ew256_3f317200<>+0(SB), Y8, Y6
+	VFNMADD231PS ew256_35bfbe8e<>+0(SB), Y8, Y6
+	VMOVUPS      ew256_3ab6de32<>+0(SB), Y9
+	VFMADD213PS  ew256_3c0920a4<>+0(SB), Y6, Y9
+	VFMADD213PS  ew256_3d2aaa2a<>+0(SB), Y6, Y9
+	VFMADD213PS  ew256_3e2aaa43<>+0(SB), Y6, Y9
+	VFMADD213PS  ew256_3f000000<>+0(SB), Y6, Y9
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y6, Y9
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y6, Y9
+	VCVTPS2DQ    Y8, Y6
+	VPSRAD       $0x01, Y6, Y8
+	VPSUBD       Y8, Y6, Y6
+	VPADDD       ew256_0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       ew256_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y8, Y9, Y8
+	VMULPS       Y6, Y8, Y6
+	VMULPS       Y4, Y5, Y4
+	VMULPS       ew256_3f000000<>+0(SB), Y6, Y5
+	VMULPS       Y4, Y5, Y4
+	VMOVUPS      ew256_bf000000<>+0(SB), Y5
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y5, Y7
+	VMULPS       Y7, Y4, Y4
+	VMOVUPS      ew256_3f800000<>+0(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VBLENDVPS    Y1, Y4, Y5, Y4
+	VANDPS       ew256_80000000<>+0(SB), Y1, Y5
+	VORPS        Y3, Y5, Y3
+	VMULPS       Y4, Y1, Y1
+	VMULPS       ew256_3ecc422a<>+0(SB), Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  Y4, Y6, Y3
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y0, Y3, Y0
+	VMOVUPS      Y1, (AX)
+	VMOVUPS      Y0, (CX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, DI
+	JGE          loop
+
+tail:
+	ADDQ         $0x08, DI
+	JZ           done
+	LEAQ         ewLanes<>+0(SB), R8
+	SHLQ         $0x02, DI
+	SUBQ         DI, R8
+	VMOVDQU      32(R8), Y0
+	VMASKMOVPS   (DX), Y0, Y1
+	VMASKMOVPS   (BX), Y0, Y2
+	VMASKMOVPS   (SI), Y0, Y3
+	VANDPS       ew256_7fffffff<>+0(SB), Y2, Y4
+	VMOVUPS      ew256_416ccccd<>+0(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VMOVUPS      ew256_3eb504f3<>+0(SB), Y5
+	VMOVAPS      Y4, Y6
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y5, Y6
+	VMOVUPS      ew256_3f800000<>+0(SB), Y5
+	VDIVPS       Y6, Y5, Y5
+	VMOVUPS      ew256_3c312da2<>+0(SB), Y6
+	VFMADD213PS  ew256_bdec7740<>+0(SB), Y5, Y6
+	VFMADD213PS  ew256_3ed27cda<>+0(SB), Y5, Y6
+	VFMADD213PS  ew256_bf25a344<>+0(SB), Y5, Y6
+	VFMADD213PS  ew256_3ece442a<>+0(SB), Y5, Y6
+	VFMADD213PS  ew256_bdb60178<>+0(SB), Y5, Y6
+	VFMADD213PS  ew256_3e63c848<>+0(SB), Y5, Y6
+	VFMADD213PS  ew256_3e7502ec<>+0(SB), Y5, Y6
+	VFMADD213PS  ew256_3e90c97a<>+0(SB), Y5, Y6
+	VFMADD213PS  ew256_3e906b31<>+0(SB), Y5, Y6
+	VMULPS       Y4, Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFMSUB213PS  Y7, Y4, Y8
+	VMULPS       ew256_bf000000<>+0(SB), Y7, Y7
+	VMOVUPS      ew256_c2d00000<>+0(SB), Y9
+	VMAXPS       Y7, Y9, Y7
+	VMULPS       ew256_3fb8aa3b<>+0(SB), Y7, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVAPS      Y7, Y7
+	VFNMADD231PS ew256_3f317200<>+0(SB), Y9, Y7
+	VFNMADD231PS ew256_35bfbe8e<>+0(SB), Y9, Y7
+	VMOVUPS      ew256_3ab6de32<>+0(SB), Y10
+	VFMADD213PS  ew256_3c0920a4<>+0(SB), Y7, Y10
+	VFMADD213PS  ew256_3d2aaa2a<>+0(SB), Y7, Y10
+	VFMADD213PS  ew256_3e2aaa43<>+0(SB), Y7, Y10
+	VFMADD213PS  ew256_3f000000<>+0(SB), Y7, Y10
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y7, Y10
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y7, Y10
+	VCVTPS2DQ    Y9, Y7
+	VPSRAD       $0x01, Y7, Y9
+	VPSUBD       Y9, Y7, Y7
+	VPADDD       ew256_0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       ew256_0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y9, Y10, Y9
+	VMULPS       Y7, Y9, Y7
+	VMULPS       Y5, Y6, Y5
+	VMULPS       ew256_3f000000<>+0(SB), Y7, Y6
+	VMULPS       Y5, Y6, Y5
+	VMOVUPS      ew256_bf000000<>+0(SB), Y6
+	VFMADD213PS  ew256_3f800000<>+0(SB), Y6, Y8
+	VMULPS       Y8, Y5, Y5
+	VMOVUPS      ew256_3f800000<>+0(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VBLENDVPS    Y2, Y5, Y6, Y5
+	VANDPS       ew256_80000000<>+0(SB), Y2, Y6
+	VORPS        Y4, Y6, Y4
+	VMULPS       Y5, Y2, Y2
+	VMULPS       ew256_3ecc422a<>+0(SB), Y4, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y5, Y7, Y4
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y1, Y4, Y1
+	VMASKMOVPS   Y2, Y0, (AX)
+	VMASKMOVPS   Y1, Y0, (CX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, SI
+
+done:
+	VZEROUPPER
+	RET
+
+// func axpbyAVX2(y *float32, src *float32, s float32, a float32, b float32, n int)
+// Requires: AVX, FMA3
+TEXT ·axpbyAVX2(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+32(FP), DX
+	MOVQ         AX, BX
+	VBROADCASTSS s+16(FP), Y0
+	VBROADCASTSS a+20(FP), Y1
+	VBROADCASTSS b+24(FP), Y2
+	SUBQ         $0x08, DX
+	JL           tail
+
+loop:
+	VMOVUPS     (BX), Y3
+	VMOVUPS     (CX), Y4
+	VMOVAPS     Y4, Y4
+	VFMADD213PS Y2, Y1, Y4
+	VMOVAPS     Y3, Y3
+	VFMADD213PS Y4, Y0, Y3
+	VMOVUPS     Y3, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, BX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JGE         loop
+
+tail:
+	ADDQ        $0x08, DX
+	JZ          done
+	LEAQ        ewLanes<>+0(SB), SI
+	SHLQ        $0x02, DX
+	SUBQ        DX, SI
+	VMOVDQU     32(SI), Y3
+	VMASKMOVPS  (BX), Y3, Y4
+	VMASKMOVPS  (CX), Y3, Y5
+	VMOVAPS     Y5, Y5
+	VFMADD213PS Y2, Y1, Y5
+	VMOVAPS     Y4, Y1
+	VFMADD213PS Y5, Y0, Y1
+	VMASKMOVPS  Y1, Y3, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, BX
+	ADDQ        $0x20, CX
+
+done:
+	VZEROUPPER
+	RET
+
 // func momentsAVX2(x *float32, n int, shift float64, out *float64)
 // Requires: AVX, FMA3
 TEXT ·momentsAVX2(SB), NOSPLIT, $0-32
@@ -4664,6 +5520,38 @@ loop:
 	VMOVUPD     Y2, 64(AX)
 	VMOVUPD     Y3, 32(AX)
 	VMOVUPD     Y4, 96(AX)
+	VZEROUPPER
+	RET
+
+// func dotsAVX2(a *float32, b *float32, n int, out *float64)
+// Requires: AVX, FMA3
+TEXT ·dotsAVX2(SB), NOSPLIT, $0-32
+	MOVQ   a+0(FP), AX
+	MOVQ   b+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+loop:
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   (CX), Y5
+	VADDPD      Y4, Y0, Y0
+	VFMADD231PD Y4, Y5, Y1
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   16(CX), Y5
+	VADDPD      Y4, Y2, Y2
+	VFMADD231PD Y4, Y5, Y3
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JG          loop
+	MOVQ        out+24(FP), AX
+	VMOVUPD     Y0, (AX)
+	VMOVUPD     Y1, 64(AX)
+	VMOVUPD     Y2, 32(AX)
+	VMOVUPD     Y3, 96(AX)
 	VZEROUPPER
 	RET
 

@@ -8,6 +8,9 @@ func scalarAsm(binaryOp, []float32, []float32, float32) bool       { return fals
 func mulAddAsm(_, _, _, _ []float32) bool                          { return false }
 func mulAddScalarAsm(_, _ []float32, _, _ float32) bool            { return false }
 func sumSquares(x []float32, shift float64) (sum, squares float64) { return sumSquaresRef(x, shift) }
+func axpbyAsm(_, _ []float32, _, _, _ float32) bool                { return false }
+func gegluGradAsm(_, _, _, _, _ []float32) bool                    { return false }
+func dots(a, b []float32) (sum, dot float64)                       { return dotsRef(a, b) }
 func maxOf(x []float32) float32                                    { return maxOfRef(x) }
 func widenF16Asm([]float32, []uint16) bool                         { return false }
 func narrowF16Asm([]uint16, []float32) bool                        { return false }

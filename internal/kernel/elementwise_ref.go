@@ -17,6 +17,8 @@ const (
 	opGelu
 	opGeluTanh
 	opQuickGelu
+	opSiluSlope
+	opGeluSlope
 	opSqrt
 	opRsqrt
 	opReciprocal
@@ -52,6 +54,8 @@ var unaryFormulas = [...]func(x float64) float64{
 	opGelu:       func(x float64) float64 { return 0.5 * x * math.Erfc(-x/math.Sqrt2) },
 	opGeluTanh:   geluTanh,
 	opQuickGelu:  func(x float64) float64 { return x * sigmoid(1.702*x) },
+	opSiluSlope:  siluSlope,
+	opGeluSlope:  geluSlope,
 	opSqrt:       math.Sqrt,
 	opRsqrt:      func(x float64) float64 { return 1 / math.Sqrt(x) },
 	opReciprocal: func(x float64) float64 { return 1 / x },
@@ -70,6 +74,17 @@ func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 func geluTanh(x float64) float64 {
 	u := math.Sqrt(2/math.Pi) * (x + 0.044715*x*x*x)
 	return x * sigmoid(2*u)
+}
+
+// siluSlope is the derivative of x·sigmoid(x).
+func siluSlope(x float64) float64 {
+	s := sigmoid(x)
+	return s + min(max(x, -1e3), 1e3)*s*(1-s)
+}
+
+// geluSlope is the derivative of x·Φ(x): Φ(x) + x·φ(x).
+func geluSlope(x float64) float64 {
+	return 0.5*math.Erfc(-x/math.Sqrt2) + min(max(x, -1e3), 1e3)*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
 }
 
 func unaryRef(op unaryOp, dst, src []float32) {
@@ -156,6 +171,31 @@ func mulAddRef(dst, a, b, c []float32) {
 func mulAddScalarRef(dst, a []float32, m, s float32) {
 	for i, x := range a {
 		dst[i] = fma32(x, m, s)
+	}
+}
+
+// axpbyRef makes y into s·y + (a·x + b).
+func axpbyRef(y, x []float32, s, a, b float32) {
+	for i, v := range x {
+		y[i] = fma32(y[i], s, fma32(v, a, b))
+	}
+}
+
+// dotsRef returns Σ a and Σ a·b in float64.
+func dotsRef(a, b []float32) (sum, dot float64) {
+	for i, v := range a {
+		sum += float64(v)
+		dot += float64(v) * float64(b[i])
+	}
+	return sum, dot
+}
+
+// gegluGradRef writes the gradient of a·gelu(b).
+func gegluGradRef(da, db, a, b, dy []float32) {
+	gelu := unaryFormulas[opGelu]
+	for i, g := range dy {
+		x, y := g*a[i], float64(b[i])
+		da[i], db[i] = float32(float64(g)*gelu(y)), float32(float64(x)*geluSlope(y))
 	}
 }
 

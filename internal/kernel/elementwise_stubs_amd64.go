@@ -44,6 +44,16 @@ func geluTanhAVX512(dst *float32, src *float32, n int)
 //go:noescape
 func quickGeluAVX512(dst *float32, src *float32, n int)
 
+// siluSlopeAVX512 computes what unaryRef computes for this function.
+//
+//go:noescape
+func siluSlopeAVX512(dst *float32, src *float32, n int)
+
+// geluSlopeAVX512 computes what unaryRef computes for this function.
+//
+//go:noescape
+func geluSlopeAVX512(dst *float32, src *float32, n int)
+
 // sqrtAVX512 computes what unaryRef computes for this function.
 //
 //go:noescape
@@ -154,10 +164,25 @@ func mulAddAVX512(dst *float32, a *float32, b *float32, c *float32, n int)
 //go:noescape
 func mulAddScalarAVX512(dst *float32, a *float32, m float32, s float32, n int)
 
+// gegluGradAVX512 computes what gegluGradRef computes.
+//
+//go:noescape
+func gegluGradAVX512(da *float32, db *float32, a *float32, b *float32, dy *float32, n int)
+
+// axpbyAVX512 computes what axpbyRef computes.
+//
+//go:noescape
+func axpbyAVX512(y *float32, src *float32, s float32, a float32, b float32, n int)
+
 // momentsAVX512 adds x-shift and its square over n > 0 numbers, a multiple of 8, lane by lane: 8 sums, then 8 squares.
 //
 //go:noescape
 func momentsAVX512(x *float32, n int, shift float64, out *float64)
+
+// dotsAVX512 adds a and a·b over n > 0 numbers, a multiple of 8, lane by lane: 8 sums, then 8 sums of products.
+//
+//go:noescape
+func dotsAVX512(a *float32, b *float32, n int, out *float64)
 
 // maxOfAVX512 writes the largest number of every lane over n > 0 numbers, a multiple of the lanes; NaN wins.
 //
@@ -218,6 +243,16 @@ func geluTanhAVX2(dst *float32, src *float32, n int)
 //
 //go:noescape
 func quickGeluAVX2(dst *float32, src *float32, n int)
+
+// siluSlopeAVX2 computes what unaryRef computes for this function.
+//
+//go:noescape
+func siluSlopeAVX2(dst *float32, src *float32, n int)
+
+// geluSlopeAVX2 computes what unaryRef computes for this function.
+//
+//go:noescape
+func geluSlopeAVX2(dst *float32, src *float32, n int)
 
 // sqrtAVX2 computes what unaryRef computes for this function.
 //
@@ -329,10 +364,25 @@ func mulAddAVX2(dst *float32, a *float32, b *float32, c *float32, n int)
 //go:noescape
 func mulAddScalarAVX2(dst *float32, a *float32, m float32, s float32, n int)
 
+// gegluGradAVX2 computes what gegluGradRef computes.
+//
+//go:noescape
+func gegluGradAVX2(da *float32, db *float32, a *float32, b *float32, dy *float32, n int)
+
+// axpbyAVX2 computes what axpbyRef computes.
+//
+//go:noescape
+func axpbyAVX2(y *float32, src *float32, s float32, a float32, b float32, n int)
+
 // momentsAVX2 adds x-shift and its square over n > 0 numbers, a multiple of 8, lane by lane: 8 sums, then 8 squares.
 //
 //go:noescape
 func momentsAVX2(x *float32, n int, shift float64, out *float64)
+
+// dotsAVX2 adds a and a·b over n > 0 numbers, a multiple of 8, lane by lane: 8 sums, then 8 sums of products.
+//
+//go:noescape
+func dotsAVX2(a *float32, b *float32, n int, out *float64)
 
 // maxOfAVX2 writes the largest number of every lane over n > 0 numbers, a multiple of the lanes; NaN wins.
 //

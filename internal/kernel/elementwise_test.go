@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"winnow/internal/tensor"
@@ -45,6 +46,8 @@ var bounds = map[unaryOp]struct {
 	opGelu:       {"gelu", 8, 1e-42},
 	opGeluTanh:   {"geluTanh", 256, 1e-42},
 	opQuickGelu:  {"quickGelu", 128, 1e-42},
+	opSiluSlope:  {"siluSlope", 4, 2e-7}, // absolute, as the slopes cross zero
+	opGeluSlope:  {"geluSlope", 4, 2e-7},
 	opSqrt:       {"sqrt", 0, 0},
 	opRsqrt:      {"rsqrt", 2, 0},
 	opReciprocal: {"reciprocal", 0, 0},
@@ -144,12 +147,35 @@ func TestElementwiseLengths(t *testing.T) {
 	})
 }
 
+// small replaces numbers that would magnify the absolute error of a slope near its zero.
+func small(v []float32) []float32 {
+	out := slices.Clone(v)
+	for i, x := range out {
+		if !(x > -2 && x < 2) {
+			out[i] = 0.5
+		}
+	}
+	return out
+}
+
 // elementwiseCases pairs every vector function with its plain loop.
 func elementwiseCases(a, b, c []float32) map[string][2]func(dst []float32) {
 	cases := map[string][2]func(dst []float32){
 		"mulAdd":       {func(d []float32) { MulAdd(d, a, b, c) }, func(d []float32) { mulAddRef(d, a, b, c) }},
 		"mulAddScalar": {func(d []float32) { MulAddScalar(d, a, 1.5, -2) }, func(d []float32) { mulAddScalarRef(d, a, 1.5, -2) }},
-		"in place":     {func(d []float32) { copy(d, a); Exp(d, d) }, func(d []float32) { unaryRef(opExp, d, a) }},
+		"axpby": {
+			func(d []float32) { copy(d, a); axpby(d, b, 0.7, 1.5, -2) },
+			func(d []float32) { copy(d, a); axpbyRef(d, b, 0.7, 1.5, -2) },
+		},
+		"gegluGrad value": {
+			func(d []float32) { ActGelu.GEGLUBackward(d, make([]float32, len(d)), a, b, c) },
+			func(d []float32) { gegluGradRef(d, make([]float32, len(d)), a, b, c) },
+		},
+		"gegluGrad gate": {
+			func(d []float32) { ActGelu.GEGLUBackward(make([]float32, len(d)), d, small(a), b, small(c)) },
+			func(d []float32) { gegluGradRef(make([]float32, len(d)), d, small(a), b, small(c)) },
+		},
+		"in place": {func(d []float32) { copy(d, a); Exp(d, d) }, func(d []float32) { unaryRef(opExp, d, a) }},
 	}
 	for op := range opCos + 1 {
 		cases[fmt.Sprint("unary ", op)] = [2]func(dst []float32){
@@ -179,6 +205,11 @@ func TestReductions(t *testing.T) {
 			got, sq := sumSquares(x, 0.25)
 			if math.Abs(got-sum) > 1e-12*float64(n) || math.Abs(sq-squares) > 1e-12*float64(n) {
 				t.Fatalf("sums of %d: %v %v, want %v %v", n, got, sq, sum, squares)
+			}
+			y := randoms(rng, n)
+			sum, dot := dotsRef(x, y)
+			if s, d := dots(x, y); math.Abs(s-sum) > 1e-12*float64(n) || math.Abs(d-dot) > 1e-12*float64(n) {
+				t.Fatalf("dots of %d: %v %v, want %v %v", n, s, d, sum, dot)
 			}
 			if MaxOf(x) != maxOfRef(x) {
 				t.Fatalf("max of %d: %v, want %v", n, MaxOf(x), maxOfRef(x))

@@ -38,7 +38,7 @@ func (g groupNormGrad) run(dst, src, dy, sums []float32) {
 			m, b := channelAffine(g.Gamma, g.Beta, g.first+c, mean, rstd)
 			g.actBackward(d, x, dy[c*g.HW:], m, b, tmp)
 		}
-		sum, dot := Sum(d), dotF64(d, x)
+		sum, dot := dots(d, x)
 		dot = (dot - mean*sum) * rstd
 		sums[2*c], sums[2*c+1] = float32(dot), float32(sum)
 		s1, s2 = s1+g.gamma(c)*sum, s2+g.gamma(c)*dot
@@ -46,17 +46,7 @@ func (g groupNormGrad) run(dst, src, dy, sums []float32) {
 	size := float64(len(src))
 	a, b := -rstd*rstd*s2/size, -rstd*s1/size+mean*rstd*rstd*s2/size
 	for c := range g.channels {
-		scaleAddAffine(dst[c*g.HW:][:g.HW], src[c*g.HW:], float32(g.gamma(c)*rstd), float32(a), float32(b), tmp)
-	}
-}
-
-// scaleAddAffine makes d into scale·d + a·x + b.
-func scaleAddAffine(d, x []float32, scale, a, b float32, tmp *gradTemp) {
-	for at := 0; at < len(d); at += gradChunk {
-		n := min(gradChunk, len(d)-at)
-		MulAddScalar(tmp.t[:n], x[at:at+n], a, b)
-		MulScalar(d[at:at+n], d[at:at+n], scale)
-		Add(d[at:at+n], d[at:at+n], tmp.t[:n])
+		axpby(dst[c*g.HW:], src[c*g.HW:][:g.HW], float32(g.gamma(c)*rstd), float32(a), float32(b))
 	}
 }
 
@@ -83,41 +73,22 @@ func LayerNormBackward(p *Pool, dst, src, dy []float32, rows, cols int, gamma []
 	need("layer norm cotangent", len(dy), rows*cols)
 	need("layer norm gradient", len(dst), rows*cols)
 	eachRow(p, rows, cols, func(r int) {
-		tmp := gradTemps.Get().(*gradTemp)
-		defer gradTemps.Put(tmp)
 		x, d := src[r*cols:][:cols], dst[r*cols:][:cols]
 		if gamma != nil {
 			Mul(d, dy[r*cols:][:cols], gamma[:cols])
 		} else {
 			copy(d, dy[r*cols:])
 		}
-		n, mean, s1 := float64(cols), 0.0, 0.0
+		n, mean := float64(cols), 0.0
+		s1, dot := dots(d, x)
 		rstd := 0.0
 		if rms {
-			rstd = 1 / math.Sqrt(SumSquares(x, 0)/n+float64(eps))
+			rstd, s1 = 1/math.Sqrt(SumSquares(x, 0)/n+float64(eps)), 0
 		} else {
 			mean, rstd = moments(x, float64(eps))
-			s1 = Sum(d)
 		}
-		s2 := (dotF64(d, x) - mean*s1) * rstd
+		s2 := (dot - mean*s1) * rstd
 		a, b := -rstd*rstd*s2/n, -rstd*s1/n+mean*rstd*rstd*s2/n
-		scaleAddAffine(d, x, float32(rstd), float32(a), float32(b), tmp)
+		axpby(d, x, float32(rstd), float32(a), float32(b))
 	})
-}
-
-// dotF64 is Σ a·b, each product and sum in float64.
-func dotF64(a, b []float32) float64 {
-	b = b[:len(a)]
-	var s0, s1, s2, s3 float64
-	i := 0
-	for ; i+4 <= len(a); i += 4 {
-		s0 += float64(a[i]) * float64(b[i])
-		s1 += float64(a[i+1]) * float64(b[i+1])
-		s2 += float64(a[i+2]) * float64(b[i+2])
-		s3 += float64(a[i+3]) * float64(b[i+3])
-	}
-	for ; i < len(a); i++ {
-		s0 += float64(a[i]) * float64(b[i])
-	}
-	return s0 + s1 + (s2 + s3)
 }

@@ -2,6 +2,8 @@
 package main
 
 import (
+	"slices"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -15,7 +17,10 @@ func main() {
 		unaries(x)
 		binaries(x)
 		mulAdds(x)
+		gegluGrad(x)
+		axpby(x)
 		moments(x)
+		dots(x)
 		maxOf(x)
 		widen(x)
 		narrow(x)
@@ -23,19 +28,25 @@ func main() {
 	Generate()
 }
 
-// loop emits the walk over n numbers: body gets a function that loads the next vector
-// of the k-th source and returns the vector to store.
+// loop is loops for a single result.
+func loop(x *vec.ISA, dst reg.Register, srcs []reg.Register, n reg.Register, body func(v []vec.R) vec.R) {
+	loops(x, []reg.Register{dst}, srcs, n, func(v []vec.R) []vec.R { return []vec.R{body(v)} })
+}
+
+// loops emits the walk over n numbers: body gets the next vector of each source and returns the vectors to store.
 //
 // AVX-512 has one body whose mask is full but for the last vector. AVX2 has a body for
 // whole vectors and one with VMASKMOVPS, which is slow as a store, for the tail.
-func loop(x *vec.ISA, dst reg.Register, srcs []reg.Register, n reg.Register, body func(v []vec.R) vec.R) {
-	step := func(load func(p reg.Register) vec.R, store func(v vec.R)) {
+func loops(x *vec.ISA, dst, srcs []reg.Register, n reg.Register, body func(v []vec.R) []vec.R) {
+	step := func(load func(p reg.Register) vec.R, store func(v vec.R, dst reg.Register)) {
 		v := make([]vec.R, len(srcs))
 		for i, p := range srcs {
 			v[i] = load(p)
 		}
-		store(body(v))
-		for _, p := range append([]reg.Register{dst}, srcs...) {
+		for i, r := range body(v) {
+			store(r, dst[i])
+		}
+		for _, p := range slices.Concat(dst, srcs) {
 			ADDQ(Imm(uint64(4*x.Lanes)), p)
 		}
 	}
@@ -46,7 +57,7 @@ func loop(x *vec.ISA, dst reg.Register, srcs []reg.Register, n reg.Register, bod
 			v := x.New()
 			VMOVUPS_Z(Mem{Base: p}, k, v)
 			return v
-		}, func(v vec.R) { VMOVUPS(v, k, Mem{Base: dst}) })
+		}, func(v vec.R, dst reg.Register) { VMOVUPS(v, k, Mem{Base: dst}) })
 		nextMask(n, k)
 		VZEROUPPER()
 		RET()
@@ -59,7 +70,7 @@ func loop(x *vec.ISA, dst reg.Register, srcs []reg.Register, n reg.Register, bod
 		v := x.New()
 		VMOVUPS(Mem{Base: p}, v)
 		return v
-	}, func(v vec.R) { VMOVUPS(v, Mem{Base: dst}) })
+	}, func(v vec.R, dst reg.Register) { VMOVUPS(v, Mem{Base: dst}) })
 	SUBQ(Imm(8), n)
 	JGE(LabelRef("loop"))
 	Label("tail")
@@ -70,7 +81,7 @@ func loop(x *vec.ISA, dst reg.Register, srcs []reg.Register, n reg.Register, bod
 		v := x.New()
 		VMASKMOVPS(Mem{Base: p}, m, v)
 		return v
-	}, func(v vec.R) { VMASKMOVPS(v, m, Mem{Base: dst}) })
+	}, func(v vec.R, dst reg.Register) { VMASKMOVPS(v, m, Mem{Base: dst}) })
 	Label("done")
 	VZEROUPPER()
 	RET()
@@ -146,6 +157,8 @@ func unaries(x *vec.ISA) {
 		{"gelu", x.Gelu},
 		{"geluTanh", x.GeluTanh},
 		{"quickGelu", x.QuickGelu},
+		{"siluSlope", x.SiluSlope},
+		{"geluSlope", x.GeluSlope},
 		{"sqrt", func(v vec.R) vec.R { return sqrt(x, v) }},
 		{"rsqrt", func(v vec.R) vec.R { return x.Div(sqrt(x, v), x.Load(1)) }},
 		{"reciprocal", func(v vec.R) vec.R { return x.Div(v, x.Load(1)) }},
@@ -229,6 +242,60 @@ func mulAdds(x *vec.ISA) {
 	dst, a, n = ptr("dst"), ptr("a"), ptr("n")
 	m, s := broadcast(x, "m"), broadcast(x, "s")
 	loop(x, dst, []reg.Register{a}, n, func(v []vec.R) vec.R { return x.MulAdd(v[0], m, s) })
+}
+
+// gegluGrad goes back through a·gelu(b): both halves take one value of the normal distribution.
+func gegluGrad(x *vec.ISA) {
+	start("gegluGrad"+x.Name, "func(da *float32, db *float32, a *float32, b *float32, dy *float32, n int)",
+		"gegluGrad"+x.Name+" computes what gegluGradRef computes.")
+	da, db, a, b, dy, n := ptr("da"), ptr("db"), ptr("a"), ptr("b"), ptr("dy"), ptr("n")
+	loops(x, []reg.Register{da, db}, []reg.Register{a, b, dy}, n, func(v []vec.R) []vec.R {
+		gelu, slope := x.GeluBoth(v[1])
+		return []vec.R{x.Mul(v[2], gelu), x.Mul(x.Mul(v[2], v[0]), slope)}
+	})
+}
+
+// axpby emits y = s·y + (a·x + b).
+func axpby(x *vec.ISA) {
+	start("axpby"+x.Name, "func(y *float32, src *float32, s float32, a float32, b float32, n int)", "axpby"+x.Name+" computes what axpbyRef computes.")
+	y, src, n := ptr("y"), ptr("src"), ptr("n")
+	from := GP64()
+	MOVQ(y, from)
+	s, a, b := broadcast(x, "s"), broadcast(x, "a"), broadcast(x, "b")
+	loop(x, y, []reg.Register{from, src}, n, func(v []vec.R) vec.R { return x.MulAdd(v[0], s, x.MulAdd(v[1], a, b)) })
+}
+
+// dots keeps a sum and a sum of products a lane in float64, half a vector at a time.
+func dots(x *vec.ISA) {
+	start("dots"+x.Name, "func(a *float32, b *float32, n int, out *float64)",
+		"dots"+x.Name+" adds a and a·b over n > 0 numbers, a multiple of 8, lane by lane: 8 sums, then 8 sums of products.")
+	a, b, n := ptr("a"), ptr("b"), ptr("n")
+	width := x.Lanes / 2
+	var sum, dot []vec.R
+	for range 8 / width {
+		s, d := x.New(), x.New()
+		VXORPS(s, s, s)
+		VXORPS(d, d, d)
+		sum, dot = append(sum, s), append(dot, d)
+	}
+	blocks(n, 8, func() {
+		for i := range sum {
+			v, w := x.New(), x.New()
+			VCVTPS2PD(Mem{Base: a, Disp: 4 * width * i}, v)
+			VCVTPS2PD(Mem{Base: b, Disp: 4 * width * i}, w)
+			VADDPD(v, sum[i], sum[i])
+			VFMADD231PD(v, w, dot[i])
+		}
+		ADDQ(Imm(32), a)
+		ADDQ(Imm(32), b)
+	})
+	out := ptr("out")
+	for i := range sum {
+		VMOVUPD(sum[i], Mem{Base: out, Disp: 8 * width * i})
+		VMOVUPD(dot[i], Mem{Base: out, Disp: 64 + 8*width*i})
+	}
+	VZEROUPPER()
+	RET()
 }
 
 // blocks emits a loop over n numbers, a multiple of step.

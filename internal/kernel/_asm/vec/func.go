@@ -112,10 +112,39 @@ func (x *ISA) Erf(v R) R {
 	return x.Less(a, 0.925, small, x.WithSign(x.Sub(e, x.Load(1)), v))
 }
 
-// Gelu is v·Φ(v), Φ = ½·erfc(|v|/√2) for negative v and 1 minus that for positive, with
-// erfc(z) = e^(-z²)·u·P(u), u = 1/(1+z/2). The rounding error of v² is carried along,
-// because e^(-v²/2) would magnify it.
+// SiluSlope is the derivative of v·sigmoid(v): σ + v·σ·(1-σ), with e = exp(-|v|) and r = 1/(1+e) it is r + v·e·r² for positive v
+// and e·r + v·e·r² for negative.
+func (x *ISA) SiluSlope(v R) R {
+	a := x.AtMost(x.Abs(v), 104)
+	e := x.expMinus(x.Neg(a))
+	r := x.Div(x.Add(x.Const(1), e), x.Load(1))
+	er := x.Mul(e, r)
+	return x.MulAdd(x.Mul(er, r), x.WithSign(a, v), x.Negative(v, er, r))
+}
+
+// Gelu is v·Φ(v).
 func (x *ISA) Gelu(v R) R {
+	phi, _, _ := x.normal(v)
+	return x.Mul(phi, v)
+}
+
+// GeluSlope is the derivative of v·Φ(v): Φ(v) + v·φ(v).
+func (x *ISA) GeluSlope(v R) R { return x.geluSlope(x.normal(v)) }
+
+func (x *ISA) geluSlope(phi, e, t R) R {
+	return x.MulAdd(x.Mul(x.Const(0.3989422804014327), t), e, phi)
+}
+
+// GeluBoth are Gelu and GeluSlope together.
+func (x *ISA) GeluBoth(v R) (gelu, slope R) {
+	phi, e, t := x.normal(v)
+	return x.Mul(phi, v), x.geluSlope(phi, e, t)
+}
+
+// normal gives the distribution function Φ(v) = ½·erfc(|v|/√2) for negative v and 1 minus that for positive, with
+// erfc(z) = e^(-z²)·u·P(u), u = 1/(1+z/2); the e^(-v²/2) in it; and v clamped. The rounding error of v² is carried along,
+// because e^(-v²/2) would magnify it.
+func (x *ISA) normal(v R) (phi, e, clamped R) {
 	a := x.AtMost(x.Abs(v), 14.8)
 	u := x.Div(x.MulAdd(a, x.Load(0.5/math.Sqrt2), x.Const(1)), x.Load(1))
 	p := x.Poly(u, 0.282067808, 0.282787138, 0.23926896, 0.222443698, -0.0888699898, 0.402863795, -0.647022506,
@@ -123,10 +152,10 @@ func (x *ISA) Gelu(v R) R {
 	sq := x.Mul(a, a)
 	low := x.Copy(a)
 	VFMSUB213PS(sq, a, low)
-	e := x.expMinus(x.Mul(x.Const(-0.5), sq))
+	e = x.expMinus(x.Mul(x.Const(-0.5), sq))
 	// h = ½·e·u·p·(1 - low/2)
 	h := x.Mul(x.Mul(u, p), x.Mul(x.Const(0.5), e))
 	VFMADD213PS(x.Const(1), x.Load(-0.5), low)
 	h = x.Mul(low, h)
-	return x.Mul(x.Negative(v, h, x.Sub(h, x.Load(1))), v)
+	return x.Negative(v, h, x.Sub(h, x.Load(1))), e, x.WithSign(a, v)
 }
