@@ -18,6 +18,7 @@ const (
 	classEuler = "EulerDiscreteScheduler"
 	classEulA  = "EulerAncestralDiscreteScheduler"
 	classDPM   = "DPMSolverMultistepScheduler"
+	classFlow  = "FlowMatchEulerDiscreteScheduler"
 )
 
 // Config is a diffusers scheduler configuration: what scheduler_config.json stores, and the class's own defaults for
@@ -64,6 +65,11 @@ type Config struct {
 	LowerOrderFinal  bool    // DPM-Solver: lower order at the end of runs under 15 steps
 	EulerAtFinal     bool    // DPM-Solver: first order at the end
 	LambdaMinClipped float64 // DPM-Solver: leave out timesteps with a smaller half log-SNR
+
+	// Straight paths.
+	Shift              float64 // flow: the noise level s becomes Shift·s/(1+(Shift−1)·s); 1 in the file means none
+	ShiftTerminal      float64 // flow: level of the last step, 0: as it comes
+	StochasticSampling bool    // flow: new noise in every step
 
 	stored  map[string]json.RawMessage // keys of the file, for As and Ignored
 	refused []string                   // keys set to something that would change the result and is not supported
@@ -124,6 +130,9 @@ func NewConfig(name string) (Config, error) {
 func (c Config) As(name string) (Config, error) {
 	info, err := Lookup(name)
 	if err != nil {
+		return Config{}, err
+	}
+	if err := c.sameKind(info.Class); err != nil {
 		return Config{}, err
 	}
 	stored := c.copyStored()

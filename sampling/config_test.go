@@ -149,7 +149,7 @@ func TestLookup(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info.Class, err)
 		}
 	}
-	for _, name := range []string{"", "heun", "unipc", "flow-euler"} {
+	for _, name := range []string{"", "heun", "unipc", "flow-heun"} {
 		_, err := sampling.Lookup(name)
 		unknown, ok := errors.AsType[*sampling.UnknownSamplerError](err)
 		if !ok || unknown.Name != name || !slices.Contains(unknown.Available, "dpmpp-2m") {

@@ -65,6 +65,13 @@ var classes = map[string]classSpec{
 			c.LowerOrderFinal, c.LambdaMinClipped = true, math.Inf(-1)
 		},
 	},
+	classFlow: {
+		keys: []string{
+			"num_train_timesteps", "shift", "use_dynamic_shifting", "invert_sigmas", "shift_terminal", "use_karras_sigmas", "use_exponential_sigmas",
+			"use_beta_sigmas", "stochastic_sampling", "base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len", "time_shift_type",
+		},
+		defaults: func(c *Config) { c.PredictionType, c.Shift = FlowPrediction, 1 },
+	},
 }
 
 func (c *Config) setCommonDefaults() {
@@ -112,8 +119,16 @@ var fields = map[string]setter{
 	"use_beta_sigmas":            sigmas(BetaSigmas),
 	"use_lu_lambdas":             sigmas(LuLambdas),
 	"use_flow_sigmas":            refuse("flow matching schedules"),
-	"use_dynamic_shifting":       refuse("flow matching schedules"),
+	"use_dynamic_shifting":       refuse("shifts by the picture's size"),
 	"flow_shift":                 skip,
+	"shift":                      value(func(c *Config) *float64 { return &c.Shift }),
+	"shift_terminal":             nullable(value(func(c *Config) *float64 { return &c.ShiftTerminal })),
+	"stochastic_sampling":        value(func(c *Config) *bool { return &c.StochasticSampling }),
+	"invert_sigmas":              refuse("inverted sigmas"),
+	"base_shift":                 skip,
+	"max_shift":                  skip,
+	"base_image_seq_len":         skip,
+	"max_image_seq_len":          skip,
 	"time_shift_type":            skip,
 }
 

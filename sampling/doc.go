@@ -56,6 +56,7 @@
 //	dpmpp-2m      DPMSolverMultistepScheduler       DPM++ 2M           Lu 2022, arXiv 2211.01095, algorithm 2
 //	dpmpp-2m-sde  … algorithm_type sde-dpmsolver++  DPM++ 2M SDE       Lu 2022, k-diffusion
 //	dpmpp-3m      … solver_order 3                  DPM++ 3M           Lu 2022
+//	flow-euler    FlowMatchEulerDiscreteScheduler   flow_euler         Esser 2024, arXiv 2403.03206
 //
 // [Lookup] finds a sampler by any of these names, and [Samplers] lists them.
 package sampling

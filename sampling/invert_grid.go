@@ -5,10 +5,6 @@ import (
 	"math"
 )
 
-// FlowPrediction is a network that predicts the velocity ε − x₀ of a straight path x = (1−σ)·x₀ + σ·ε (rectified flow). No scheduler
-// of this package samples such a network yet; an [InversionGrid] can.
-const FlowPrediction Prediction = "flow_prediction"
-
 // InversionGrid holds the noise levels that an inversion climbs, cleanest first: level 0 is that of clean latents, level k is at
 // Timesteps[k−1]: where a DDIM run of n steps stands before its step n−k, counted from 0. Latents at level k are Signal[k]·x₀ + Noise[k]·ε. It is immutable and safe for concurrent use.
 type InversionGrid struct {
@@ -19,10 +15,13 @@ type InversionGrid struct {
 
 // InversionGrid places n levels as a run of n steps of the scheduler does. They are those of diffusers' DDIMInverseScheduler, but that
 // each level is reached from the one below it; diffusers subtracts the integer ratio T/n instead, which differs for trailing spacing
-// when n does not divide T. Level 0 has ᾱ = 1, or ᾱ₀ where a DDIM or PNDM configuration says set_alpha_to_one: false.
+// when n does not divide T. A flow scheduler has the levels of a run of n steps. Level 0 has ᾱ = 1, or ᾱ₀ where a DDIM or PNDM configuration says set_alpha_to_one: false.
 func (s *Scheduler) InversionGrid(n int) (*InversionGrid, error) {
 	if total := s.config.NumTrainTimesteps; n < 1 || n > total {
 		return nil, fmt.Errorf("sampling: %d inversion levels; the scheduler can do 1 to %d", n, total)
+	}
+	if s.config.Class == classFlow {
+		return s.flowInversionGrid(n)
 	}
 	timesteps, err := wholeGrid(s, n)
 	if err != nil {
@@ -44,6 +43,20 @@ func (s *Scheduler) InversionGrid(n int) (*InversionGrid, error) {
 		g.add(math.Sqrt(a), math.Sqrt(1-a))
 	}
 	return g, nil
+}
+
+// flowInversionGrid has the levels of a run of n steps of a flow scheduler.
+func (s *Scheduler) flowInversionGrid(n int) (*InversionGrid, error) {
+	p, err := s.Plan(n, nil)
+	if err != nil {
+		return nil, err
+	}
+	var sigmas, timesteps []float64
+	for k := n - 1; k >= 0; k-- {
+		_, sigma := p.Level(k)
+		sigmas, timesteps = append(sigmas, sigma), append(timesteps, p.Timesteps[k])
+	}
+	return FlowInversionGrid(sigmas, timesteps)
 }
 
 // FlowInversionGrid is the grid of a network that predicts the velocity of a straight path. sigmas rise from above 0 to at most 1, and

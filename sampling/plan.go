@@ -68,7 +68,7 @@ func (p *Plan) Row(i, calls int) (Row, error) {
 }
 
 // Level tells what the latents before step i consist of: x = signal·x₀ + noise·ε. For i = Len it describes the result
-// of the run. Signal is 1 for the Euler family; otherwise signal² + noise² = 1.
+// of the run. Signal is 1 for the Euler family, 1 − noise for flow-euler; otherwise signal² + noise² = 1.
 func (p *Plan) Level(i int) (signal, noise float64) { return p.solver.level(i) }
 
 // Draws reports whether step i draws noise, so that random streams move on.

@@ -40,6 +40,10 @@ var samplers = []Info{
 		Paper:    "Lu et al. 2022, arXiv 2211.01095, third-order multistep",
 		settings: map[string]string{"algorithm_type": `"dpmsolver++"`, "solver_order": "3"},
 	},
+	{
+		Name: "flow-euler", Class: classFlow, Aliases: []string{"flow_euler", "flow-match-euler", "flowmatch_euler"},
+		Paper: "Esser et al. 2024, arXiv 2403.03206; Liu, Gong, Liu 2023, arXiv 2209.03003",
+	},
 }
 
 // Samplers lists the samplers, in the order of the package documentation.

@@ -6,8 +6,9 @@ import (
 )
 
 // NoiseSchedule is the training-time map from timestep to noise level of a variance-preserving diffusion:
-// x_t = √ᾱ_t·x₀ + √(1−ᾱ_t)·ε for t in 0 … Len()−1. It is immutable.
+// x_t = √ᾱ_t·x₀ + √(1−ᾱ_t)·ε for t in 0 … Len()−1, or of a straight path: x_t = (1−σ_t)·x₀ + σ_t·ε. It is immutable.
 type NoiseSchedule struct {
+	flow     []float32 // σ_t of a straight path, else nil
 	alphaBar []float32 // cumulative products of 1−β, float32 as diffusers keeps them
 	levels   []float64 // k-diffusion sigmas √((1−ᾱ)/ᾱ): float32 values, kept wide
 	logs     []float64 // their float32 logarithms
@@ -48,8 +49,16 @@ func newSchedule(alphaBar []float32) (*NoiseSchedule, error) {
 // Len is the number of training timesteps.
 func (s *NoiseSchedule) Len() int { return len(s.alphaBar) }
 
-// AlphaBar is ᾱ_t, the share of signal variance at timestep t. It panics when t is outside 0 … Len()−1.
+// AlphaBar is ᾱ_t, the share of signal variance at timestep t, of a straight path (1−σ)²/((1−σ)²+σ²). It panics when t is outside 0 … Len()−1.
 func (s *NoiseSchedule) AlphaBar(t int) float64 { return float64(s.alphaBar[t]) }
+
+// At gives what the network is asked for at timestep t: t itself, or on a straight path T·σ_t.
+func (s *NoiseSchedule) At(t int) float64 {
+	if s.flow != nil {
+		return float64(s.flow[t] * float32(len(s.flow)))
+	}
+	return float64(t)
+}
 
 // Sigma is k-diffusion's noise level √((1−ᾱ)/ᾱ) at a timestep, which may lie between two training timesteps (linear
 // interpolation) and is clamped to the trained range.

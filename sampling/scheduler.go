@@ -34,6 +34,10 @@ func New(c Config) (*Scheduler, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if c.Class == classFlow {
+		schedule, err := newFlowSchedule(flowLevels(&c))
+		return &Scheduler{config: c, schedule: schedule}, err
+	}
 	alphas, err := alphaBars(&c)
 	if err != nil {
 		return nil, err
@@ -95,7 +99,7 @@ func (s *Scheduler) Plan(steps int, opt *PlanOptions) (*Plan, error) {
 // planners builds the plan of each class.
 var planners = map[string]func(*Scheduler, int, *PlanOptions) (*Plan, error){
 	classDDIM: planDDIM, classDDPM: planDDPM, classPNDM: planPNDM,
-	classEuler: planEuler, classEulA: planEulerAncestral, classDPM: planDPM,
+	classEuler: planEuler, classEulA: planEulerAncestral, classDPM: planDPM, classFlow: planFlow,
 }
 
 func (c *Config) usesSigmas() bool {
@@ -108,6 +112,13 @@ func (c *Config) check() error {
 		return fmt.Errorf("sampling: %s: %s are not supported", c.Class, strings.Join(c.refused, " and "))
 	}
 	switch c.PredictionType {
+	case FlowPrediction:
+		if c.Class != classFlow {
+			return c.unsupported("prediction_type", string(c.PredictionType), "epsilon, v_prediction, sample")
+		}
+		if err := c.checkFlow(); err != nil {
+			return err
+		}
 	case Epsilon, VPrediction:
 	case CleanSample:
 		if c.Class == classPNDM || c.Class == classEulA {

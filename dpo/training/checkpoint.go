@@ -69,6 +69,9 @@ func (t *Trainer) settings() map[string]string {
 	if c.TrainText {
 		out["train-text-encoder"], out["text-encoder-target-modules"] = "true", strings.Join(c.TextTargets, ",")
 	}
+	if c.TimestepSampling == logitNormalLevels {
+		out["timestep-sampling"], out["logit-mean"], out["logit-std"] = c.TimestepSampling, fmt.Sprint(c.LogitMean), fmt.Sprint(c.LogitStd)
+	}
 	if c.RandomFlip {
 		out["random-flip"] = "true"
 	}

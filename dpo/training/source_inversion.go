@@ -18,14 +18,16 @@ type inversion struct {
 }
 
 func (t *Trainer) newInversion(d *Data) (*inversion, error) {
-	// As DDIM, whatever the model samples with: SDXL's file names another scheduler, and says where DDIM's clean level is.
-	config, err := t.ldm.Scheduler.As("ddim")
-	if err != nil {
-		return nil, err
-	}
-	scheduler, err := sampling.New(config)
-	if err != nil {
-		return nil, err
+	scheduler := t.scheduler
+	if !t.flow() {
+		// As DDIM, whatever the model samples with: SDXL's file names another scheduler, and says where DDIM's clean level is.
+		config, err := t.ldm.Scheduler.As("ddim")
+		if err != nil {
+			return nil, err
+		}
+		if scheduler, err = sampling.New(config); err != nil {
+			return nil, err
+		}
 	}
 	grid, err := scheduler.InversionGrid(t.config.Inversion.Steps)
 	if err != nil {

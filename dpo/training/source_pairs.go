@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-
-	"winnow/dpo"
 )
 
 var errLost = errors.New("the training cache has lost entries since the run began; start it again")
@@ -92,7 +90,7 @@ func (s *pairs) batch(ctx context.Context, i int) (sample, error) {
 			return nil, err
 		}
 		steps := make([]int, t.draws)
-		dpo.StratifiedTimesteps(steps, t.scheduler.Schedule().Len(), d.rng.Float64)
+		t.timesteps(steps, d.rng)
 		for k, at := range steps {
 			if err := b.add(t, d, at); err != nil {
 				return nil, err
@@ -128,6 +126,11 @@ func (t *Trainer) kind() []byte {
 	}
 	if t.config.Mode {
 		b = append(b, 1)
+	}
+	if t.config.TimestepSampling == logitNormalLevels {
+		for _, v := range []float64{t.config.LogitMean, t.config.LogitStd} {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+		}
 	}
 	return b
 }
@@ -166,7 +169,7 @@ func (b *denoising) put(t *Trainer, d drawn, at int, noise []float32) error {
 		if err := kind.Target(b.part(b.target, row), clean, noise, schedule.AlphaBar(at)); err != nil {
 			return err
 		}
-		b.in.t[row] = float64(at)
+		b.in.t[row] = schedule.At(at)
 	}
 	if t.config.SNRGamma > 0 {
 		w, err := kind.MinSNRWeight(schedule.AlphaBar(at), t.config.SNRGamma)

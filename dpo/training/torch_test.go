@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,8 +55,10 @@ type recording struct {
 		Labels  []float64
 		Rank    int
 		Alpha   float64
-		Factors [][2]any
-		Cases   []recordedCase
+		// Scheduler takes the place of the folder's where it is given.
+		Scheduler json.RawMessage
+		Factors   [][2]any
+		Cases     []recordedCase
 	}
 }
 
@@ -97,7 +100,7 @@ func (r *recording) each(t *testing.T, tr *Trainer, adapter string, v []float32,
 		}
 		name := tr.factorName(adapter, network, module)
 		p := tr.byName[name]
-		if p == nil && !all && network == lora.UNet { // text encoders are stored whole
+		if p == nil && !all && (network == lora.UNet || !tr.config.TrainText) { // text encoders are stored whole
 			continue
 		}
 		if p != nil {
@@ -112,6 +115,19 @@ func (r *recording) each(t *testing.T, tr *Trainer, adapter string, v []float32,
 	if at != len(v) || found*len(tr.method.Adapters) != len(tr.params) {
 		t.Fatalf("adapter %s: %d of %d numbers, %d of %d factors", adapter, at, len(v), found, len(tr.params)/len(tr.method.Adapters))
 	}
+}
+
+// withScheduler copies a folder of tests/tiny and gives it another scheduler.
+func withScheduler(t *testing.T, model string, config []byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(tiny(model))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "scheduler/scheduler_config.json"), config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // factorName is what the trainer calls a factor that PEFT has under a name; exports of text encoders may have a level more.
@@ -279,9 +295,13 @@ type worst struct{ loss, norm, reward, factor, update float64 }
 // Three steps of every method equal torch, PEFT and diffusers. A factor may be off by 1e-4 of its norm, and no number of it by more than
 // 1e-3 of the largest that the run has moved the factor by, or of the learning rate.
 func TestStep_torch(t *testing.T) {
-	for _, kind := range []string{"sd15", "sd2", "sdxl", "sd15-text", "sdxl-text"} {
+	for _, kind := range []string{"sd15", "sd2", "sdxl", "sd15-text", "sdxl-text", "sd2-flow"} {
 		r := openRecording(t, kind)
-		dir := filepath.Join("..", "..", "tests", "tiny", strings.TrimSuffix(kind, "-text"))
+		model, _, _ := strings.Cut(kind, "-")
+		dir := tiny(model)
+		if r.about.Scheduler != nil {
+			dir = withScheduler(t, model, r.about.Scheduler)
+		}
 		for i := range r.about.Cases {
 			c := &r.about.Cases[i]
 			t.Run(kind+"/"+c.Name, func(t *testing.T) {

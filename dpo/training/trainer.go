@@ -122,6 +122,9 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 	if t.scheduler, err = sampling.New(t.ldm.Scheduler); err != nil {
 		return err
 	}
+	if err := t.fitPrediction(); err != nil {
+		return err
+	}
 	t.oneTimestep = t.ldm.OneTimestep()
 	if t.size.Width == 0 {
 		t.size.Width = t.ldm.Defaults.Width

@@ -112,7 +112,7 @@ func (o *generateOptions) settingFlags(f *pflag.FlagSet) {
 	f.Float64Var(&o.guidance, "guidance-scale", 0, "strength of guidance; 1 turns cfg off (default: the model's)")
 	f.Float64Var(&o.rescale, "guidance-rescale", 0, "correct over-exposure under guidance, 0 to 1")
 	o.guide.flags(f)
-	f.StringVar(&o.scheduler, "scheduler", "", "ddim, ddpm, euler, euler-a, dpmpp-2m, … or a diffusers class name (default: the model's)")
+	f.StringVar(&o.scheduler, "scheduler", "", "ddim, ddpm, euler, euler-a, dpmpp-2m, flow-euler, … or a diffusers class name (default: the model's)")
 	f.StringVar(&o.sigmas, "sigmas", "", "noise levels: karras, exponential or beta (default: the scheduler's)")
 	f.Float64Var(&o.eta, "eta", 0, "share of fresh noise of ddim, 0 to 1")
 	f.IntVar(&o.height, "height", 0, "pixels (default: the model's)")

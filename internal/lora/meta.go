@@ -62,7 +62,7 @@ type Meta struct {
 	Description string
 	Author      string
 	License     string
-	Prediction  string    // epsilon or v_prediction
+	Prediction  string    // epsilon, v_prediction, sample or flow_prediction
 	Width       int       // of the pictures of the training, in pixels
 	Height      int       //
 	Started     time.Time // of the training

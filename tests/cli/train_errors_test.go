@@ -115,7 +115,7 @@ func TestTrain_wrongTogether(t *testing.T) {
 		"tailorpo --prompts p.txt --sibling-continue best":                               "random, chosen, rejected",
 		"tailorpo --prompts gone.txt":                                                    "--prompts: stat gone.txt",
 		"dpo --data pairs.jsonl --loss robust --label-smoothing 0.7":                     "--label-smoothing 0.7",
-		"dpo --data pairs.jsonl --rank 300 --init-lora-weights orthogonal":               "--init-lora-weights orthogonal: rank 300",
+		"dpo --data pairs.jsonl --rank 3 --init-lora-weights orthogonal":                 "--init-lora-weights orthogonal: wants even ranks",
 		"dpo --data pairs.jsonl --overwrite --resume-from-checkpoint latest":             "give one of them",
 		"dpo vrpo --data pairs.jsonl":                                                    "want one method",
 		"--data pairs.jsonl":                                                             "name a method",

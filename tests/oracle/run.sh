@@ -12,12 +12,14 @@ echo "== pipelines" >&2
 "$PYTHON" tests/oracle/pipelines.py tests/tiny/sd15/tokenizer
 echo "== guided" >&2
 "$PYTHON" tests/oracle/guided.py
+"$PYTHON" tests/oracle/flow.py
 echo "== lora" >&2
 "$PYTHON" tests/oracle/lora.py
 "$PYTHON" tests/oracle/lora_write.py
 "$PYTHON" tests/oracle/lora_text.py
 echo "== training" >&2
 "$PYTHON" tests/oracle/training.py
+"$PYTHON" tests/oracle/training_flow.py
 echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2

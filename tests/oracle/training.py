@@ -47,11 +47,8 @@ from transformers.optimization import Adafactor
 
 ROOT = pathlib.Path(".").resolve()
 OUT = ROOT / "dpo/training/testdata"
-SEED = 20
-STEPS = 3
-RANK, ALPHA = 4, 6
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-TEXT = ["q_proj", "k_proj", "v_proj", "out_proj"]
+SEED, STEPS, RANK, ALPHA = 20, 3, 4, 6
+ATTENTION, TEXT = ["to_q", "to_k", "to_v", "to_out.0"], ["q_proj", "k_proj", "v_proj", "out_proj"]
 FEWER = ["attn1.to_k", "attn2.to_v", "to_out.0"]
 PROMPTS = ["a big red circle left of a small blue star", "", "three GREEN triangles on a white background", "a red circle"]
 LABELS = [0.73, 0.58, 0.95, 0.64]
@@ -156,6 +153,31 @@ class Model:
             return a * x - s * out, s * x + a * out
         return (x - s * out) / a, out
 
+    def noised(self, clean, t, noise):
+        """x_t, what the network should answer, and what it is told."""
+        t = torch.tensor(t)
+        x = self.scheduler.add_noise(clean, noise, t)
+        return x, self.scheduler.get_velocity(clean, noise, t) if self.prediction == "v_prediction" else noise, t.item()
+
+    @torch.no_grad()
+    def inverted(self, case, net, x0, prompt, level):
+        """DDIM inversion with one ReNoise average a step (SmPO-Diffusion; Garibi et al. 2024), up to a level of the grid exactly."""
+        s = diffusers.DDIMInverseScheduler.from_config(self.config, clip_sample=False)
+        s.set_timesteps(case["levels"])
+        x0 = x = x0.to(next(net.parameters()).dtype)
+        low, e = float(s.initial_alpha_cumprod), self.embeds([prompt], net)
+        for t in s.timesteps[:level].tolist():
+            high = float(s.alphas_cumprod[t])
+            up = lambda eps: math.sqrt(high) * (x - math.sqrt(1 - low) * eps) / math.sqrt(low) + math.sqrt(1 - high) * eps
+            noise = lambda y, bar: self.split(y, self.predict(net, y[None], torch.tensor([t]), e)[0], bar)[1]
+            first = noise(x, low)
+            second = noise(up(first), high)
+            x, low = up((first + second) / 2), high
+        target = (x - math.sqrt(high) * x0) / math.sqrt(1 - high)
+        if self.prediction == "v_prediction":
+            target = math.sqrt(high) * target - math.sqrt(1 - high) * x0
+        return x, target, t
+
 
 def error(out, target):
     return ((out - target) ** 2).flatten(1).mean(1)
@@ -222,8 +244,7 @@ def initial(model, cases):
 
 def draw(model, case, clean, g):
     """Everything that chance decides about a run: a list of batches, and the tensors to store."""
-    batches, tensors = [], {}
-    noises, samples = [], []
+    batches, tensors, noises, samples = [], {}, [], []
     for k in range(STEPS * case["accumulation"]):
         pairs = torch.randperm(PAIRS, generator=g)[: case["batch"]].tolist()
         b = {"pairs": pairs}
@@ -278,30 +299,7 @@ def siblings(model, case, clean, pair, step, g):
     return {"x": x, "chosen": two[0].float(), "rejected": two[1].float()}
 
 
-@torch.no_grad()
-def invert(model, case, net, x0, prompt, level):
-    """DDIM inversion with one ReNoise average a step (SmPO-Diffusion; Garibi et al. 2024), up to a level of the grid exactly."""
-    s = diffusers.DDIMInverseScheduler.from_config(model.config, clip_sample=False)
-    s.set_timesteps(case["levels"])
-    x, low, e = x0.to(next(net.parameters()).dtype), float(s.initial_alpha_cumprod), model.embeds([prompt], net)
-    for t in s.timesteps[:level].tolist():
-        high = float(s.alphas_cumprod[t])
-        up = lambda eps: math.sqrt(high) * (x - math.sqrt(1 - low) * eps) / math.sqrt(low) + math.sqrt(1 - high) * eps
-        noise = lambda y, bar: model.split(y, model.predict(net, y[None], torch.tensor([t]), e)[0], bar)[1]
-        first = noise(x, low)
-        second = noise(up(first), high)
-        x, low = up((first + second) / 2), high
-    return x, t, high
-
-
 # ---- methods --------------------------------------------------------------------------------------------------------
-
-
-def noised(model, clean, t, noise):
-    """x_t and what the network should answer."""
-    t = torch.tensor(t)
-    x = model.scheduler.add_noise(clean, noise, t)
-    return x, model.scheduler.get_velocity(clean, noise, t) if model.prediction == "v_prediction" else noise
 
 
 def measure(model, case, nets, clean, batch):
@@ -316,14 +314,9 @@ def measure(model, case, nets, clean, batch):
             row = []
             for net, latents, c in ((win, clean[0][pair], pair), (lose, clean[1][pair], None if batch.get("null") else pair)):
                 if case["method"] == "smpo":
-                    x, t, bar = invert(model, case, net, latents, c, batch["level"][i])
-                    x0 = latents.to(x.dtype)
-                    target = (x - math.sqrt(bar) * x0) / math.sqrt(1 - bar)
-                    if model.prediction == "v_prediction":
-                        target = math.sqrt(bar) * target - math.sqrt(1 - bar) * x0
+                    x, target, t = model.inverted(case, net, latents, c, batch["level"][i])
                 else:
-                    t = batch["t"][i][d]
-                    x, target = noised(model, latents, t, batch["noise"][i, d])
+                    x, target, t = model.noised(latents, batch["t"][i][d], batch["noise"][i, d])
                 ask = lambda: error(model.predict(net, x[None], torch.tensor([t]), model.embeds([c], net)), target[None])[0]
                 policy = ask()
                 with frozen(net):
@@ -408,8 +401,8 @@ def deviation(model, case, init, a, b):
     return off
 
 
-# A run whose float32 form is further off than this in torch itself cannot tell what is right: Adam's first steps turn the sign of a
-# derivative that is all rounding into a whole step. Such draws are made again.
+# Draws whose float32 run is further off in torch itself are made again: Adam's first steps turn the sign of a derivative that is all
+# rounding into a whole step.
 STEADY = {"loss": 3e-6, "grad_norm": 3e-5, "factor": 2e-5, "update": 2e-4}
 
 
@@ -426,23 +419,22 @@ def steady(model, case, init, clean, seed):
     raise SystemExit("no steady run")
 
 
-def one(kind):
-    model = Model(kind)
+def one(kind, model, cases, command="training.py", more={}):
     g = torch.Generator().manual_seed(SEED)
     clean = [F.interpolate(torch.randn(PAIRS, 4, 4, 4, generator=g), size=(8, 8), mode="bilinear") + 0.3 * torch.randn(PAIRS, 4, 8, 8, generator=g)
              for _ in range(2)]
-    init = initial(model, CASES[kind])
+    init = initial(model, cases)
     tensors = {"clean.chosen": clean[0], "clean.rejected": clean[1], "text.hidden": model.hidden}
     if model.pooled is not None:
         tensors["text.pooled"] = model.pooled
     for name in init:
         tensors[f"init.{name}"] = torch.cat([v.flatten() for v in init[name].values()])
     about = {
-        "command": "OMP_NUM_THREADS=1 python tests/oracle/training.py", "seed": SEED, "torch": torch.__version__, "peft": peft.__version__,
+        "command": f"OMP_NUM_THREADS=1 python tests/oracle/{command}", **more, "seed": SEED, "torch": torch.__version__, "peft": peft.__version__,
         "diffusers": diffusers.__version__, "transformers": transformers.__version__, "prompts": PROMPTS, "labels": LABELS,
         "rank": RANK, "alpha": ALPHA, "factors": [[k, list(v.shape)] for k, v in init["default"].items()], "cases": [],
     }
-    for name, settings in CASES[kind].items():
+    for name, settings in cases.items():
         case = {**COMMON, **settings}
         seed, batches, stored, wide, off = steady(model, case, init, clean, SEED + 100 * len(about["cases"]))
         tensors |= {f"{name}.{k}": v for k, v in stored.items()} | {f"{name}.factors.{k}": v for k, v in wide[1].items()}
@@ -456,4 +448,4 @@ def one(kind):
 
 if __name__ == "__main__":
     for kind in sys.argv[1:] or CASES:
-        one(kind)
+        one(kind, Model(kind), CASES[kind])
