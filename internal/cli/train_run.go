@@ -44,6 +44,7 @@ func (a *app) train(ctx context.Context, o *trainOptions, f *pflag.FlagSet) (err
 	if err := os.MkdirAll(o.output, 0o777); err != nil {
 		return pathError("make the folder", o.output, err)
 	}
+	defer func() { err = roomy(err) }()
 	held, err := training.LockOutput(o.output)
 	if err != nil {
 		return err
@@ -52,7 +53,6 @@ func (a *app) train(ctx context.Context, o *trainOptions, f *pflag.FlagSet) (err
 	if err := o.checkRun(); err != nil {
 		return err
 	}
-	defer func() { err = roomy(err) }()
 	r := &trainRun{a: a, o: o, flags: f, began: time.Now(), last: time.Now()}
 	cache, err := training.OpenCache(ctx, o.cache)
 	if err != nil {

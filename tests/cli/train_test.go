@@ -129,6 +129,12 @@ func listing(dir string) map[string]int64 {
 	return out
 }
 
+// hiddenFiles lists what is half written or half removed in an output folder: all hidden files but the lock's.
+func hiddenFiles(out string) []string {
+	found, _ := filepath.Glob(filepath.Join(out, ".*"))
+	return slices.DeleteFunc(found, func(path string) bool { return filepath.Base(path) == ".lock" })
+}
+
 func sameSizes(a, b map[string]int64) bool {
 	if len(a) != len(b) {
 		return false
@@ -248,7 +254,7 @@ func TestTrain_interrupt(t *testing.T) {
 		if end.code != 130 && end.code != 0 {
 			t.Fatalf("exit %d: %s", end.code, end.stderr)
 		}
-		if hidden, _ := filepath.Glob(filepath.Join(out, ".*")); len(hidden) > 0 {
+		if hidden := hiddenFiles(out); len(hidden) > 0 {
 			t.Errorf("%q were left behind", hidden)
 		}
 		if end.code == 0 {
@@ -334,7 +340,7 @@ func TestTrain_diskFull(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	out := filepath.Join(dir, "two", "out")
-	if left, _ := filepath.Glob(filepath.Join(out, ".*")); len(left) > 0 || exists(filepath.Join(out, "checkpoint-2")) {
+	if left := hiddenFiles(out); len(left) > 0 || exists(filepath.Join(out, "checkpoint-2")) {
 		t.Errorf("half a checkpoint is left, %q", left)
 	}
 	train(t, dir, "two", -1, 0, nil, append(args, "--resume-from-checkpoint", "latest")...)
