@@ -261,7 +261,7 @@ func (c *Config) checkNames() error {
 		{"sibling-continue", c.Siblings.Continue, []string{"random", "chosen", "rejected"}},
 	} {
 		if !slices.Contains(v.known, v.value) {
-			errs = append(errs, setting(v.flag, v.value, "is not known; there are %s", strings.Join(v.known, ", ")))
+			errs = append(errs, setting(v.flag, v.value, "is not known; there are %s", strings.TrimPrefix(strings.Join(v.known, ", "), ", ")))
 		}
 	}
 	for _, v := range []struct {

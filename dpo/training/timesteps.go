@@ -38,10 +38,15 @@ func (t *Trainer) flow() bool { return t.scheduler.Config().PredictionType == sa
 // fitPrediction settles what hangs on what the network predicts, and refuses what does not go with it.
 func (t *Trainer) fitPrediction() error {
 	c := &t.config
-	if c.TimestepSampling == "" {
+	if c.TimestepSampling == "" && t.method.Kind == dpo.KindPairs {
 		if c.TimestepSampling = uniformLevels; t.flow() {
 			c.TimestepSampling = logitNormalLevels
 		}
+	}
+	if uniform := c.TimestepSampling == uniformLevels; uniform && c.LogitMean != 0 {
+		return setting("logit-mean", c.LogitMean, "noise levels are drawn uniformly; it needs --timestep-sampling logit-normal")
+	} else if uniform && c.LogitStd != 1 {
+		return setting("logit-std", c.LogitStd, "noise levels are drawn uniformly; it needs --timestep-sampling logit-normal")
 	}
 	switch {
 	case !t.flow():

@@ -113,6 +113,11 @@ func TestFlow_run(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	for want, c := range map[string]Config{"--logit-mean 1": {Method: "dpo", LogitMean: 1}, "--logit-std 2": {Method: "dpo", LogitStd: 2}} {
+		if _, err := Open(t.Context(), Mini, nil, c); err == nil || !strings.Contains(err.Error(), want+": noise levels are drawn uniformly") {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
 	for want, c := range map[string]Config{
 		"--snr-gamma": {Method: "dpo", SNRGamma: 5},
 		"tailorpo":    {Method: "tailorpo", Siblings: Siblings{Prompts: []string{"a"}, Reward: byRedness()}},

@@ -90,9 +90,6 @@ func (o *trainOptions) checkKind(m dpo.Method) error {
 	if o.changed("text-encoder-target-modules") && !o.t.TrainText {
 		errs = append(errs, usagef("--text-encoder-target-modules: needs --train-text-encoder"))
 	}
-	if o.t.TimestepSampling == "uniform" && (o.changed("logit-mean") || o.changed("logit-std")) {
-		errs = append(errs, usagef("--logit-mean and --logit-std belong to --timestep-sampling logit-normal"))
-	}
 	switch {
 	case m.Kind == dpo.KindSiblings && o.prompts == "":
 		errs = append(errs, usagef("%s needs --prompts FILE", m.Name))
