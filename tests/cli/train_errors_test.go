@@ -58,9 +58,11 @@ var wrongFlags = map[string][][2]string{
 	"prompt-dropout": {{"1.1", "0 to 1"}, {"nan", "0 to 1"}}, "snr-gamma": {{"-1", "0, for none"}},
 	"inversion-steps": {{"5", "does not look at it"}}, "inversion-method": {{"ddim", "does not look at it"}}, "inversion-iterations": {{"2", "does not look at it"}},
 	"prompts": {{"p.txt", "does not look at it"}}, "sibling-steps": {{"5", "does not look at it"}}, "sibling-learn": {{"5", "does not look at it"}},
-	"sibling-count": {{"5", "does not look at it"}}, "sibling-continue": {{"chosen", "does not look at it"}}, "sibling-guidance": {{"2", "does not look at it"}},
+	"sibling-count": {{"5", "does not look at it"}}, "sibling-first": {{"5", "does not look at it"}}, "sibling-continue": {{"chosen", "does not look at it"}}, "sibling-guidance": {{"2", "does not look at it"}},
 	"sibling-gradient": {{"1", "does not look at it"}}, "reward": {{"magic", "magic"}}, "reward-model": {{"gone", "no such file"}},
 	"checkpointing-steps": {{"-1", "0 or more"}}, "checkpoints-total-limit": {{"-1", "0 or more"}}, "resume-from-checkpoint": {{"checkpoint-9", "holds no checkpoint"}, {"", "empty"}},
+	"timestep-sampling": {{"normal", "is not known"}, {"", "empty"}}, "logit-mean": {{"nan", "-100 to 100"}, {"1", "--timestep-sampling logit-normal"}},
+	"logit-std":         {{"-1", "above 0"}, {"0", "above 0"}},
 	"validation-prompt": {{"", "empty"}, {strings.Repeat("a very long prompt ", 60), "--truncate"}}, "validation-steps": {{"-1", "0 or more"}},
 	"validation-inference-steps": {{"-1", "0 or more"}}, "validation-guidance-scale": {{"-1", "0 or more"}, {"nan", "0 or more"}},
 }
@@ -88,7 +90,7 @@ func TestTrain_wrongFlags(t *testing.T) {
 			if code != 2 || !strings.Contains(stderr, c[1]) || flag != "method" && flag != "reward" && !strings.Contains(stderr, "--"+flag) {
 				t.Errorf("--%s %.30q: exit %d, %q; want 2 and %q", flag, c[0], code, stderr, c[1])
 			}
-			if left, _ := filepath.Glob("out/*.*"); len(left) > 1 { // a cache at most
+			if left, _ := filepath.Glob("out/[^.]*.*"); len(left) > 1 { // a cache at most
 				t.Errorf("--%s %.30q left %q", flag, c[0], left)
 			}
 		}
