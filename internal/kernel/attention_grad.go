@@ -125,22 +125,21 @@ func (h *attentionGradHead) pack(a *attentionGradPlan, dst []float32, g *Attenti
 	out := g.O[a.offset(a.OStride, head):]
 	for i := range a.Sq {
 		side.extraS[i] = -g.LSE[head*a.Sq+i]
-		sum := 0.0
-		for c, v := range out[i*a.OStride[2]:][:a.Dv] {
-			sum += float64(v) * float64(side.d.Data[i*a.OStride[2]+c])
-		}
+		_, sum := dots(out[i*a.OStride[2]:][:a.Dv], side.d.Data[i*a.OStride[2]:])
 		side.extraD[i] = float32(-sum)
 	}
 	h.queries = side
 	h.queries.pack(a, dst)
 }
 
-// pack writes the four packed forms of a side.
+// pack writes the packed forms of a side. Only queries are summed over with P, for DV.
 func (s *attentionSide) pack(a *attentionGradPlan, dst []float32) {
 	s.rowS = s.packRows(a, &dst, s.s, a.D, s.scale, s.extraS)
 	s.rowD = s.packRows(a, &dst, s.d, a.Dv, 1, s.extraD)
 	s.colS = s.packColumns(a, &dst, s.s, a.D, s.scale)
-	s.colD = s.packColumns(a, &dst, s.d, a.Dv, 1)
+	if s.extraD != nil {
+		s.colD = s.packColumns(a, &dst, s.d, a.Dv, 1)
+	}
 }
 
 // packRows packs the tokens as rows of a left operand, with the extra number behind the channels.
