@@ -22,6 +22,9 @@ package graph
 //	              Conv's attributes (auto_pad NOTSET; 2-D kernels at least), act; bias [Cout] optional;
 //	              residual optional, exactly the output's shape. y = act(conv(x,w) + bias) + residual.
 //	              w [O,I,kH,kW], or constant [O,kH,kW,I] with w_layout "ohwi".
+//	UpConv(x, w, bias)
+//	              x [N,C,H,W] doubled by nearest neighbours, then convolved with w [O,C,3,3], padding 1: [N,O,2H,2W].
+//	              bias [O] optional. A gradient needs constant w.
 //	Attention(q, k, v, mask)
 //	              softmax(scale·q·kᵀ + mask)·v per head, heads num_heads; causal 1: key j visible to query i iff j ≤ i.
 //	              q_layout, k_layout, v_layout, o_layout: "bhsd" [B,H,S,D] (default), or "bshd": [B,S,H·D] or [B,S,H,D]

@@ -30,6 +30,7 @@ var structurePasses = []pass{
 	{"linear", fuseLinear},
 	{"bias", fuseBias},
 	{"scale", fuseScale},
+	{"upsampling", fuseUpConv}, // convolutions have their biases
 }
 
 // epiloguePasses let products and convolutions do what follows them. A gradient is taken before, because it needs the
