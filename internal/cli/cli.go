@@ -112,7 +112,7 @@ trained model and reward are inside.
 	flags.BoolVar(&a.json, "json", false, "print one JSON object per line, errors included")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	root.AddCommand(
-		a.quickstartCommand(), a.generateCommand(), a.rankCommand(), a.scoreCommand(), a.serveCommand(), a.labelCommand(), a.trainCommand(), a.evalCommand(), a.referenceCommand(), a.dataCommand(),
+		a.quickstartCommand(), a.generateCommand(), a.rankCommand(), a.judgeCommand(), a.scoreCommand(), a.serveCommand(), a.labelCommand(), a.trainCommand(), a.evalCommand(), a.referenceCommand(), a.dataCommand(),
 		a.loraCommand(), a.modelCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	root.AddCommand(topics()...)

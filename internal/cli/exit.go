@@ -41,6 +41,13 @@ func (e *partialError) Error() string {
 	return fmt.Sprintf("%d of %d images could not be used; the others are ranked", e.failed, e.total)
 }
 
+// unansweredError says how many questions the judge gave no readable answer to; they have been listed.
+type unansweredError struct{ failed, total int }
+
+func (e *unansweredError) Error() string {
+	return fmt.Sprintf("the judge gave no readable answer about %d of %d; use a judge that follows the instruction, or allow longer answers", e.failed, e.total)
+}
+
 // belowError says that a figure misses the minimum asked for; the result has been shown.
 type belowError struct{ why string }
 
@@ -58,6 +65,7 @@ func explain(ctx context.Context, err error) (int, string) {
 		rows    *partialRows
 		dataArg *datasets.ArgumentError
 		below   *belowError
+		silent  *unansweredError
 		setting *training.SettingError
 	)
 	switch {
@@ -77,6 +85,8 @@ func explain(ctx context.Context, err error) (int, string) {
 		return ExitBelow, below.Error()
 	case errors.As(err, &rows):
 		return ExitPartial, rows.Error()
+	case errors.As(err, &silent):
+		return ExitPartial, silent.Error()
 	}
 	return ExitFailed, err.Error()
 }

@@ -101,6 +101,9 @@ func (o *judgeOptions) settings(add func(key string, value any, when bool)) {
 // apiKey is never a flag: command lines are seen by everybody on the machine.
 func apiKey() string { return cmp.Or(os.Getenv("WINNOW_API_KEY"), os.Getenv("OPENAI_API_KEY")) }
 
+// questions is how many are asked at once.
+func (o *judgeOptions) questions() int { return cmp.Or(o.concurrency, defaultConcurrency) }
+
 // name of the judge as a scorer.
 func (o *judgeOptions) name() string { return "judge:" + cmp.Or(o.model, o.url) }
 

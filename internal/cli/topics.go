@@ -30,7 +30,7 @@ both.
 With --json every object has a "type": "image", "network", "run", "version",
 "doctor", "lora", "lora_comparison", "data", "format", "failed", "reference", "eval", "comparison",
 "agreement", "flag", "win_rate", "benchmark", "figures", "reward_figures",
-"judge_figures", "search", "search_figures", "serve", "summary", or "error" (with "code", "message" and, where
+"judge_figures", "verdict", "answer", "judge", "search", "search_figures", "serve", "summary", or "error" (with "code", "message" and, where
 one is meant, "file"). "winnow score" writes its lines without a type: image, prompt,
 score and more. Fields are added over time and never change their meaning.
 
