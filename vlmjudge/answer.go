@@ -5,10 +5,22 @@ type Protocol string
 
 // The protocols. Numbers of different protocols must not be compared.
 const (
-	ProtocolLogprobs Protocol = "logprobs" // probabilities of the labels at the first token
-	ProtocolVotes    Protocol = "votes"    // sampled answers are counted
-	ProtocolGreedy   Protocol = "greedy"   // one most probable answer is counted
+	ProtocolLogprobs  Protocol = "logprobs"  // probabilities of the labels at the first token
+	ProtocolSystemone Protocol = "systemone" // probabilities that transformers serve gives for its options
+	ProtocolReasoned  Protocol = "reasoned"  // probabilities of the labels where a written answer has one, mean of several
+	ProtocolVotes     Protocol = "votes"     // sampled answers are counted
+	ProtocolGreedy    Protocol = "greedy"    // one most probable answer is counted
 )
+
+// soft tells probabilities from counts.
+func (p Protocol) soft() bool {
+	return p == ProtocolLogprobs || p == ProtocolSystemone || p == ProtocolReasoned
+}
+
+// written says that the judge writes whole answers.
+func (p Protocol) written() bool {
+	return p == ProtocolReasoned || p == ProtocolVotes || p == ProtocolGreedy
+}
 
 // jeffreys is the prior of counted answers.
 const jeffreys = .5

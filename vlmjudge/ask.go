@@ -21,8 +21,12 @@ func (j *Judge) ask(ctx context.Context, t template, prompt string, images ...im
 			return Answer{}, err
 		}
 	}
+	if j.settled.api == APISystemone {
+		a, _, err := j.decide(ctx, t.decision(), prompt, pictures)
+		return a, err
+	}
 	messages := t.messages(prompt, pictures)
-	if j.textOnly {
+	if j.settled.protocol.written() {
 		return j.poll(ctx, t, messages)
 	}
 	reply, err := j.chat(ctx, firstTokenRequest(messages))
@@ -40,27 +44,82 @@ func (j *Judge) ask(ctx context.Context, t template, prompt string, images ...im
 	return a, nil
 }
 
+const topLogprobs = 20 // the most that servers give
+
 // firstTokenRequest asks for the probabilities of the first token.
 func firstTokenRequest(messages []message) chatRequest {
 	var greedy float64
-	return chatRequest{Messages: messages, MaxTokens: 1, Temperature: &greedy, Logprobs: true, TopLogprobs: 20}
+	return chatRequest{Messages: messages, MaxTokens: 1, Temperature: &greedy, Logprobs: true, TopLogprobs: topLogprobs}
 }
 
-// poll counts written answers. Servers may give fewer than they are asked for at once; then they are asked again.
+// ballot gathers written answers to one question.
+type ballot struct {
+	t        template
+	reasoned bool // probabilities count, not answers
+	votes    [2]int
+	p, raw   float64 // sums of what is reasoned
+}
+
+func (b *ballot) add(c choice) {
+	label := b.t.read(c.text(), c.Finish)
+	if label < 0 {
+		return
+	}
+	if b.reasoned {
+		a, ok := b.t.reasoned(c, label)
+		if !ok {
+			return
+		}
+		b.p, b.raw = b.p+a.P, b.raw+a.Raw
+	}
+	b.votes[label]++
+}
+
+// result is the answer of n written ones.
+func (b *ballot) result(n int) Answer {
+	kind := "sampled answers"
+	if n == 1 {
+		kind = "greedy answer"
+	}
+	readable := b.votes[0] + b.votes[1]
+	a := Answer{P: .5, Mass: float64(readable) / float64(n)}
+	a.Abstained = a.Mass < MinMass
+	switch {
+	case !b.reasoned:
+		a.Protocol = ProtocolVotes
+		if n == 1 {
+			a.Protocol = ProtocolGreedy
+		}
+		a.Formula = fmt.Sprintf("(n(%[1]s)+½)/(n(%[1]s)+n(%[2]s)+1) of %[3]d %[4]s", b.t.Labels[0], b.t.Labels[1], n, kind)
+		a.P = Votes(b.votes[0], b.votes[1], 0, jeffreys)
+		a.Raw = float64(b.votes[0]) / float64(n)
+	default:
+		a.Protocol = ProtocolReasoned
+		a.Formula = fmt.Sprintf("mean of p(%[1]s)/(p(%[1]s)+p(%[2]s)) where %[3]d %[4]s give a label", b.t.Labels[0], b.t.Labels[1], n, kind)
+		if readable > 0 {
+			a.P, a.Raw = b.p/float64(readable), b.raw/float64(readable)
+		}
+	}
+	return a
+}
+
+// poll gathers written answers. Servers may give fewer than they are asked for at once; then they are asked again.
 func (j *Judge) poll(ctx context.Context, t template, messages []message) (Answer, error) {
 	want := j.options.Votes
-	a := Answer{Protocol: ProtocolVotes}
-	temperature, kind := 1.0, "sampled answers"
+	b := ballot{t: t, reasoned: j.settled.protocol == ProtocolReasoned}
+	temperature := 1.0
 	if want == 1 {
-		a.Protocol = ProtocolGreedy
-		temperature, kind = 0, "greedy answer"
+		temperature = 0
 	}
-	a.Formula = fmt.Sprintf("(n(%[1]s)+½)/(n(%[1]s)+n(%[2]s)+1) of %[3]d %[4]s", t.Labels[0], t.Labels[1], want, kind)
-	var votes [2]int
-	for len(a.Replies) < want {
-		missing := want - len(a.Replies)
-		seed := j.options.Seed + int64(len(a.Replies))
+	var replies []string
+	var tokens Tokens
+	for len(replies) < want {
+		missing := want - len(replies)
+		seed := j.options.Seed + int64(len(replies))
 		req := chatRequest{Messages: messages, MaxTokens: j.options.AnswerTokens, Temperature: &temperature, Seed: &seed}
+		if b.reasoned {
+			req.Logprobs, req.TopLogprobs = true, topLogprobs
+		}
 		if missing > 1 {
 			req.N = missing
 		}
@@ -68,18 +127,13 @@ func (j *Judge) poll(ctx context.Context, t template, messages []message) (Answe
 		if err != nil {
 			return Answer{}, err
 		}
-		a.Tokens.add(reply)
+		tokens.add(reply)
 		for _, c := range reply.Choices[:min(missing, len(reply.Choices))] {
-			text := c.text()
-			a.Replies = append(a.Replies, text)
-			if i := t.read(text, c.Finish); i >= 0 {
-				votes[i]++
-			}
+			replies = append(replies, c.text())
+			b.add(c)
 		}
 	}
-	a.P = Votes(votes[0], votes[1], 0, jeffreys)
-	a.Raw = float64(votes[0]) / float64(want)
-	a.Mass = float64(votes[0]+votes[1]) / float64(want)
-	a.Abstained = a.Mass < MinMass
+	a := b.result(want)
+	a.Replies, a.Tokens = replies, tokens
 	return a, nil
 }

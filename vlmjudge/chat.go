@@ -103,10 +103,11 @@ func refusedFields(err error) (fields []string) {
 }
 
 type chatReply struct {
-	Error   json.RawMessage `json:"error"`
-	Model   string          `json:"model"`
-	Choices []choice        `json:"choices"`
-	Usage   struct {
+	Error       json.RawMessage `json:"error"`
+	Model       string          `json:"model"`
+	Fingerprint string          `json:"system_fingerprint"`
+	Choices     []choice        `json:"choices"`
+	Usage       struct {
 		Prompt     int `json:"prompt_tokens"`
 		Completion int `json:"completion_tokens"`
 	} `json:"usage"`
@@ -136,21 +137,35 @@ func (c choice) text() string {
 	return s
 }
 
-// chat asks, leaving out what the server is known not to take. The reply has at least one choice.
+// chat asks by the API that is settled, leaving out what the server is known not to take. The reply has at least one choice.
 func (j *Judge) chat(ctx context.Context, req chatRequest) (*chatReply, error) {
-	address := j.base + "/chat/completions"
 	req.Model = j.options.Model
 	for {
-		known := j.optional.list()
-		body, err := j.client.post(ctx, address, req.without(known))
+		known := j.settled.optional.list()
+		reply, err := j.send(ctx, req.without(known))
 		if err == nil {
-			return decodeChat(address, body, j.options.Key)
+			return reply, nil
 		}
 		fields := refusedFields(err)
-		if len(fields) == 0 || !j.optional.refuse(fields, known) {
+		if len(fields) == 0 || !j.settled.optional.refuse(fields, known) {
 			return nil, err
 		}
 	}
+}
+
+func (j *Judge) send(ctx context.Context, req chatRequest) (*chatReply, error) {
+	switch j.settled.api {
+	case APIOllama:
+		return j.sendOllama(ctx, req)
+	case APILlama:
+		return j.sendLlama(ctx, req)
+	}
+	address := j.base + "/chat/completions"
+	body, err := j.client.post(ctx, address, req)
+	if err != nil {
+		return nil, err
+	}
+	return decodeChat(address, body, j.options.Key)
 }
 
 func decodeChat(address string, body []byte, key string) (*chatReply, error) {

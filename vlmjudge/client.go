@@ -25,18 +25,18 @@ const (
 
 var errReplyTooLong = fmt.Errorf("the reply has more than %d MiB; this is no judge or reward server", maxReply>>20)
 
-// client posts JSON, with retries and a bound on requests at once.
+// client posts JSON, with retries, when its gate lets it.
 type client struct {
 	http    *http.Client
 	key     string
 	retries int
 	wait    time.Duration
-	slots   chan struct{}
+	gate    *gate
 }
 
-func newClient(key string, timeout time.Duration, retries, concurrency int, wait time.Duration) *client {
+func newClient(key string, timeout time.Duration, retries int, wait time.Duration, gate *gate) *client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = concurrency
+	transport.MaxIdleConnsPerHost = gate.most
 	return &client{
 		http: &http.Client{
 			Transport: transport,
@@ -44,18 +44,23 @@ func newClient(key string, timeout time.Duration, retries, concurrency int, wait
 			// Pictures and key go to the address that was given, nowhere else.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		key: strings.TrimSpace(key), retries: max(retries, 0), wait: wait, slots: make(chan struct{}, concurrency),
+		key: strings.TrimSpace(key), retries: max(retries, 0), wait: wait, gate: gate,
 	}
+}
+
+// once is the same client without second attempts.
+func (c *client) once() *client {
+	one := *c
+	one.retries = 0
+	return &one
 }
 
 // post sends body as JSON and returns the reply of a status 200. Other statuses are *ServerError.
 func (c *client) post(ctx context.Context, address string, body any) ([]byte, error) {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := c.gate.enter(ctx); err != nil {
+		return nil, err
 	}
+	defer c.gate.leave()
 	data, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("vlmjudge: encode the request: %w", err)
@@ -72,18 +77,26 @@ func (c *client) post(ctx context.Context, address string, body any) ([]byte, er
 }
 
 func (c *client) do(ctx context.Context, req *retryablehttp.Request) ([]byte, error) {
-	x := exchange{wait: c.wait}
+	if err := c.gate.ready(ctx); err != nil {
+		return nil, err
+	}
+	x := exchange{wait: c.wait, gate: c.gate, key: c.key}
 	req.SetResponseHandler(x.read)
 	retrying := retryablehttp.Client{
 		HTTPClient: c.http, RetryMax: c.retries, CheckRetry: x.again, Backoff: x.pause, ErrorHandler: x.last,
+		PrepareRetry: func(r *http.Request) error { return c.gate.ready(r.Context()) },
 	}
 	resp, err := retrying.Do(req)
 	if err == nil && x.body == nil { // the last attempt had a status that is retried: nobody has read it
 		err = x.read(resp)
 	}
+	var down *DownError
 	switch {
 	case ctx.Err() != nil:
+		c.gate.untried()
 		return nil, ctx.Err()
+	case errors.As(err, &down):
+		return nil, down
 	case errors.Is(err, errReplyTooLong):
 		return nil, fmt.Errorf("vlmjudge: %s: %w", req.URL, err)
 	case err != nil:
@@ -97,6 +110,8 @@ func (c *client) do(ctx context.Context, req *retryablehttp.Request) ([]byte, er
 // exchange is one request with its attempts.
 type exchange struct {
 	wait      time.Duration
+	gate      *gate
+	key       string
 	body      []byte // of the last complete reply
 	tries     int
 	plain500s int
@@ -122,31 +137,76 @@ func (x *exchange) read(resp *http.Response) error {
 
 // again decides on another attempt. Requests are questions: asking twice does no harm.
 func (x *exchange) again(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	var timeout net.Error
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return false, ctx.Err()
+	}
+	passing := err == nil && mayPass(resp.StatusCode)
+	if err == nil && !passing && x.body == nil {
+		return false, nil // it is read now, and then looked at again
+	}
+	x.report(resp, err)
+	switch {
 	case errors.Is(err, errReplyTooLong):
 		return false, nil
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case timedOut(err):
 		x.timeouts++
 		return x.timeouts <= 1, nil // each costs the whole time limit
 	case err != nil:
 		return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
-	}
-	switch resp.StatusCode {
-	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests,
-		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, 529:
-	default:
+	case !passing:
 		return false, nil
-	}
-	// Python servers answer so when a picture or a text breaks them, which trying again does not change.
-	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); resp.StatusCode == 500 && kind == "text/plain" {
+	case hopeless(resp):
 		x.plain500s++
 		return x.plain500s <= 1, nil
 	}
 	pause, asked := retryAfter(resp.Header)
 	return !asked || pause <= longestPause, nil
+}
+
+// mayPass names the statuses that another attempt may not have.
+func mayPass(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, statusOverloaded:
+		return true
+	}
+	return false
+}
+
+const statusOverloaded = 529 // of some hosted servers
+
+// hopeless is how Python servers answer when a picture or a text breaks them, which trying again does not change.
+func hopeless(resp *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return resp.StatusCode == http.StatusInternalServerError && kind == "text/plain"
+}
+
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// report tells the gate what became of an attempt.
+func (x *exchange) report(resp *http.Response, err error) {
+	if err != nil && !errors.Is(err, errReplyTooLong) {
+		x.gate.fault(tidy(unwrapURL(err).Error(), x.key), timedOut(err), 0)
+		return
+	}
+	pause, _ := retryAfter(resp.Header)
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests, statusOverloaded:
+		x.gate.overloaded(max(pause, budgetPause(resp.Header)))
+	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
+		x.gate.fault(resp.Status, true, pause)
+	case http.StatusInternalServerError:
+		if !hopeless(resp) {
+			x.gate.fault(resp.Status, false, pause)
+			return
+		}
+		fallthrough
+	default:
+		x.gate.answered(resp.Header)
+	}
 }
 
 // pause honours the server's wish, else doubles from the unit up to a minute, with full jitter.

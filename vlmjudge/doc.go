@@ -4,7 +4,8 @@
 // [Open] connects to any server with the chat API of OpenAI (vLLM, llama.cpp, Ollama, transformers serve, hosted ones). A
 // verdict is a probability P(first is better). Judges prefer a position, so [Judge.Compare] asks in both orders and
 // combines them by [Swap]. Ties count half. Where the server tells the probabilities of its first token, the labels'
-// share is the answer ([ProtocolLogprobs]); elsewhere written answers are counted ([ProtocolVotes], [ProtocolGreedy]).
+// share is the answer ([ProtocolLogprobs]); elsewhere written answers are counted ([ProtocolVotes], [ProtocolGreedy]). The own
+// forms of Ollama, llama.cpp and transformers serve are tried where their chat gives no probabilities ([API]).
 // Every [Answer] names the formula behind its number, since numbers of different formulas must not be compared.
 //
 // [OpenRemote] is for rewards that run elsewhere behind a plain HTTP address. *Judge and *Remote both score pictures as

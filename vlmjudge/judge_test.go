@@ -83,7 +83,7 @@ func TestOpen_info(t *testing.T) {
 	j := mustOpen(t, Options{URL: server.URL + "/", Model: "m", Key: " secret\n"})
 	info := j.Info()
 	want := Info{
-		URL: server.URL + "/v1", Model: "m", ServedModel: "fake@1", PixelBudget: 1003520, Protocol: ProtocolLogprobs,
+		URL: server.URL + "/v1", Model: "m", ServedModel: "fake@1", PixelBudget: 1003520, API: APIChat, Protocol: ProtocolLogprobs,
 		Pictures: "seen", PictureTokens: 6,
 		// Hashes of the wording, computed apart from this package: another wording needs another id.
 		Templates: []Template{

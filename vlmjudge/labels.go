@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -15,30 +16,59 @@ type token struct {
 	Logprob *float64 `json:"logprob"`
 }
 
-// firstToken lists the candidates of the first position; false if the reply has no probabilities.
-func (c choice) firstToken() ([]token, bool) {
+// position is a place in a reply.
+type position struct {
+	drawn string  // the token that stands there
+	all   []token // candidates, it among them
+}
+
+// positions lists the candidates of each position; nothing if the reply has no probabilities.
+func (c choice) positions() []position {
 	var doc struct {
 		Content []struct {
 			token
 			Top []token `json:"top_logprobs"`
 		} `json:"content"`
 	}
-	if json.Unmarshal(c.Logprobs, &doc) != nil || len(doc.Content) == 0 {
+	if json.Unmarshal(c.Logprobs, &doc) != nil {
+		return nil
+	}
+	out := make([]position, len(doc.Content))
+	for i, at := range doc.Content {
+		out[i].drawn = at.Token
+		seen := map[string]bool{}
+		for _, t := range append(at.Top, at.token) { // the token that was drawn may stand outside the list
+			key := fmt.Sprint(t.Token, "\x00", t.Bytes)
+			// Servers write −9999 for a probability that they do not know.
+			if t.Logprob == nil || *t.Logprob < -9998 || *t.Logprob > 1e-3 || seen[key] {
+				continue
+			}
+			seen[key] = true
+			out[i].all = append(out[i].all, t)
+		}
+	}
+	return out
+}
+
+// firstToken lists the candidates of the first position; false if the reply has no probabilities.
+func (c choice) firstToken() ([]token, bool) {
+	all := c.positions()
+	if len(all) == 0 || len(all[0].all) == 0 {
 		return nil, false
 	}
-	first := doc.Content[0]
-	var all []token
-	seen := map[string]bool{}
-	for _, t := range append(first.Top, first.token) { // the token that was drawn may stand outside the list
-		key := fmt.Sprint(t.Token, "\x00", t.Bytes)
-		// Servers write −9999 for a probability that they do not know.
-		if t.Logprob == nil || *t.Logprob < -9998 || *t.Logprob > 1e-3 || seen[key] {
-			continue
+	return all[0].all, true
+}
+
+// reasoned turns the candidates of the position where a written answer gives its label, the last such, into an answer;
+// false if there is none.
+func (t template) reasoned(c choice, label int) (Answer, bool) {
+	for _, at := range slices.Backward(c.positions()) {
+		if t.labelOf(at.drawn) == label {
+			a := t.soft(at.all)
+			return a, !a.Abstained
 		}
-		seen[key] = true
-		all = append(all, t)
 	}
-	return all, len(all) > 0
+	return Answer{}, false
 }
 
 // labelOf is the number of the label that a token spells, or −1. ▁ and Ġ are how tokenizers write a space.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math"
 	"net/url"
 	"regexp"
 	"strings"
@@ -14,10 +16,13 @@ import (
 type Options struct {
 	URL         string        // of the API, with or without /v1 behind the host, as in http://localhost:8000
 	Model       string        // the server's name of the model; "": left to servers that have one model only
+	API         API           // in which form to ask; "": found out
 	Key         string        // sent as bearer token, to this address only; "": none
 	Timeout     time.Duration // of one attempt; 0: 2 minutes
 	Retries     int           // attempts after the first, for faults that may pass; 0: 5, negative: none
-	Concurrency int           // requests at once; 0: 8
+	Concurrency int           // requests at once; 0: 8. Fewer while the server is overloaded
+	Rate        float64       // requests a second at most; 0: no bound but the server's own wishes
+	Patience    time.Duration // how long questions wait for a server that is down; 0: 2 minutes, negative: not at all
 	PixelBudget int           // pictures with more pixels are made smaller; 0: 1280·28², at least 56²
 	Votes       int           // answers to sample where there are no label probabilities; 0: 5, 1: one greedy answer
 	// AnswerTokens bounds a written answer, where there are no label probabilities. 0: 16, enough for judges that
@@ -25,18 +30,28 @@ type Options struct {
 	AnswerTokens int
 	Seed         int64 // of sampled answers, where the server honours it
 
+	// Memory is a file in which is kept what opening a judge finds out, so that opening the same one again takes one question and not
+	// up to seven; the server's key is not in it. "": nothing is kept.
+	Memory string
+	// Logger is warned of what is no error: label probabilities that a server does not give, a server that is down or back. nil: none.
+	Logger *slog.Logger
+
 	wait time.Duration // unit of the pauses between attempts; 0: half a second. Tests shorten it.
 }
 
-const defaultBudget = 1280 * 28 * 28
+const (
+	defaultBudget = 1280 * 28 * 28
+	shortAnswer   = 16 // tokens of a judge that answers at once
+)
 
 func (o Options) filled() Options {
 	fill(&o.Timeout, 2*time.Minute)
 	fill(&o.Concurrency, 8)
 	fill(&o.PixelBudget, defaultBudget)
 	fill(&o.Votes, 5)
-	fill(&o.AnswerTokens, 16)
+	fill(&o.AnswerTokens, shortAnswer)
 	fill(&o.Retries, 5)
+	fill(&o.Patience, 2*time.Minute)
 	fill(&o.wait, time.Second/2)
 	return o
 }
@@ -52,6 +67,8 @@ func (o Options) check() error {
 	switch {
 	case o.Concurrency < 0, o.Votes < 0, o.AnswerTokens < 0, o.Timeout < 0:
 		return errors.New("vlmjudge: concurrency, votes, answer tokens and timeout must not be negative; 0 takes the default")
+	case !(o.Rate >= 0) || math.IsInf(o.Rate, 1):
+		return fmt.Errorf("vlmjudge: a rate of %v requests a second; want a number above 0, or 0 for no bound", o.Rate)
 	case o.PixelBudget < 56*56:
 		return fmt.Errorf("vlmjudge: a pixel budget of %d is below 56·56; judges see nothing in such pictures", o.PixelBudget)
 	}
@@ -65,6 +82,7 @@ type Info struct {
 	ServedModel   string     `json:"served_model,omitempty"` // that the server says it has used
 	Templates     []Template `json:"templates"`
 	PixelBudget   int        `json:"pixel_budget"`
+	API           API        `json:"api,omitempty"`
 	Protocol      Protocol   `json:"protocol"`
 	Votes         int        `json:"votes,omitempty"`          // of one answer; 0 with label probabilities
 	Unsupported   []string   `json:"unsupported,omitempty"`    // request fields that the server does not take
@@ -82,35 +100,52 @@ type Judge struct {
 	scale    RewardOptions
 	formulas [2]string // of its answers about two pictures, and about one
 
-	textOnly bool // set by Open: the first token tells nothing
-	info     Info
-	optional optional
+	settled settled // by Open
+	info    Info
 }
 
 // Open connects to a judge and asks it one question about a grey square: a wrong address, key or model, and a server
-// that drops pictures, are found here. The answer also settles the protocol, so that later answers are alike.
+// that drops pictures, are found here. The answer also settles API and protocol, so that later answers are alike.
 func Open(ctx context.Context, o Options) (*Judge, error) {
 	o = o.filled()
-	if err := errors.Join(o.check(), checkKey(o.Key)); err != nil {
+	if err := errors.Join(o.check(), o.API.check(), checkKey(o.Key)); err != nil {
 		return nil, err
 	}
 	base, err := apiBase(o.URL)
 	if err != nil {
 		return nil, err
 	}
-	j := &Judge{options: o, base: base, client: newClient(o.Key, o.Timeout, o.Retries, o.Concurrency, o.wait)}
-	j.info = Info{URL: base, Model: o.Model, PixelBudget: o.PixelBudget, Templates: []Template{pairTemplate.public(), yesTemplate.public()}}
+	j := &Judge{options: o, base: base, client: newClient(o.Key, o.Timeout, o.Retries, o.wait, newGate(o.Concurrency, o.Rate, o.Patience, o.wait, o.Logger))}
+	j.info = Info{URL: base, Model: o.Model, PixelBudget: o.PixelBudget}
 	if err := j.probe(ctx); err != nil {
 		j.Close()
 		return nil, err
 	}
+	j.announce()
 	return j, nil
+}
+
+// announce says where the server offers less than it might.
+func (j *Judge) announce() {
+	say := func(format string, args ...any) {
+		j.client.gate.tell("the judge at " + j.base + " " + fmt.Sprintf(format, args...))
+	}
+	switch j.settled.protocol {
+	case ProtocolReasoned:
+		say("thinks before it answers: label probabilities are those in %d written answers", j.options.Votes)
+	case ProtocolVotes:
+		say("gives no label probabilities: counts %d sampled answers", j.options.Votes)
+	case ProtocolGreedy:
+		say("gives no label probabilities: counts one greedy answer")
+	}
 }
 
 // Info describes the judge; it marshals to JSON.
 func (j *Judge) Info() Info {
 	info := j.info
-	info.Unsupported = j.optional.list()
+	if j.settled.optional != nil {
+		info.Unsupported = j.settled.optional.list()
+	}
 	return info
 }
 
@@ -162,7 +197,10 @@ func apiBase(raw string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/chat/completions")
+	path := strings.TrimRight(u.Path, "/")
+	for _, end := range []string{"/chat/completions", "/systemone", "/completion", "/api/chat"} {
+		path = strings.TrimSuffix(path, end)
+	}
 	if !versioned.MatchString(path) {
 		path += "/v1"
 	}

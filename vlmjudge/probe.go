@@ -18,38 +18,135 @@ func greySquare() image.Image {
 	return square
 }
 
-// probe asks about a grey square, with and without the picture, and settles the protocol.
+// settled is what the probe decides.
+type settled struct {
+	api      API
+	protocol Protocol
+	votes    int
+	served   string
+	prompt   int // tokens of the probe's question
+	optional *optional
+}
+
+// settle has all later questions asked so.
+func (j *Judge) settle(s settled) {
+	j.settled = s
+	j.info.API, j.info.Protocol, j.info.Votes, j.info.ServedModel = s.api, s.protocol, s.votes, s.served
+	j.info.Templates = []Template{pairTemplate.public(), yesTemplate.public()}
+	if s.api == APISystemone {
+		j.info.Templates = []Template{pairDecision.public(), yesDecision.public()}
+	}
+}
+
+// probe asks about a grey square, with and without the picture, and settles API and protocol; once, where it is remembered.
 func (j *Judge) probe(ctx context.Context) error {
-	picture, err := dataURL(greySquare(), j.options.PixelBudget)
-	if err != nil {
-		return err
-	}
-	reply, err := j.chat(ctx, firstTokenRequest(yesTemplate.messages(probePrompt, []string{picture})))
-	if err != nil {
-		return err
-	}
-	j.info.ServedModel = reply.Model
-	j.info.Protocol = ProtocolLogprobs
-	// A judge that says something else first, as reasoning ones do, is better asked for a whole answer.
-	if tokens, ok := reply.Choices[0].firstToken(); !ok || yesTemplate.soft(tokens).Abstained {
-		j.textOnly = true
-		j.info.Votes, j.info.Protocol = j.options.Votes, ProtocolVotes
-		if j.options.Votes == 1 {
-			j.info.Protocol = ProtocolGreedy
+	if j.options.Memory != "" {
+		if known, err := j.recall(ctx); known || err != nil {
+			return err
 		}
 	}
-	return j.checkSight(ctx, reply.Usage.Prompt)
+	err := j.findOut(ctx)
+	if err == nil {
+		err = j.checkSight(ctx)
+	}
+	if err == nil && j.options.Memory != "" {
+		j.remember()
+	}
+	return err
+}
+
+// findOut settles API and protocol.
+func (j *Judge) findOut(ctx context.Context) error {
+	if j.options.API == APIAuto {
+		return j.probeAny(ctx)
+	}
+	_, err := j.try(ctx, j.options.API)
+	return err
+}
+
+// try asks about a grey square by one API, and settles it if there is an answer.
+func (j *Judge) try(ctx context.Context, api API) (*chatReply, error) {
+	picture, err := dataURL(greySquare(), j.options.PixelBudget)
+	if err != nil {
+		return nil, err
+	}
+	s := settled{api: api, optional: &optional{}}
+	j.settle(s)
+	reply, err := j.sample(ctx, []string{picture})
+	if err != nil {
+		return nil, err
+	}
+	s.served, s.prompt, s.protocol = reply.Model, reply.Usage.Prompt, ProtocolLogprobs
+	tokens, ok := reply.Choices[0].firstToken()
+	switch {
+	case api == APISystemone:
+		s.protocol = ProtocolSystemone
+	case !ok:
+		s.protocol = j.counted()
+	case yesTemplate.soft(tokens).Abstained:
+		// A judge that says something else first, as reasoning ones do, is better asked for a whole answer.
+		s.protocol, err = j.reasons(ctx, picture)
+		if err != nil {
+			return nil, err
+		}
+	}
+	if s.protocol.written() {
+		s.votes = j.options.Votes
+	}
+	j.settle(s)
+	return reply, nil
+}
+
+// reasons has one answer written, to see whether its label is among the tokens with probabilities: servers that keep the
+// reasoning apart may not give those of the answer.
+func (j *Judge) reasons(ctx context.Context, picture string) (Protocol, error) {
+	req := firstTokenRequest(yesTemplate.messages(probePrompt, []string{picture}))
+	req.MaxTokens = j.options.AnswerTokens
+	reply, err := j.chat(ctx, req)
+	if err != nil {
+		return "", err
+	}
+	c := reply.Choices[0]
+	if label := yesTemplate.read(c.text(), c.Finish); label >= 0 {
+		if _, ok := yesTemplate.reasoned(c, label); !ok {
+			return j.counted(), nil
+		}
+	}
+	return ProtocolReasoned, nil
+}
+
+// counted is the protocol where there are no probabilities.
+func (j *Judge) counted() Protocol {
+	if j.options.Votes == 1 {
+		return ProtocolGreedy
+	}
+	return ProtocolVotes
+}
+
+// sample asks the probe's question with the picture or without any.
+func (j *Judge) sample(ctx context.Context, pictures []string) (*chatReply, error) {
+	if j.settled.api != APISystemone {
+		return j.chat(ctx, firstTokenRequest(yesTemplate.messages(probePrompt, pictures)))
+	}
+	_, decided, err := j.decide(ctx, yesDecision, probePrompt, pictures)
+	if err != nil {
+		return nil, err
+	}
+	reply := &chatReply{Model: decided.Model, Choices: make([]choice, 1)}
+	reply.Usage.Prompt = decided.Usage.Input
+	return reply, nil
 }
 
 // checkSight compares the tokens of the question with those of the same question without its picture: a server that
 // drops pictures answers all the same.
-func (j *Judge) checkSight(ctx context.Context, prompt int) error {
+func (j *Judge) checkSight(ctx context.Context) error {
 	j.info.Pictures = "unchecked"
+	prompt := j.settled.prompt
 	if prompt == 0 {
 		return nil
 	}
 	// Some servers take no question without pictures; that is no fault.
-	blind, err := j.chat(ctx, firstTokenRequest(yesTemplate.messages(probePrompt, nil)))
+	blind, err := j.sample(ctx, nil)
 	if err != nil || blind.Usage.Prompt == 0 {
 		return ctx.Err()
 	}

@@ -61,7 +61,7 @@ func OpenRemote(ctx context.Context, o RemoteOptions) (*Remote, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Remote{url: u.String(), key: o.Key, batch: o.Batch, client: newClient(o.Key, o.Timeout, o.Retries, 1, o.wait)}
+	r := &Remote{url: u.String(), key: o.Key, batch: o.Batch, client: newClient(o.Key, o.Timeout, o.Retries, o.wait, newGate(1, 0, 2*time.Minute, o.wait, nil))}
 	if _, err := r.Score(ctx, probePrompt, []image.Image{greySquare()}); err != nil {
 		r.Close()
 		return nil, err

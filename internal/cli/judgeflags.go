@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -22,6 +23,10 @@ type judgeOptions struct {
 	votes       int
 	concurrency int
 	timeout     time.Duration
+	api         string
+	rate        float64
+	patience    time.Duration
+	memory      string
 	// Where a judge compares more than two pictures.
 	schedule string
 	budget   int
@@ -35,6 +40,10 @@ func (o *judgeOptions) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.votes, "judge-votes", 0, "answers to sample where the server gives no label probabilities (default 5)")
 	f.IntVar(&o.concurrency, "judge-concurrency", 0, "questions at once (default 8)")
 	f.DurationVar(&o.timeout, "judge-timeout", 0, "for one attempt (default 2m)")
+	f.StringVar(&o.api, "judge-api", "", "form of the server's questions: chat, ollama, llama.cpp or systemone (default: found out)")
+	f.Float64Var(&o.rate, "judge-rate", 0, "requests a second at most (default: as many as the server takes)")
+	f.DurationVar(&o.patience, "judge-patience", 0, "how long to wait for a server that went down (default 2m)")
+	f.StringVar(&o.memory, "judge-memory", "", "file that keeps what was found out about judges, which makes opening them again quicker")
 }
 
 // scheduleFlags adds what only commands need that let a judge put pictures in order. usual is what no schedule means.
@@ -53,6 +62,14 @@ func (o *judgeOptions) check() error {
 	switch {
 	case o.url == "" && (o.schedule != "" || o.budget != 0 || o.first != ""):
 		return usagef("--judge-schedule, --judge-budget and --judge-first say how a judge is asked; name it by --judge URL")
+	case o.api != "" && !slices.Contains(vlmjudge.APIs(), vlmjudge.API(o.api)):
+		return usagef("--judge-api %s: want one of %v", o.api, vlmjudge.APIs())
+	case !(o.rate >= 0) || math.IsInf(o.rate, 1) || o.patience < 0:
+		return usagef("--judge-rate %v, --judge-patience %v: want 0 or more", o.rate, o.patience)
+	case o.url == "" && (o.api != "" || o.rate != 0 || o.patience != 0 || o.memory != ""):
+		return usagef("--judge-api, --judge-rate, --judge-patience and --judge-memory say how a judge is asked; name it by --judge URL")
+	case o.url == rewards.Mini && (o.api != "" || o.rate != 0 || o.patience != 0 || o.memory != ""):
+		return usagef("--judge %s is the embedded reward; --judge-api, --judge-rate, --judge-patience and --judge-memory are about servers", rewards.Mini)
 	case o.url == rewards.Mini && (o.model != "" || o.votes != 0 || o.timeout != 0):
 		return usagef("--judge %s is the embedded reward; --judge-model, --judge-votes and --judge-timeout are about servers", rewards.Mini)
 	case o.schedule != "" && !slices.Contains(vlmjudge.Schedules(), o.schedule):
@@ -79,7 +96,10 @@ func (o *judgeOptions) options() *vlmjudge.Options {
 	if o.url == "" {
 		return nil
 	}
-	return &vlmjudge.Options{URL: o.url, Model: o.model, Key: apiKey(), Votes: o.votes, Concurrency: o.concurrency, Timeout: o.timeout}
+	return &vlmjudge.Options{
+		URL: o.url, Model: o.model, Key: apiKey(), Votes: o.votes, Concurrency: o.concurrency, Timeout: o.timeout,
+		API: vlmjudge.API(o.api), Rate: o.rate, Patience: o.patience, Memory: o.memory,
+	}
 }
 
 // apply adds the judge to the options of rewards.
@@ -93,6 +113,7 @@ func (o *judgeOptions) settings(add func(key string, value any, when bool)) {
 	add("judge", o.url, o.url != "")
 	add("judge-model", o.model, o.model != "")
 	add("judge-votes", o.votes, o.votes != 0)
+	add("judge-api", o.api, o.api != "")
 	add("judge-schedule", o.schedule, o.schedule != "")
 	add("judge-budget", o.budget, o.budget != 0)
 	add("judge-first", o.first, o.first != "")
@@ -109,7 +130,11 @@ func (o *judgeOptions) name() string { return "judge:" + cmp.Or(o.model, o.url) 
 
 // manner is what verdicts depend on besides the judge and the pictures.
 func (o *judgeOptions) manner() string {
-	return fmt.Sprintf("%s votes=%d schedule=%q budget=%d first=%q", o.name(), o.votes, o.schedule, o.budget, o.first)
+	manner := ""
+	if o.api != "" {
+		manner = " api=" + o.api
+	}
+	return fmt.Sprintf("%s votes=%d schedule=%q budget=%d first=%q", o.name(), o.votes, o.schedule, o.budget, o.first) + manner
 }
 
 // unanswered says that a judge's verdict on a group is worth nothing.

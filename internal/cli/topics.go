@@ -91,6 +91,12 @@ answers are sampled (--judge-votes). Judges prefer a place; asking in both order
 that out, and how often the answer turned with the order is reported. JPEG files are
 turned upright by their EXIF orientation for judges, and for nothing else.
 
+--judge-api chooses the form of the questions: chat, or a server's own one: ollama,
+llama.cpp, or systemone (soft labels of transformers serve). Without it the chat is
+tried first, and the others where it gives no label probabilities. --judge-rate bounds
+the requests a second, --judge-patience how long a server that is down is waited for;
+--judge-memory FILE keeps what was found out about a server.
+
 --judge mini asks nobody: the embedded reward answers through the same interface, so
 that everything can be tried without a server. Its results are called judge:mini.
 
