@@ -3,6 +3,7 @@ module winnow
 go 1.26.0
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/disintegration/imaging v1.6.2
 	github.com/ebitengine/purego v0.11.3
 	github.com/goccy/go-yaml v1.19.2

@@ -46,7 +46,8 @@ hpsv2 is HPDv2's test split; pictures that a model made for the prompts of HPSv2
 benchmark are for "winnow eval benchmark".`,
 		Example: `  winnow eval imagereward --data ImageReward/data/test.json --reward imagereward-v1.0 --reward-model ./imagereward --reward hpsv2.1 --reward-model ./hpsv2.1 --html report.html
   winnow eval pickapic --data test_unique.parquet --validation validation_unique.parquet --scores s.jsonl --json
-  winnow eval pairs.jsonl --reward mini`,
+  winnow eval pairs.jsonl --reward mini
+  winnow eval pairs.jsonl --judge mini`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.config != "" {
 				if err := loadConfig(c, o.config); err != nil {

@@ -52,7 +52,8 @@ model. Each argument is one prompt, so a prompt stands in quotes.`,
   winnow generate --model ./stable-diffusion-v1-5-onnx --steps 25 --seed 7 "a red fox in the snow"
   winnow generate --prompt-file prompts.txt --num-images 1 --output pictures
   winnow generate --scheduler euler-a --num-images 8 --html best.html "two green stars"
-  winnow generate --search random --search-budget 800 --num-images 1 --holdout-reward checker "a red circle above a blue square"`,
+  winnow generate --search random --search-budget 800 --num-images 1 --holdout-reward checker "a red circle above a blue square"
+  winnow generate --search random --judge mini --num-images 1 "a red circle above a blue square"`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.config != "" {
 				if err := loadConfig(c, o.config); err != nil {

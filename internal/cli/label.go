@@ -52,6 +52,7 @@ left out: exit 3.`,
 		Example: `  winnow label --prompts prompts.txt --num-images 8 --output pairs.parquet
   winnow label --model ./sd15-onnx --prompts prompts.txt --reward pickscore-v1 --reward-model ./pickscore --soft-labels 0.5 --output pairs.parquet
   winnow label --prompts prompts.txt --judge http://localhost:8000 --pairs all --min-gap 0.5 --output pairs.parquet
+  winnow label --prompts prompts.txt --judge mini --output pairs.jsonl
   winnow label --data old.parquet --reward mini --output new.parquet`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.config != "" {

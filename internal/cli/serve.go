@@ -42,7 +42,15 @@ clients are gathered for some milliseconds and scored together.
                      http://HOST:8400/v1/score" asks it too
   POST /v1/compare   {"prompt", "images": [2], "by"} → {"p", "verdict", …}; by "judge" (with
                      --judge) in both orders, or by "reward": p = σ((a - b)/temperature)
-  POST /v1/rank      {"prompt", "images", "by"} → {"order", "items": [{"index", "rank", "score"}]}
+  POST /v1/rank      {"prompt", "images", "by", "soft"} → {"order", "items": [{"index", "rank",
+                     "score", "soft"}]}; soft rewards within the group: win-rate, strength, rank
+  POST /v1/judge-reward  grades what a judge in training wrote; no picture is needed:
+                     {"items": [{"completion", "truth": {"share"} or {"ranks"}, "p"}],
+                     "order", "brier", "format", "direct"} → {"items": [{"reward", "order",
+                     "brier", "format", "answer", "error"}], "rewards"}. order: share of the
+                     decided pairs that are ordered as people did; brier: 1 - (P - share)²;
+                     format: <think>…</think><answer>…</answer> and nothing else. Weights
+                     (0.5, 0.5, 0.1) may stand in the address: ?order=1&brier=0
   GET  /healthz, /readyz, /metrics (Prometheus)
 
 An image is base64, a data URL, or an object with "b64", "path" or "url". Paths and
@@ -55,8 +63,12 @@ Protocols of others:
   OpenRLHF           --reward.remote_url http://HOST:8400/openrlhf; the label holds the image
   flow_grpo          http://HOST:8400/ (pickle, read by a fixed list of plain data types)
   verl, UnifiedReward http://HOST:8400/v1/chat/completions ("Final Score: x", 1 to 5)
-  OpenEnv            http://HOST:8400/openenv (HTTP: /reset, /step)
+  OpenEnv            http://HOST:8400/openenv (its WebSocket, and HTTP: /reset, /step)
   TRL                a reward function that posts to /v1/score; see cmd/winnow/examples
+
+Training a judge by the sets of "winnow judge dataset": TRL and verl by the functions in
+cmd/winnow/examples/judge_reward.py, OpenRLHF by --reward.remote_url
+http://HOST:8400/v1/judge-reward with the column truth as label.
 
 With keys in WINNOW_SERVE_KEYS (commas between) every request but /healthz and /readyz
 needs one: as bearer token, X-API-Key, or password in the address. A queue that is full

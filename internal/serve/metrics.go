@@ -21,6 +21,7 @@ type metrics struct {
 	queued    prometheus.Gauge // pictures that wait
 	held      prometheus.Gauge // bytes of request bodies and pictures in memory
 	judged    *prometheus.CounterVec
+	sessions  prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -43,13 +44,14 @@ func newMetrics() *metrics {
 		batchTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: ns, Name: "batch_duration_seconds", Help: "Time to decode and score a batch.", Buckets: prometheus.DefBuckets,
 		}),
-		queued: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "queue_items", Help: "Pictures that wait."}),
-		held:   prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "held_bytes", Help: "Bytes of requests in memory."}),
+		queued:   prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "queue_items", Help: "Pictures that wait."}),
+		held:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "held_bytes", Help: "Bytes of requests in memory."}),
+		sessions: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "sessions", Help: "WebSockets that are open."}),
 		judged: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: ns, Name: "judge_pairs_total", Help: "Pairs put to the judge: answered, abstained, failed.",
 		}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.latency, m.items, m.batch, m.batchTime, m.queued, m.held, m.judged,
+	m.registry.MustRegister(m.requests, m.latency, m.items, m.batch, m.batchTime, m.queued, m.held, m.judged, m.sessions,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

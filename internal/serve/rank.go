@@ -3,8 +3,11 @@ package serve
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 
 	"winnow/rewards"
+	"winnow/vlmjudge"
 )
 
 // rankRequest asks for the order of pictures of one prompt.
@@ -12,6 +15,9 @@ type rankRequest struct {
 	Prompt string   `json:"prompt"`
 	Images []source `json:"images"`
 	By     string   `json:"by"`
+	// Soft adds the soft reward of each picture within the group, for training what made them: vlmjudge.SoftWinRate and others. Of a
+	// reward the win rate is that of σ((a−b)/temperature).
+	Soft string `json:"soft"`
 }
 
 type rankReply struct {
@@ -32,6 +38,7 @@ type rankedItem struct {
 	Index int      `json:"index"`
 	Rank  int      `json:"rank,omitempty"` // from 1; equal scores share it
 	Score *float64 `json:"score"`          // of a judge: strength in natural-log units, mean 0
+	Soft  *float64 `json:"soft,omitempty"`
 	Error string   `json:"error,omitempty"`
 }
 
@@ -46,6 +53,9 @@ func (s *Server) serveRank(w http.ResponseWriter, c *call) error {
 	by, err := s.chosen(req.By)
 	if err != nil {
 		return err
+	}
+	if req.Soft != "" && !slices.Contains(vlmjudge.SoftKinds(), req.Soft) {
+		return badRequest(`"soft" is %q; want one of %s`, req.Soft, strings.Join(vlmjudge.SoftKinds(), ", "))
 	}
 	reply := rankReply{By: by, Order: []int{}}
 	if by == byJudge {
@@ -67,6 +77,9 @@ func (s *Server) rankByReward(ctx context.Context, req rankRequest, l *lease, re
 	}
 	for i, r := range results {
 		reply.Items = append(reply.Items, rankedItem{Index: i, Score: r.Score, Error: r.Error})
+	}
+	if err := s.softByReward(req.Soft, reply.Items); err != nil {
+		return err
 	}
 	return reply.order()
 }
@@ -95,7 +108,35 @@ func (s *Server) rankByJudge(ctx context.Context, req rankRequest, l *lease, rep
 	for i := range t.Strengths {
 		reply.Items = append(reply.Items, rankedItem{Index: i, Score: &t.Strengths[i]})
 	}
+	if req.Soft != "" {
+		soft, err := t.SoftRewards(req.Soft)
+		if err != nil {
+			return err
+		}
+		for i, v := range soft {
+			reply.Items[i].Soft = given(v)
+		}
+	}
 	return reply.order()
+}
+
+// softByReward takes scores over the temperature for strengths.
+func (s *Server) softByReward(kind string, items []rankedItem) error {
+	var strengths []float64
+	var at []int
+	for i, it := range items {
+		if it.Score != nil {
+			strengths, at = append(strengths, *it.Score/s.options.Temperature), append(at, i)
+		}
+	}
+	if kind == "" || len(at) == 0 {
+		return nil
+	}
+	soft, err := vlmjudge.Tournament{Strengths: strengths}.SoftRewards(kind)
+	for k, v := range soft {
+		items[at[k]].Soft = given(v)
+	}
+	return err
 }
 
 // order ranks the items that have a score.

@@ -46,9 +46,11 @@ type Options struct {
 	Limits      imageproc.Limits // of one picture [32 MiB, 16 Mi pixels, 16,384 a side]
 	MaxJudged   int              // pictures that a judge ranks in one request [16]
 	MaxPairs    int              // requests to the judge at once, others are sent away [64]
+	MaxSessions int              // WebSockets at once, others are sent away [256]
 
 	RequestTimeout time.Duration // from the header to the reply [2 min]
 	ReadTimeout    time.Duration // of a request's body [1 min]
+	IdleTimeout    time.Duration // of a WebSocket without messages [1 h]
 
 	Keys      []string // without one, everybody is served
 	AllowPath []string
@@ -75,8 +77,10 @@ func (o Options) filled() Options {
 	fill(&o.Limits.Side, 1<<14)
 	fill(&o.MaxJudged, 16)
 	fill(&o.MaxPairs, 64)
+	fill(&o.MaxSessions, 256)
 	fill(&o.RequestTimeout, 2*time.Minute)
 	fill(&o.ReadTimeout, time.Minute)
+	fill(&o.IdleTimeout, time.Hour)
 	fill(&o.Log, slog.New(slog.DiscardHandler))
 	return o
 }
@@ -107,6 +111,7 @@ type Server struct {
 	paths    paths
 	urls     *urls
 	judging  chan struct{}
+	sessions *sessions
 	handler  http.Handler
 	draining atomic.Bool
 	stop     context.CancelFunc
@@ -119,7 +124,7 @@ func New(o Options) (*Server, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, metrics: newMetrics(), keys: newKeys(o.Keys), judging: make(chan struct{}, o.MaxPairs)}
+	s := &Server{options: o, metrics: newMetrics(), keys: newKeys(o.Keys), judging: make(chan struct{}, o.MaxPairs), sessions: newSessions(o.MaxSessions)}
 	s.memory.metrics = s.metrics
 	s.memory.limit.Store(o.MaxMemory)
 	var err error
@@ -145,6 +150,7 @@ func (s *Server) Close() error {
 	var err error
 	s.closing.Do(func() {
 		s.draining.Store(true)
+		s.sessions.drain()
 		s.stop()
 		s.queue.close()
 		<-s.queue.ended
@@ -171,7 +177,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, drain time.Duration)
 	s.draining.Store(true)
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	err := server.Shutdown(patience)
+	s.sessions.drain()
+	err := errors.Join(server.Shutdown(patience), s.sessions.wait(patience))
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("requests were still running after %v and were cut off; allow more by --drain-timeout", drain)
 		_ = server.Close()
@@ -196,6 +203,7 @@ func (s *Server) routes() http.Handler {
 	keyed("POST /v1/score", s.work(s.serveScore, fail))
 	keyed("POST /v1/compare", s.work(s.serveCompare, fail))
 	keyed("POST /v1/rank", s.work(s.serveRank, fail))
+	keyed("POST /v1/judge-reward", s.work(s.serveJudgeReward, fail))
 	keyed("POST /v1/chat/completions", s.work(s.serveChat, fail))
 	keyed("POST /openrlhf", s.work(s.serveOpenRLHF, fail))
 	keyed("POST /flowgrpo", s.work(s.serveFlowGRPO, failPickle))

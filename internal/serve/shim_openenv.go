@@ -19,14 +19,16 @@ import (
 //	→ observation {"scores": [number or null, …], "errors": [text, …], "reward_model": "mini"}
 //
 // An action that cannot be read is 422 with {"detail": [{"type", "loc", "msg", "input"}]}, as FastAPI has it. State is not kept, as in
-// that server, which makes an environment for each request. Its clients since 0.3 use a WebSocket instead, which is not served.
+// that server, which makes an environment for each request. Its clients since 0.3 use a WebSocket instead: shim_openenv_ws.go.
 type openEnvStep struct {
-	Action struct {
-		Prompt string   `json:"prompt"`
-		Image  *source  `json:"image"`
-		Images []source `json:"images"`
-	} `json:"action"`
-	TimeoutS *float64 `json:"timeout_s"`
+	Action   openEnvAction `json:"action"`
+	TimeoutS *float64      `json:"timeout_s"`
+}
+
+type openEnvAction struct {
+	Prompt string   `json:"prompt"`
+	Image  *source  `json:"image"`
+	Images []source `json:"images"`
 }
 
 type openEnvReply struct {
@@ -53,9 +55,10 @@ func (s *Server) openEnv(route func(string, http.HandlerFunc), at string) {
 		"state":       map[string]any{"type": "object", "properties": map[string]any{"episode_id": text, "step_count": map[string]string{"type": "integer"}}},
 	})
 	route("POST "+at+"/reset", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, openEnvReply{Observation: map[string]any{"instruction": "send an action with a prompt and its images", "reward_model": s.options.Info.Name}})
+		writeJSON(w, http.StatusOK, s.resetReply())
 	})
 	route("POST "+at+"/step", s.work(s.serveStep, failStep))
+	route("GET "+at+"/ws", s.serveSession)
 }
 
 func (s *Server) serveStep(w http.ResponseWriter, c *call) error {
@@ -63,22 +66,36 @@ func (s *Server) serveStep(w http.ResponseWriter, c *call) error {
 	if err := parse(c.body, &req); err != nil {
 		return unusable("%v", err)
 	}
-	images := req.Action.Images
-	if req.Action.Image != nil {
-		images = append(images, *req.Action.Image)
-	}
-	if len(images) == 0 {
-		return unusable("the action has no image")
-	}
 	ctx := c.Context()
 	if t := req.TimeoutS; t != nil && *t > 0 {
 		limited, cancel := context.WithTimeout(ctx, time.Duration(min(*t, 1e6)*float64(time.Second)))
 		defer cancel()
 		ctx = limited
 	}
-	results, err := s.score(ctx, itemsOf(req.Action.Prompt, images), c.lease)
+	reply, err := s.act(ctx, req.Action, c.lease)
 	if err != nil {
 		return err
+	}
+	writeJSON(w, http.StatusOK, reply)
+	return nil
+}
+
+func (s *Server) resetReply() openEnvReply {
+	return openEnvReply{Observation: map[string]any{"instruction": "send an action with a prompt and its images", "reward_model": s.options.Info.Name}}
+}
+
+// act is the one step of an episode.
+func (s *Server) act(ctx context.Context, action openEnvAction, l *lease) (openEnvReply, error) {
+	images := action.Images
+	if action.Image != nil {
+		images = append(images, *action.Image)
+	}
+	if len(images) == 0 {
+		return openEnvReply{}, unusable("the action has no image")
+	}
+	results, err := s.score(ctx, itemsOf(action.Prompt, images), l)
+	if err != nil {
+		return openEnvReply{}, err
 	}
 	scores, errs, sum, n := []*float64{}, []string{}, 0.0, 0
 	for _, r := range results {
@@ -93,8 +110,7 @@ func (s *Server) serveStep(w http.ResponseWriter, c *call) error {
 		mean := sum / float64(n)
 		reply.Reward = &mean
 	}
-	writeJSON(w, http.StatusOK, reply)
-	return nil
+	return reply, nil
 }
 
 // failStep writes an error as FastAPI does.

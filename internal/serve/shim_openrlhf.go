@@ -59,15 +59,10 @@ func (s *Server) serveOpenRLHF(w http.ResponseWriter, c *call) error {
 	if err := parse(c.body, &req); err != nil {
 		return err
 	}
-	n := len(req.Query)
-	switch {
-	case n == 0:
-		return badRequest(`there is no "query"`)
-	case len(req.Labels) != n:
-		return badRequest(`%d labels for %d queries: the label carries the image, as {"b64": "…"} or {"path": "…"} written as text`, len(req.Labels), n)
-	case len(req.Prompts) != n && len(req.Prompts) != 0:
-		return badRequest("%d prompts for %d queries", len(req.Prompts), n)
+	if err := req.check(`the image, as {"b64": "…"} or {"path": "…"} written as text`); err != nil {
+		return err
 	}
+	n := len(req.Query)
 	missing, err := missingValue(c)
 	if err != nil {
 		return err
@@ -95,6 +90,20 @@ func (s *Server) serveOpenRLHF(w http.ResponseWriter, c *call) error {
 		}
 	}
 	writeJSON(w, http.StatusOK, openRLHFReply{Rewards: values, Scores: values, ExtraLogs: map[string][]float64{"winnow_missing": failed}})
+	return nil
+}
+
+// check counts; label is what a label should carry.
+func (r *openRLHFRequest) check(label string) error {
+	n := len(r.Query)
+	switch {
+	case n == 0:
+		return badRequest(`there is no "query"`)
+	case len(r.Labels) != n:
+		return badRequest("%d labels for %d queries: the label carries %s", len(r.Labels), n, label)
+	case len(r.Prompts) != n && len(r.Prompts) != 0:
+		return badRequest("%d prompts for %d queries", len(r.Prompts), n)
+	}
 	return nil
 }
 
