@@ -95,15 +95,15 @@ func liveServer(t *testing.T) string {
 	return ""
 }
 
-// agreement is what a judge's comparisons of random pictures amount to.
-type agreement struct {
+// accordance is what a judge's comparisons of random pictures amount to.
+type accordance struct {
 	pairs, right, consistent, readable int
 	gap                                float64 // mean difference between both orders
 }
 
-func compareByRedness(t *testing.T, j *Judge, pairs int) agreement {
+func compareByRedness(t *testing.T, j *Judge, pairs int) accordance {
 	t.Helper()
-	got := agreement{pairs: pairs}
+	got := accordance{pairs: pairs}
 	r := rand.New(rand.NewPCG(11, 40))
 	for range pairs {
 		a, b := patches(r, 64, 64), patches(r, 64, 64)
