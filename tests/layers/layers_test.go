@@ -54,6 +54,7 @@ var layer = map[string]int{
 	"winnow/internal/report":     7,
 	"winnow/internal/evaluation": 7,
 	"winnow/internal/scoring":    7,
+	"winnow/internal/judgeset":   7,
 	"winnow/internal/serve":      8,
 	"winnow/internal/labelling":  7,
 	"winnow/internal/cli":        9,
