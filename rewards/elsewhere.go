@@ -82,7 +82,7 @@ func openJudged(ctx context.Context, opt *Options) (judged, error) {
 	if err != nil {
 		return judged{}, err
 	}
-	j, err := miniJudge(m, opt.Judge.Concurrency)
+	j, err := miniJudge(m, opt.Judge)
 	return judged{j, m}, err
 }
 

@@ -29,12 +29,16 @@ func OpenJudge(ctx context.Context, o vlmjudge.Options, opt *Options) (*vlmjudge
 }
 
 // miniJudge makes a judge of the embedded reward, and closes it if that fails.
-func miniJudge(m *Model, concurrency int) (*vlmjudge.Judge, error) {
+func miniJudge(m *Model, o *vlmjudge.Options) (*vlmjudge.Judge, error) {
 	p := member{reward: m}
 	if err := p.readReference(Mini, "", nil); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	return vlmjudge.FromReward(m, vlmjudge.RewardOptions{
-		Name: Mini, Temperature: MiniTemperature, Middle: p.reference.Mean, Concurrency: concurrency,
+	j, err := vlmjudge.FromReward(m, vlmjudge.RewardOptions{
+		Name: Mini, Temperature: MiniTemperature, Middle: p.reference.Mean, Concurrency: o.Concurrency, Keeping: o.Keeping,
 	})
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return j, nil
 }

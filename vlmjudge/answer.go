@@ -31,6 +31,7 @@ type Answer struct {
 	Raw       float64  `json:"raw"`  // of the first label among everything that the judge might have said
 	Mass      float64  `json:"mass"` // of both labels: their probability, or their share of the answers
 	Abstained bool     `json:"abstained,omitempty"`
+	Recalled  bool     `json:"recalled,omitempty"`  // from a Store, at no cost
 	Truncated bool     `json:"truncated,omitempty"` // a label was too improbable to be listed; P uses an upper bound of it
 	Protocol  Protocol `json:"protocol"`
 	Formula   string   `json:"formula"`

@@ -17,7 +17,7 @@ func (j *Judge) ask(ctx context.Context, t template, prompt string, images ...im
 	pictures := make([]string, len(images))
 	for i, img := range images {
 		var err error
-		if pictures[i], err = dataURL(img, j.options.PixelBudget); err != nil {
+		if pictures[i], err = dataURL(img, j.sendBudget()); err != nil {
 			return Answer{}, err
 		}
 	}

@@ -38,6 +38,7 @@ type contest struct {
 	mu    sync.Mutex // of what follows
 	inRow int        // failures one after the other
 	gone  error      // the last of too many
+	limit string     // of the judge that is reached
 	last  error      // the last failure
 }
 
@@ -92,7 +93,7 @@ func (c *contest) compare(ctx context.Context, pairs ...[2]int) error {
 		if err := c.ask(ctx, fresh[:some]); err != nil {
 			return err
 		}
-		if c.gone != nil {
+		if c.isGone() {
 			return c.afford(some)
 		}
 		fresh = fresh[some:]
@@ -105,6 +106,8 @@ func (c *contest) afford(some int) error {
 	switch {
 	case c.gone != nil:
 		c.t.Incomplete = fmt.Sprintf("the judge failed %d times in a row: %v", GoneAfter, c.gone)
+	case c.limit != "":
+		c.t.Incomplete = c.limit
 	case some < 1:
 		c.t.Incomplete = fmt.Sprintf("the budget of %d questions is spent", c.o.Calls)
 	case c.o.Stop != nil:
@@ -128,6 +131,10 @@ func (c *contest) ask(ctx context.Context, pairs [][2]int) error {
 		v, err := c.by.Compare(ctx, pairs[k][0], pairs[k][1])
 		if err != nil && ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if c.limited(err) {
+			put[k] = false
+			return nil
 		}
 		if err == nil && math.IsNaN(v.LogitMean) {
 			err = errors.New("vlmjudge: the comparison has no result")
@@ -154,7 +161,19 @@ func (c *contest) ask(ctx context.Context, pairs [][2]int) error {
 func (c *contest) isGone() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.gone != nil
+	return c.gone != nil || c.limit != ""
+}
+
+// limited notes that the judge is asked no more.
+func (c *contest) limited(err error) bool {
+	var limit *LimitError
+	if !errors.As(err, &limit) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit = limit.Why
+	return true
 }
 
 // heard notes whether a question was answered.

@@ -35,7 +35,7 @@ func (j *Judge) Yes(ctx context.Context, prompt string, img image.Image) (Answer
 	if err := checkPicture("the picture", img); err != nil {
 		return Answer{}, err
 	}
-	return j.ask(ctx, yesTemplate, prompt, img)
+	return j.answer(ctx, yesTemplate, prompt, img)
 }
 
 // Score is [Judge.Yes].P of each picture, within (0, 1). A picture without a readable answer is an *UnreadableError: no
@@ -60,7 +60,7 @@ func (j *Judge) ScoreEach(ctx context.Context, prompts []string, images []image.
 	}
 	answers := make([]Answer, len(images))
 	err := each(ctx, len(images), j.options.Concurrency, func(ctx context.Context, i int) (err error) {
-		answers[i], err = j.ask(ctx, yesTemplate, prompts[i], images[i])
+		answers[i], err = j.answer(ctx, yesTemplate, prompts[i], images[i])
 		return err
 	})
 	if err != nil {
@@ -89,7 +89,7 @@ func (j *Judge) Compare(ctx context.Context, prompt string, a, b image.Image) (C
 	}
 	var answers [2]Answer
 	err := each(ctx, 2, 2, func(ctx context.Context, i int) (err error) {
-		answers[i], err = j.ask(ctx, pairTemplate, prompt, orders[i][:]...)
+		answers[i], err = j.answer(ctx, pairTemplate, prompt, orders[i][:]...)
 		return err
 	})
 	if err == nil {

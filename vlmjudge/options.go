@@ -29,6 +29,10 @@ type Options struct {
 	// answer at once; judges that reason first need thousands.
 	AnswerTokens int
 	Seed         int64 // of sampled answers, where the server honours it
+	// Family is one of Families: pictures are sent as its models are best sent them, at their own aspect ratio where those keep it; "": as
+	// they are, if they are within the budget.
+	Family string
+	Keeping
 
 	// Memory is a file in which is kept what opening a judge finds out, so that opening the same one again takes one question and not
 	// up to seven; the server's key is not in it. "": nothing is kept.
@@ -71,6 +75,9 @@ func (o Options) check() error {
 		return fmt.Errorf("vlmjudge: a rate of %v requests a second; want a number above 0, or 0 for no bound", o.Rate)
 	case o.PixelBudget < 56*56:
 		return fmt.Errorf("vlmjudge: a pixel budget of %d is below 56·56; judges see nothing in such pictures", o.PixelBudget)
+	case o.Family != "":
+		_, err := findFamily(o.Family)
+		return err
 	}
 	return nil
 }
@@ -83,6 +90,7 @@ type Info struct {
 	Templates     []Template `json:"templates"`
 	PixelBudget   int        `json:"pixel_budget"`
 	API           API        `json:"api,omitempty"`
+	Family        string     `json:"family,omitempty"` // of models, by which pictures are sized
 	Protocol      Protocol   `json:"protocol"`
 	Votes         int        `json:"votes,omitempty"`          // of one answer; 0 with label probabilities
 	Unsupported   []string   `json:"unsupported,omitempty"`    // request fields that the server does not take
@@ -102,6 +110,8 @@ type Judge struct {
 
 	settled settled // by Open
 	info    Info
+	keeping Keeping
+	purse   purse
 }
 
 // Open connects to a judge and asks it one question about a grey square: a wrong address, key or model, and a server
@@ -116,8 +126,12 @@ func Open(ctx context.Context, o Options) (*Judge, error) {
 		return nil, err
 	}
 	j := &Judge{options: o, base: base, client: newClient(o.Key, o.Timeout, o.Retries, o.wait, newGate(o.Concurrency, o.Rate, o.Patience, o.wait, o.Logger))}
-	j.info = Info{URL: base, Model: o.Model, PixelBudget: o.PixelBudget}
-	if err := j.probe(ctx); err != nil {
+	j.info = Info{URL: base, Model: o.Model, PixelBudget: o.PixelBudget, Family: o.Family}
+	err = j.probe(ctx)
+	if err == nil {
+		err = j.keep(o.Keeping)
+	}
+	if err != nil {
 		j.Close()
 		return nil, err
 	}
@@ -149,13 +163,16 @@ func (j *Judge) Info() Info {
 	return info
 }
 
-// Close gives idle connections back, or closes the reward.
-func (j *Judge) Close() error {
+// Close gives idle connections back, or closes the reward, and closes the store of answers.
+func (j *Judge) Close() (err error) {
+	if j.keeping.Store != nil {
+		err = j.keeping.Store.Close()
+	}
 	if j.reward != nil {
-		return j.reward.Close()
+		return errors.Join(err, j.reward.Close())
 	}
 	j.client.http.CloseIdleConnections()
-	return nil
+	return err
 }
 
 // checkURL refuses what cannot be the address of a server, or would show a key in errors and records.

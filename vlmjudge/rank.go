@@ -67,9 +67,11 @@ type RankOptions struct {
 
 // Spent is what a ranking has cost so far.
 type Spent struct {
-	Calls  int // questions
-	Tokens Tokens
-	Time   time.Duration
+	Calls    int // questions; of a judge, requests
+	Tokens   Tokens
+	Time     time.Duration
+	Recalled int     // of a judge: answers that a Store had
+	Money    float64 // of a judge: by the prices of its Limits
 }
 
 // The schedules. Counts of comparisons are for n items; see [MaxPairs].

@@ -25,6 +25,7 @@ type RewardOptions struct {
 	Temperature float64 // difference of scores that is one unit of log-odds
 	Middle      float64 // score at which a picture is as likely right as wrong
 	Concurrency int     // questions at once; 0: 8
+	Keeping
 }
 
 // FromReward makes a judge of a reward, so that what asks a judge can be tried without a server. It prefers A with probability
@@ -45,7 +46,7 @@ func FromReward(r Reward, o RewardOptions) (*Judge, error) {
 		j.info.Templates = append(j.info.Templates, Template{ID: id, SHA256: hex.EncodeToString(sum[:])})
 	}
 	j.formulas = formulas
-	return j, nil
+	return j, j.keep(o.Keeping)
 }
 
 // fromReward answers a question about one picture or two.

@@ -22,6 +22,7 @@ type judging struct {
 	concurrency int
 	answered    int
 	inRow       int // failures one after the other
+	limited     bool
 }
 
 // maxFailures in a row are taken for a judge that is gone, not for rows that it cannot answer.
@@ -53,6 +54,13 @@ func (g *judging) each(ctx context.Context, rows int, name func(row int) string,
 			done(i)
 			continue
 		}
+		if limit := (*vlmjudge.LimitError)(nil); errors.As(err, &limit) {
+			if !g.limited {
+				g.app.warn("the judge is asked no more: %s; the rows from %s on that it knows nothing of are left out", limit.Why, name(i))
+			}
+			g.limited = true
+			continue
+		}
 		g.app.warn("%s: %v", name(i), err)
 		if g.inRow++; g.inRow >= maxFailures || g.answered == 0 && i == rows-1 && g.inRow == rows {
 			return fmt.Errorf("the judge answered none of the last %d rows; the last error: %w", g.inRow, err)
@@ -78,11 +86,12 @@ func (r *evalRun) judge(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	r.judgeInfo = j.Judge().Info()
+	r.judgeInfo, r.judgeAs = j.Judge().Info(), vlmjudge.CalibrationOf(j.Judge())
+	r.app.showSpent(j.Judge())
 	return nil
 }
 
-func (r *evalRun) judgeSet(ctx context.Context, in *evalInput, j evaluation.Judge) error {
+func (r *evalRun) judgeSet(ctx context.Context, in *evalInput, j *rewards.Tournament) error {
 	reader, err := in.in.open(false)
 	if err != nil {
 		return err
@@ -104,7 +113,9 @@ func (r *evalRun) judgeSet(ctx context.Context, in *evalInput, j evaluation.Judg
 				if err == nil {
 					results[i], err = j.Tournament(ctx, waiting[i].Prompt, pictures, nil)
 				}
-				if err == nil && results[i].Unmet() > 0 {
+				if why := j.Judge().Limit(); err == nil && results[i].Unmet() > 0 && why != "" {
+					err = &vlmjudge.LimitError{Why: why}
+				} else if err == nil && results[i].Unmet() > 0 {
 					err = fmt.Errorf("%d pictures were compared with none", results[i].Unmet())
 				}
 				return err

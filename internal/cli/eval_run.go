@@ -24,7 +24,8 @@ type evalRun struct {
 	store      *scoring.Store
 	infos      map[string]rewards.Info // of the rewards, by the scorer's name
 	judgeInfo  vlmjudge.Info
-	failed     int // rows and scores that could not be used
+	judgeAs    vlmjudge.Calibration // of the judge that was asked, without a fit
+	failed     int                  // rows and scores that could not be used
 	start      time.Time
 }
 

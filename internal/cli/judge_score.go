@@ -79,6 +79,7 @@ func (a *app) judgeScore(ctx context.Context, o *judgeQuestion, args []string) (
 		}
 		task.Set(first + len(some))
 	}
+	a.showSpent(j)
 	return a.showAnswers(lines)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"winnow/internal/ledger"
 	"winnow/rewards"
 	"winnow/vlmjudge"
 )
@@ -27,6 +28,12 @@ type judgeOptions struct {
 	rate        float64
 	patience    time.Duration
 	memory      string
+	cacheFile   string
+	calibration string
+	pictures    string // family of models
+	pixels      int
+	limits      vlmjudge.Limits
+	calibrated  *vlmjudge.Calibration
 	// Where a judge compares more than two pictures.
 	schedule string
 	budget   int
@@ -44,6 +51,15 @@ func (o *judgeOptions) flags(f *pflag.FlagSet) {
 	f.Float64Var(&o.rate, "judge-rate", 0, "requests a second at most (default: as many as the server takes)")
 	f.DurationVar(&o.patience, "judge-patience", 0, "how long to wait for a server that went down (default 2m)")
 	f.StringVar(&o.memory, "judge-memory", "", "file that keeps what was found out about judges, which makes opening them again quicker")
+	f.StringVar(&o.cacheFile, "judge-cache", "", "SQLite file that keeps the judge's answers, so that nothing is asked twice, and what they cost (winnow judge cost --ledger FILE)")
+	f.StringVar(&o.calibration, "calibration", "", "file of \"winnow judge calibrate\" for this judge")
+	f.StringVar(&o.pictures, "judge-pictures", "", "size images for a family of models: "+strings.Join(vlmjudge.Families(), ", ")+" (default: as they are, up to --judge-pixels)")
+	f.IntVar(&o.pixels, "judge-pixels", 0, "pixels of an image at most; larger ones are made smaller (default 1003520)")
+	f.IntVar(&o.limits.Tokens, "judge-max-tokens", 0, "stop asking when the run has cost this many tokens (default: no limit)")
+	f.Float64Var(&o.limits.Money, "judge-max-money", 0, "stop asking when the run has cost this much by --price-in and --price-out")
+	f.DurationVar(&o.limits.Time, "judge-max-time", 0, "stop asking after this time")
+	f.Float64Var(&o.limits.PriceIn, "price-in", 0, "of a million tokens that the judge reads")
+	f.Float64Var(&o.limits.PriceOut, "price-out", 0, "of a million tokens that the judge writes")
 }
 
 // scheduleFlags adds what only commands need that let a judge put pictures in order. usual is what no schedule means.
@@ -83,7 +99,55 @@ func (o *judgeOptions) check() error {
 	case o.first != "" && rewards.NeedsFolder(name) && folder == "":
 		return usagef("--judge-first %s: the reward needs a folder, as in --judge-first %s=./%s", o.first, name, name)
 	}
+	return o.checkKeeping()
+}
+
+// checkKeeping refuses what cannot work of calibration, cache, sizes and limits.
+func (o *judgeOptions) checkKeeping() error {
+	set := o.cacheFile != "" || o.calibration != "" || o.pictures != "" || o.pixels != 0 || o.limits != (vlmjudge.Limits{})
+	switch l := o.limits; {
+	case !set:
+		return nil
+	case o.url == "":
+		return usagef("--judge-cache, --calibration, --judge-pictures, --judge-pixels, --judge-max-… and --price-… say how a judge is asked; name it by --judge URL")
+	case o.url == rewards.Mini && (o.pictures != "" || o.pixels != 0):
+		return usagef("--judge %s is the embedded reward; --judge-pictures and --judge-pixels are about servers", rewards.Mini)
+	case o.pictures != "" && !slices.Contains(vlmjudge.Families(), o.pictures):
+		return usagef("--judge-pictures %s: want one of %s", o.pictures, strings.Join(vlmjudge.Families(), ", "))
+	case o.pixels < 0 || o.pixels > 0 && o.pixels < 56*56:
+		return usagef("--judge-pixels %d: want 3136 or more", o.pixels)
+	case l.Tokens < 0 || !(l.Money >= 0) || l.Time < 0 || !(l.PriceIn >= 0) || !(l.PriceOut >= 0):
+		return usagef("--judge-max-… and --price-… must not be negative")
+	case l.Money > 0 && l.PriceIn == 0 && l.PriceOut == 0:
+		return usagef("--judge-max-money needs the prices of tokens: --price-in, --price-out")
+	}
+	if err := writable(o.cacheFile); err != nil || o.calibration == "" {
+		return err
+	}
+	data, err := os.ReadFile(o.calibration)
+	if err != nil {
+		return pathError("read", o.calibration, err)
+	}
+	if o.calibrated, err = vlmjudge.ReadCalibration(data); err != nil {
+		return fmt.Errorf("%s %w", o.calibration, err)
+	}
 	return nil
+}
+
+// showSpent says what a judge has cost, where the server counts or answers were recalled.
+func (a *app) showSpent(j *vlmjudge.Judge) {
+	s := j.Spent()
+	if a.quiet || s.Tokens.Prompt+s.Tokens.Completion == 0 && s.Recalled == 0 {
+		return
+	}
+	text := fmt.Sprintf("the judge took %d requests, %d tokens read, %d written", s.Calls, s.Tokens.Prompt, s.Tokens.Completion)
+	if s.Money > 0 {
+		text += fmt.Sprintf(", %.4g in money", s.Money)
+	}
+	if s.Recalled > 0 {
+		text += fmt.Sprintf("; %d answers were known", s.Recalled)
+	}
+	a.warn("%s", text)
 }
 
 // open reaches for the judge, where nothing but pairs is compared.
@@ -96,10 +160,15 @@ func (o *judgeOptions) options() *vlmjudge.Options {
 	if o.url == "" {
 		return nil
 	}
-	return &vlmjudge.Options{
+	opt := &vlmjudge.Options{
 		URL: o.url, Model: o.model, Key: apiKey(), Votes: o.votes, Concurrency: o.concurrency, Timeout: o.timeout,
-		API: vlmjudge.API(o.api), Rate: o.rate, Patience: o.patience, Memory: o.memory,
+		API: vlmjudge.API(o.api), Rate: o.rate, Patience: o.patience, Memory: o.memory, Family: o.pictures, PixelBudget: o.pixels,
+		Keeping: vlmjudge.Keeping{Calibration: o.calibrated, Limits: o.limits},
 	}
+	if o.cacheFile != "" { // else the interface would not be nil
+		opt.Store = ledger.At(o.cacheFile)
+	}
+	return opt
 }
 
 // apply adds the judge to the options of rewards.
@@ -117,6 +186,9 @@ func (o *judgeOptions) settings(add func(key string, value any, when bool)) {
 	add("judge-schedule", o.schedule, o.schedule != "")
 	add("judge-budget", o.budget, o.budget != 0)
 	add("judge-first", o.first, o.first != "")
+	add("calibration", o.calibration, o.calibration != "")
+	add("judge-pictures", o.pictures, o.pictures != "")
+	add("judge-pixels", o.pixels, o.pixels != 0)
 }
 
 // apiKey is never a flag: command lines are seen by everybody on the machine.
@@ -130,11 +202,17 @@ func (o *judgeOptions) name() string { return "judge:" + cmp.Or(o.model, o.url) 
 
 // manner is what verdicts depend on besides the judge and the pictures.
 func (o *judgeOptions) manner() string {
-	manner := ""
+	manner := fmt.Sprintf("%s votes=%d schedule=%q budget=%d first=%q", o.name(), o.votes, o.schedule, o.budget, o.first)
 	if o.api != "" {
-		manner = " api=" + o.api
+		manner += " api=" + o.api
 	}
-	return fmt.Sprintf("%s votes=%d schedule=%q budget=%d first=%q", o.name(), o.votes, o.schedule, o.budget, o.first) + manner
+	if o.pictures != "" || o.pixels != 0 {
+		manner += fmt.Sprintf(" pictures=%q pixels=%d", o.pictures, o.pixels)
+	}
+	if c := o.calibrated; c != nil {
+		manner += fmt.Sprintf(" scale=%v shift=%v", c.Scale, c.Shift)
+	}
+	return manner
 }
 
 // unanswered says that a judge's verdict on a group is worth nothing.

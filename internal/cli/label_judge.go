@@ -105,6 +105,9 @@ func (g *judgedGroups) ask(ctx context.Context, rec *datasets.Record) (strengths
 	if !known {
 		t, err := g.judge.Tournament(ctx, rec.Prompt, pictures, nil)
 		if err == nil {
+			if why := g.judge.Judge().Limit(); why != "" && t.Unmet() > 0 {
+				return nil, false, &vlmjudge.LimitError{Why: why}
+			}
 			err = unanswered(t)
 		}
 		if err != nil {

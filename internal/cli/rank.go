@@ -181,6 +181,11 @@ func (r *rankRun) warn(result *report.Result) {
 	r.app.warnForeign(r.group.Images, info)
 	r.app.warnAlarms(result)
 	r.app.warnJudge(result.Judge)
+	for _, reward := range r.mix.Rewards() {
+		if t, ok := reward.(*rewards.Tournament); ok {
+			r.app.showSpent(t.Judge())
+		}
+	}
 	prompts := map[string]bool{}
 	for _, im := range r.group.Images {
 		prompts[im.Prompt] = true

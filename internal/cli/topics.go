@@ -30,7 +30,7 @@ both.
 With --json every object has a "type": "image", "network", "run", "version",
 "doctor", "lora", "lora_comparison", "data", "format", "failed", "reference", "eval", "comparison",
 "agreement", "flag", "win_rate", "benchmark", "figures", "reward_figures",
-"judge_figures", "verdict", "answer", "judge", "search", "search_figures", "serve", "summary", or "error" (with "code", "message" and, where
+"judge_figures", "verdict", "answer", "judge", "cost", "spent", "calibration", "search", "search_figures", "serve", "summary", or "error" (with "code", "message" and, where
 one is meant, "file"). "winnow score" writes its lines without a type: image, prompt,
 score and more. Fields are added over time and never change their meaning.
 
@@ -96,6 +96,19 @@ llama.cpp, or systemone (soft labels of transformers serve). Without it the chat
 tried first, and the others where it gives no label probabilities. --judge-rate bounds
 the requests a second, --judge-patience how long a server that is down is waited for;
 --judge-memory FILE keeps what was found out about a server.
+
+--judge-cache FILE keeps every answer by the pixels of the images, the question, the
+model and the way of asking: a run that is repeated or goes on asks nothing twice.
+"winnow judge cost" estimates a run beforehand, and with --ledger FILE shows what was
+spent. --judge-max-tokens, --judge-max-money and --judge-max-time end a run with what is
+known, and say so. "winnow judge calibrate" fits probabilities to people's choices of a
+set; --calibration uses the fit. --judge-pictures FAMILY sends images as the models of a
+family see them, so that they change nothing themselves:
+  qwen2-vl    sides multiples of 28, the aspect ratio nearly kept (also Qwen2.5-VL)
+  qwen3-vl    the same by 32
+  pixtral     sides multiples of 16, up to 1024
+  internvl    as they are; the model stretches them over tiles of 448
+  gemma-3, llava-1.5   grey edges make them square, since the model would squash or cut
 
 --judge mini asks nobody: the embedded reward answers through the same interface, so
 that everything can be tried without a server. Its results are called judge:mini.

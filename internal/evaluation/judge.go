@@ -1,17 +1,10 @@
 package evaluation
 
 import (
-	"context"
-	"image"
 	"math"
 
 	"winnow/vlmjudge"
 )
-
-// Judge compares every pair of some pictures in both orders; *vlmjudge.Judge does.
-type Judge interface {
-	Tournament(ctx context.Context, prompt string, images []image.Image, done func()) (vlmjudge.Tournament, error)
-}
 
 // Judge enters a tournament about all pictures of a record: its strengths as scores, and every match as a verdict.
 func (c *Scorer) Judge(record int, t vlmjudge.Tournament) {

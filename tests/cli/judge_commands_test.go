@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"encoding/json"
+	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -35,5 +38,61 @@ func TestJudge_compareAndScore(t *testing.T) {
 	_, stderr := runLines(t, cli.ExitFailed, "judge", "compare", "--judge", j.URL, "-p", "red", "--json", "a/4.png", "a/5.png")
 	if !strings.Contains(stderr, "the picture cannot be read") {
 		t.Error(stderr)
+	}
+}
+
+// A judge by a wrong scale: people choose the redder picture less surely than it does. The file that calibrate writes makes it less sure,
+// everywhere, and fits this judge only.
+func TestJudge_calibrate(t *testing.T) {
+	redSet(t)
+	var rows strings.Builder
+	for i := range 150 {
+		a, b := i%6, (i+1+i/6%5)%6
+		label := 0
+		if (a > b) != (i%4 == 0) { // people contradict a quarter of the time
+			label = 1
+		}
+		fmt.Fprintf(&rows, `{"prompt":"red %d","images":["a/%d.png","a/%d.png"],"label":%d}`+"\n", i, a, b, label)
+	}
+	mustDo(t, os.WriteFile("pairs.jsonl", []byte(rows.String()), 0o600))
+	j := newRedJudge(t, 1)
+	lines, _ := runLines(t, cli.ExitOK, "judge", "calibrate", "--judge", j.URL, "--data", "pairs.jsonl", "--output", "c.json", "--judge-cache", "v.sqlite", "--json")
+	l := lines[0]
+	before, after := l["before"].(map[string]any), l["after"].(map[string]any)
+	if l["type"] != "calibration" || l["pairs"] != 150. || !(l["scale"].(float64) < .9) || !(after["log_loss"].(float64) < before["log_loss"].(float64)) || after["correct"] != before["correct"] {
+		t.Errorf("%v", l)
+	}
+	compare := []string{"judge", "compare", "--judge", j.URL, "-p", "red", "--json", "a/4.png", "a/5.png"}
+	lines, _ = runLines(t, cli.ExitOK, append(compare, "--calibration", "c.json")...)
+	odds := func(p float64) float64 { return math.Log(p / (1 - p)) }
+	if got, want := odds(lines[0]["logit_mean"].(float64)), -2*l["scale"].(float64); math.Abs(got-want) > 1e-6 {
+		t.Errorf("log-odds %v, want %v", got, want)
+	}
+	data, err := os.ReadFile("c.json")
+	mustDo(t, err)
+	var c map[string]any
+	mustDo(t, json.Unmarshal(data, &c))
+	if c["model"] != "red" || c["report"] == nil {
+		t.Errorf("%v", c)
+	}
+	_, stderr := runLines(t, cli.ExitFailed, "judge", "compare", "--judge", "mini", "-p", "red", "--json", "a/4.png", "a/5.png", "--calibration", "c.json")
+	if !strings.Contains(stderr, "the calibration is of another judge: model red") {
+		t.Error(stderr)
+	}
+	// The second time nothing is asked, with the server gone after it was opened.
+	j.broken.Store(true)
+	again, _ := runLines(t, cli.ExitOK, "judge", "calibrate", "--judge", j.URL, "--data", "pairs.jsonl", "--output", "d.json", "--judge-cache", "v.sqlite", "--json")
+	if again[0]["scale"] != l["scale"] {
+		t.Errorf("%v", again[0])
+	}
+}
+
+// A limit of time leaves rows out, says so, and is a partial result.
+func TestEval_judgeLimit(t *testing.T) {
+	redSet(t)
+	j := newRedJudge(t, 0)
+	lines, stderr := runLines(t, cli.ExitPartial, "eval", "set.jsonl", "--judge", j.URL, "--judge-max-time", "1ns", "--json")
+	if lines[0]["missing"] != 4. || strings.Count(stderr, "the judge is asked no more: the limit of 1ns is reached") != 1 {
+		t.Errorf("%v\n%s", lines, stderr)
 	}
 }

@@ -53,6 +53,7 @@ var layer = map[string]int{
 	"winnow/internal/minibench":  7,
 	"winnow/internal/report":     7,
 	"winnow/internal/evaluation": 7,
+	"winnow/internal/ledger":     6,
 	"winnow/internal/scoring":    7,
 	"winnow/internal/judgeset":   7,
 	"winnow/internal/serve":      8,
