@@ -73,11 +73,14 @@ func (g *gate) wake() {
 // enter waits for a place among the requests that are under way.
 func (g *gate) enter(ctx context.Context) error {
 	for {
+		if err := ctx.Err(); err != nil { // who takes no place gives none back
+			return err
+		}
 		g.mu.Lock()
 		if g.under < g.limit {
 			g.under++
 			g.mu.Unlock()
-			return ctx.Err()
+			return nil
 		}
 		changed := g.changed
 		g.mu.Unlock()

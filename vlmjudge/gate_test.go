@@ -227,3 +227,18 @@ func TestBudgetPause(t *testing.T) {
 		}
 	}
 }
+
+// A question that is called off before it starts takes no place: else a judge would wait for ever after a few of them.
+func TestGate_calledOff(t *testing.T) {
+	g := newGate(1, 0, time.Second, time.Millisecond, nil)
+	off, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := g.enter(off); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), time.Second)
+	defer stop()
+	if err := g.enter(ctx); err != nil {
+		t.Errorf("the place is taken: %v", err)
+	}
+}
