@@ -27,12 +27,12 @@ type quickstartOptions struct {
 
 // The sizes of the story. They fit three minutes on two cores.
 const (
-	quickPrompts  = 350   // that pairs are made for
+	quickPrompts  = 260   // that pairs are made for
 	quickPictures = 8     // of each
 	quickScales   = "1,3" // guidance scales of their halves
 	quickPairs    = 4     // of each prompt
 	quickSteps    = 10    // of the sampler
-	quickUpdates  = 250
+	quickUpdates  = 200
 	quickBatch    = 32
 	quickHeldOut  = 400
 	quickGuidance = 1 // of the comparison
