@@ -49,7 +49,7 @@ func readMemory(path string) map[string]remembered {
 func (j *Judge) recall(ctx context.Context) (bool, error) {
 	r, ok := readMemory(j.options.Memory)[j.memoryKey()]
 	if !ok || time.Since(r.At) > rememberFor || r.API.check() != nil || r.API == APIAuto {
-		return false, nil
+		return false, nil //nolint:nilerr // asking all of it again says what is wrong
 	}
 	protocol := r.Protocol
 	switch {

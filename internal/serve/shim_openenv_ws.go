@@ -127,7 +127,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // which has been answered
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }() // a session that ended by itself is closed already
 	v := &session{conn: conn}
 	// The time between messages is not a request's.
 	ctx := context.WithoutCancel(r.Context())
