@@ -120,7 +120,7 @@ func (s *siblings) batch(ctx context.Context, i int) (sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.samples, out.reward, out.spread = j.samples, j.reward/float64(j.samples), j.spread/float64(j.broods)
+	out.judged = j
 	return out, nil
 }
 
@@ -388,11 +388,10 @@ func (s *siblings) collect(ctx context.Context, prompts []string, tuples []tuple
 
 // steps is a batch of siblings: the errors are minus the log-densities of the step under the network.
 type steps struct {
-	in             rows // with guidance, the empty prompt's before the prompts'
-	scale          float64
-	tuples         []measured
-	samples        int // scored to find them
-	reward, spread float64
+	in     rows // with guidance, the empty prompt's before the prompts'
+	scale  float64
+	tuples []measured
+	judged judged // to find them
 }
 
 // measured is a step whose mean is byX·x + byOut·output.

@@ -114,9 +114,9 @@ func (t *Trainer) Rate() float64 {
 // learn adds a batch's share of the gradient.
 func (t *Trainer) learn(ctx context.Context, s sample, m *Metrics) error {
 	if s, ok := s.(*steps); ok {
-		m.Samples += s.samples
-		m.Reward += s.reward
-		m.Spread += s.spread
+		m.Samples += s.judged.samples
+		m.Reward += s.judged.reward / float64(s.judged.samples)
+		m.Spread += s.judged.spread / float64(s.judged.broods)
 	}
 	ref, err := t.reference(ctx, s)
 	if err != nil {
