@@ -72,11 +72,12 @@ func (p *pictureFolder) make(ctx context.Context) (_ [][]string, err error) {
 
 // block makes the pictures of a few prompts, from prompt first on.
 func (p *pictureFolder) block(ctx context.Context, pipe *diffusion.Pipeline, req diffusion.Request, first int, files [][]string) error {
-	if p.scales == nil {
-		return p.part(ctx, pipe, req, first, files, 0)
+	scales := p.scales
+	if scales == nil {
+		scales = []float64{req.GuidanceScale}
 	}
-	req.Count /= len(p.scales)
-	for i, scale := range p.scales {
+	req.Count /= len(scales)
+	for i, scale := range scales {
 		req.GuidanceScale = scale
 		if err := p.part(ctx, pipe, req, first, files, i*req.Count); err != nil {
 			return err
