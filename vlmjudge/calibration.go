@@ -45,7 +45,7 @@ func servedOr(info Info) string {
 }
 
 // Apply calibrates the probability of what is shown first.
-func (c *Calibration) Apply(p float64) float64 { return sigmoid(c.Scale*logit(p) + c.Shift) }
+func (c *Calibration) Apply(p float64) float64 { return sigmoid(c.Scale*Logit(p) + c.Shift) }
 
 // ReadCalibration reads the JSON of a Calibration.
 func ReadCalibration(data []byte) (*Calibration, error) {

@@ -40,7 +40,7 @@ type Swapped struct {
 
 // Swap combines P(A better | A shown first) and P(B better | B shown first).
 func Swap(aFirst, bFirst float64) Swapped {
-	x, y := logit(aFirst), logit(bFirst)
+	x, y := Logit(aFirst), Logit(bFirst)
 	return Swapped{
 		Mean:         (aFirst + 1 - bFirst) / 2,
 		LogitMean:    1 / (1 + math.Exp(-(x-y)/2)),
@@ -49,8 +49,8 @@ func Swap(aFirst, bFirst float64) Swapped {
 	}
 }
 
-// logit clamps to [1e-6, 1−1e-6], so that a certain judge has finite log-odds.
-func logit(p float64) float64 {
+// Logit is log(p/(1−p)). It clamps to [1e-6, 1−1e-6], so that a certain judge has finite log-odds.
+func Logit(p float64) float64 {
 	p = min(max(p, 1e-6), 1-1e-6)
 	return math.Log(p / (1 - p))
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"winnow/rewards/metric"
+	"winnow/vlmjudge"
 )
 
 // Methods of calibration of a judge.
@@ -93,7 +94,7 @@ func (c *Scorer) judgedPairs() (pairs []judgedPair) {
 			if (label != 0 && label != 1) || math.IsNaN(v.shownFirst) || math.IsNaN(v.shownSecond) {
 				continue
 			}
-			pairs = append(pairs, judgedPair{foldOf(c.set.prompts.list[e.prompt]), logOdds(v.shownFirst), logOdds(1 - v.shownSecond), label})
+			pairs = append(pairs, judgedPair{foldOf(c.set.prompts.list[e.prompt]), vlmjudge.Logit(v.shownFirst), vlmjudge.Logit(1 - v.shownSecond), label})
 		}
 	}
 	return pairs
@@ -105,12 +106,6 @@ func foldOf(prompt string) int {
 	_, _ = h.Write([]byte(prompt))
 	sum := h.Sum32()
 	return int((sum ^ sum>>16) % calibrationFolds)
-}
-
-// logOdds clamps as vlmjudge does.
-func logOdds(p float64) float64 {
-	p = min(max(p, 1e-6), 1-1e-6)
-	return math.Log(p / (1 - p))
 }
 
 // both is the log-odds of the first picture by both orders.
