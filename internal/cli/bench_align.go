@@ -176,7 +176,7 @@ func alignTable(reports []minibench.AlignReport, over string) (head []string, ro
 		for _, name := range figures {
 			cells = append(cells, fmt.Sprint(r.Figures[name]))
 			if d, ok := r.Over[name]; ok {
-				cells = append(cells, fmt.Sprintf("%+.3f [%+.3f, %+.3f]", d.Mean, d.Low, d.High), fmt.Sprintf("%.4f", d.P))
+				cells = append(cells, d.Signed(), fmt.Sprintf("%.4f", d.P))
 			} else {
 				cells = append(cells, "", "")
 			}
@@ -210,7 +210,7 @@ func kindTable(reports []minibench.AlignReport, over string) (head []string, row
 		for _, kind := range kinds {
 			cells = append(cells, fmt.Sprintf("%.3f", r.Figures[kind].Mean), "")
 			if d, ok := r.Over[kind]; ok {
-				cells[len(cells)-1] = fmt.Sprintf("%+.3f [%+.3f, %+.3f]", d.Mean, d.Low, d.High)
+				cells[len(cells)-1] = d.Signed()
 			}
 		}
 		rows = append(rows, cells)

@@ -162,7 +162,7 @@ func searchTable(reports []minibench.SearchReport) (head []string, rows [][]stri
 	for _, r := range reports {
 		over, p := "", ""
 		if r.P > 0 {
-			over, p = fmt.Sprintf("%+.3f [%+.3f, %+.3f]", r.OverRandom.Mean, r.OverRandom.Low, r.OverRandom.High), fmt.Sprintf("%.3f", r.P)
+			over, p = r.OverRandom.Signed(), fmt.Sprintf("%.3f", r.P)
 		}
 		rows = append(rows, []string{
 			r.Method, fmt.Sprintf("%d×", r.Multiple), fmt.Sprintf("%.0f", r.NFE.Mean), fmt.Sprintf("%.1f", r.Calls.Mean),

@@ -178,9 +178,8 @@ func (a *app) quickResult(file, run string, compared []minibench.AlignReport, to
 		}{"quickstart", file, run, took.Seconds(), base, aligned})
 	}
 	if !a.quiet {
-		d := aligned.Over["reward"]
-		fmt.Fprintf(a.stderr, "on %d new prompts the aligned model wins %v by the reward (%+.3f [%+.3f, %+.3f]) and %v by the exact checker; %s in all\n",
-			aligned.Prompts, aligned.Wins["reward"], d.Mean, d.Low, d.High, aligned.Wins["score"], took.Round(time.Second))
+		fmt.Fprintf(a.stderr, "on %d new prompts the aligned model wins %v by the reward (%s) and %v by the exact checker; %s in all\n",
+			aligned.Prompts, aligned.Wins["reward"], aligned.Over["reward"].Signed(), aligned.Wins["score"], took.Round(time.Second))
 	}
 	_, err := fmt.Fprintln(a.stdout, file)
 	return err

@@ -38,6 +38,9 @@ type Figure struct {
 
 func (f Figure) String() string { return fmt.Sprintf("%.3f [%.3f, %.3f]", f.Mean, f.Low, f.High) }
 
+// Signed is the text of a difference.
+func (f Figure) Signed() string { return fmt.Sprintf("%+.3f [%+.3f, %+.3f]", f.Mean, f.Low, f.High) }
+
 // Report holds the checker's figures for one guidance scale.
 type Report struct {
 	Prompts       int             `json:"prompts"`
