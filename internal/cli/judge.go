@@ -51,8 +51,8 @@ func (o *judgeQuestion) judgeFlags(f *pflag.FlagSet) {
 
 // check refuses what cannot work; it also needs the judge.
 func (o *judgeQuestion) check() error {
-	if o.asked.url == "" {
-		return usagef("name the judge: --judge URL, or --judge %s", rewards.Mini)
+	if err := o.asked.named(); err != nil {
+		return err
 	}
 	return errors.Join(o.asked.check(), o.executorOptions.check())
 }

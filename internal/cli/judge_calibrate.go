@@ -58,9 +58,10 @@ wherever a judge is asked to compare, and refuses any other judge.`,
 }
 
 func (o *judgeCalibrateOptions) check() error {
+	if err := o.asked.named(); err != nil {
+		return err
+	}
 	switch {
-	case o.asked.url == "":
-		return usagef("name the judge: --judge URL, or --judge %s", rewards.Mini)
 	case o.input.file == "":
 		return usagef("name a preference set by --data FILE")
 	case o.asked.calibration != "":

@@ -1,12 +1,6 @@
 package cli
 
-import (
-	"errors"
-
-	"github.com/spf13/cobra"
-
-	"winnow/rewards"
-)
+import "github.com/spf13/cobra"
 
 // judgeRankCommand is rank by a judge alone: the same engine and the same output.
 func (a *app) judgeRankCommand() *cobra.Command {
@@ -22,8 +16,8 @@ rewards" lists the schedules.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.files, o.changed = args, c.Flags().Changed
 			err := o.check(a.json)
-			if err == nil && o.asked.url == "" {
-				err = errors.New("name the judge: --judge URL, or --judge " + rewards.Mini)
+			if err == nil {
+				err = o.asked.named()
 			}
 			if err != nil {
 				return &usageError{command: c.CommandPath(), err: err}

@@ -102,6 +102,14 @@ func (o *judgeOptions) check() error {
 	return o.checkKeeping()
 }
 
+// named refuses a command that is about a judge and names none.
+func (o *judgeOptions) named() error {
+	if o.url == "" {
+		return usagef("name the judge: --judge URL, or --judge %s", rewards.Mini)
+	}
+	return nil
+}
+
 // checkKeeping refuses what cannot work of calibration, cache, sizes and limits.
 func (o *judgeOptions) checkKeeping() error {
 	set := o.cacheFile != "" || o.calibration != "" || o.pictures != "" || o.pixels != 0 || o.limits != (vlmjudge.Limits{})
