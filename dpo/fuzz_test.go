@@ -20,7 +20,7 @@ func FuzzObjective(f *testing.F) {
 		if !(beta > 0 && beta <= maxSetting) || !(label >= 0 && label <= 1) {
 			return
 		}
-		terms := []Terms{{policyChosen, policyRejected, refChosen, refRejected, label}, {.1, .1, .1, .1, 1}}
+		terms := []Terms{pairTerms(policyChosen, policyRejected, refChosen, refRejected, label), pairTerms(.1, .1, .1, .1, 1)}
 		bounded, missing := true, false
 		for _, v := range []float64{policyChosen, policyRejected, refChosen, refRejected} {
 			bounded = bounded && math.Abs(v) <= 4.7e77

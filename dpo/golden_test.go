@@ -86,7 +86,7 @@ func TestGolden_errors(t *testing.T) {
 		seen[row.Method+" "+row.Loss] = true
 		terms := make([]Terms, len(row.Terms))
 		for i, v := range row.Terms {
-			terms[i] = Terms{v[0], v[1], v[2], v[3], v[4]}
+			terms[i] = pairTerms(v[0], v[1], v[2], v[3], v[4])
 		}
 		before := slices.Clone(terms)
 		grad := make([]Grad, len(terms))
@@ -229,12 +229,12 @@ func TestMethods_published(t *testing.T) {
 		{SmPO{Beta: 2000, Gamma: 1}, 1, .474077},
 		{SFT{}, 1, .1},
 	} {
-		terms := []Terms{{.1000, .1200, .1010, .1205, row.label}}
+		terms := []Terms{pairTerms(.1000, .1200, .1010, .1205, row.label)}
 		if got := row.o.Evaluate(terms, make([]Grad, 1)); math.Abs(got-row.want) > 5e-7 {
 			t.Errorf("%+v, label %g: loss %.6f, want %.6f", row.o, row.label, got, row.want)
 		}
 	}
-	terms := []Terms{{.1000, .1200, .1010, .1205, 1}} // both rewards are positive: 0.001 + 0.0005, times 1000
+	terms := []Terms{pairTerms(.1000, .1200, .1010, .1205, 1)} // both rewards are positive: 0.001 + 0.0005, times 1000
 	if got := (CHATS{Beta: 1000}).Evaluate(terms, make([]Grad, 1)); math.Abs(got-.201413) > 5e-7 {
 		t.Errorf("CHATS: loss %.6f, want .201413", got)
 	}

@@ -37,6 +37,8 @@ type Method struct {
 	Adapters  []string
 	Reference bool   // needs the errors of the reference
 	Rejected  bool   // needs the rejected picture
+	Drift     bool   // needs Terms.DriftChosen and DriftRejected
+	Dot       bool   // needs Terms.Dot
 	Labels    string // LabelsHard or LabelsSoft; see UsesLabels
 	Kind      string // KindPairs, KindInversion or KindSiblings
 

@@ -34,7 +34,7 @@ func TestMethods(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		terms := Terms{.10, .12, .101, .1205, .8}
+		terms := pairTerms(.10, .12, .101, .1205, .8)
 		moves := func(change func(*Terms)) bool {
 			moved := terms
 			change(&moved)

@@ -12,7 +12,7 @@ import (
 func randomTerms(r *rand.Rand, n int) []Terms {
 	terms := make([]Terms, n)
 	for i := range terms {
-		terms[i] = Terms{r.Float64(), r.Float64(), r.Float64(), r.Float64(), r.Float64()}
+		terms[i] = pairTerms(r.Float64(), r.Float64(), r.Float64(), r.Float64(), r.Float64())
 	}
 	return terms
 }
@@ -142,7 +142,7 @@ func TestObjective_invariants(t *testing.T) {
 func TestDiffusionDPO_swap(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	for _, term := range randomTerms(r, 50) {
-		swapped := Terms{term.PolicyRejected, term.PolicyChosen, term.RefRejected, term.RefChosen, 1}
+		swapped := pairTerms(term.PolicyRejected, term.PolicyChosen, term.RefRejected, term.RefChosen, 1)
 		for _, row := range []struct {
 			o Objective
 			z float64
@@ -198,7 +198,7 @@ func TestSmPO_labels(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	smpo, soft := SmPO{Beta: 10, Gamma: 10}, DiffusionDPO{Beta: 2, Loss: LossSoft()}
 	for _, term := range randomTerms(r, 50) {
-		swapped := Terms{term.PolicyRejected, term.PolicyChosen, term.RefRejected, term.RefChosen, 1 - term.Label}
+		swapped := pairTerms(term.PolicyRejected, term.PolicyChosen, term.RefRejected, term.RefChosen, 1-term.Label)
 		for _, o := range []Objective{smpo, soft} {
 			a, ga := one(o, term)
 			if b, gb := one(o, swapped); !near(a, b, 1e-12, max(1, a)) || !near(ga.Chosen, gb.Rejected, 1e-12, 50) {
@@ -250,7 +250,7 @@ func TestObjective_identicalPair(t *testing.T) {
 		}
 		output, target := normal(r, 64), normal(r, 64)
 		e, ref := DenoisingError(output, target), r.Float64()
-		loss, g := one(o, Terms{e, e, ref, ref, r.Float64()})
+		loss, g := one(o, pairTerms(e, e, ref, ref, r.Float64()))
 		a, b := make([]float32, 64), make([]float32, 64)
 		DenoisingCotangent(a, output, target, g.Chosen)
 		DenoisingCotangent(b, output, target, g.Rejected)
@@ -333,4 +333,9 @@ func TestSiblings(t *testing.T) {
 			}
 		}
 	}
+}
+
+// pairTerms are the four errors of a pair and its label.
+func pairTerms(policyChosen, policyRejected, refChosen, refRejected, label float64) Terms {
+	return Terms{PolicyChosen: policyChosen, PolicyRejected: policyRejected, RefChosen: refChosen, RefRejected: refRejected, Label: label}
 }

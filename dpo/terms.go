@@ -9,6 +9,16 @@ type Terms struct {
 	// Label is the probability that the chosen picture is the better one, from 0 to 1; 1 is a hard label. Objectives
 	// with hard labels do not look at it.
 	Label float64
+
+	// What some methods look at besides. Drifts are mean squared differences between the outputs of policy and reference for
+	// a picture; Dot is the mean product of what both outputs miss their targets by, so that Dot of a picture and itself is its
+	// error. Trainers fill them in for methods with Method.Drift and Method.Dot.
+	DriftChosen, DriftRejected, Dot float64
+
+	// Scores are explicit rewards of the pictures, of any unit, higher is better; NaN where nobody gave any.
+	ScoreChosen, ScoreRejected float64
+	// Group numbers the prompts of a batch: pairs with the same one are of one prompt, for losses that rank more than two pictures.
+	Group int
 }
 
 // ImplicitRewards are the reference's errors minus the policy's, without beta.
@@ -22,9 +32,11 @@ func (t Terms) Margin() float64 {
 	return chosen - rejected
 }
 
-// Grad is the derivative of a loss with respect to the policy's two errors. The reference has none: it is frozen.
+// Grad is the derivative of a loss with respect to the policy's two errors and its two drifts. The reference has none: it is
+// frozen. Nor has Dot, which objectives weigh by and do not train.
 type Grad struct {
-	Chosen, Rejected float64
+	Chosen, Rejected           float64
+	DriftChosen, DriftRejected float64
 }
 
 // Objective maps the errors of a batch to the mean loss, and writes its derivative into grad, which is as long as

@@ -23,7 +23,10 @@ func (o VRPO) Evaluate(terms []Terms, grad []Grad) float64 {
 	n := float64(o.Draws)
 	for i := range terms {
 		share := shares[i/o.Draws]
-		grad[i] = Grad{Chosen: share.Chosen / n, Rejected: share.Rejected / n}
+		grad[i] = Grad{
+			Chosen: share.Chosen / n, Rejected: share.Rejected / n,
+			DriftChosen: share.DriftChosen / n, DriftRejected: share.DriftRejected / n,
+		}
 	}
 	return loss
 }
@@ -42,6 +45,12 @@ func MeanTerms(terms []Terms, draws int) []Terms {
 		m.RefChosen += t.RefChosen / n
 		m.RefRejected += t.RefRejected / n
 		m.Label += t.Label / n
+		m.DriftChosen += t.DriftChosen / n
+		m.DriftRejected += t.DriftRejected / n
+		m.Dot += t.Dot / n
+		m.ScoreChosen += t.ScoreChosen / n
+		m.ScoreRejected += t.ScoreRejected / n
+		m.Group = t.Group
 	}
 	return means
 }

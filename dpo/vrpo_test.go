@@ -32,7 +32,7 @@ func TestVRPO_twoPasses(t *testing.T) {
 				if !near(grad[i].Chosen, num, 1e-7, max(1, math.Abs(num))) {
 					t.Errorf("%+v, %d draws: derivative %g, finite difference %g", inner, n, grad[i].Chosen, num)
 				}
-				if want := shares[i/n]; grad[i] != (Grad{want.Chosen / float64(n), want.Rejected / float64(n)}) {
+				if want := shares[i/n]; grad[i] != (Grad{Chosen: want.Chosen / float64(n), Rejected: want.Rejected / float64(n)}) {
 					t.Errorf("%+v, %d draws: shares of pair %d differ", inner, n, i/n)
 				}
 			}
@@ -50,7 +50,7 @@ func TestVRPO_variance(t *testing.T) {
 		for i := range own {
 			noise := func() float64 { return 1 + spread*r.NormFloat64() }
 			w, l := noise(), noise()
-			shared[i], own[i] = Terms{w, l, w, l, 1}, Terms{w, l, noise(), noise(), 1}
+			shared[i], own[i] = pairTerms(w, l, w, l, 1), pairTerms(w, l, noise(), noise(), 1)
 		}
 		var sum, squares float64
 		for _, m := range MeanTerms(own, n) {
