@@ -17,6 +17,9 @@ type Terms struct {
 
 	// Scores are explicit rewards of the pictures, of any unit, higher is better; NaN where nobody gave any.
 	ScoreChosen, ScoreRejected float64
+	// Advantage is how much better the path of a step ended than others of its prompt, see [Advantages]; for methods that learn
+	// from rewards and not from comparisons.
+	Advantage float64
 	// Group numbers the prompts of a batch: pairs with the same one are of one prompt, for losses that rank more than two pictures.
 	Group int
 }
