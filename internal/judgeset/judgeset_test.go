@@ -250,6 +250,10 @@ func readRows[T any](t *testing.T, file string) ([]T, string) {
 		t.Fatal(err)
 	}
 	about, _ := p.Lookup("huggingface")
+	// What may be absent: column, member, and its bytes; and the list may be empty. Else datasets takes the pictures for plain bytes.
+	if at, ok := p.Schema().Lookup("images", "list", "element", "bytes"); !ok || at.MaxDefinitionLevel != 4 {
+		t.Errorf("%s: the pictures stand at level %d (%v) of the column, want 4", file, at.MaxDefinitionLevel, ok)
+	}
 	return rows, about
 }
 

@@ -22,7 +22,8 @@ const (
 )
 
 // picture is a picture of a row: its bytes in parquet, where the columns are those of the image type of Hugging Face's datasets, and a path
-// in JSON.
+// in JSON. Lists of them and their members are optional in the file, and so hold pointers: only then is the column equal to the one that
+// datasets makes of the described type, and what is not equal it reads as plain bytes.
 type picture struct {
 	Bytes []byte `parquet:"bytes,optional"`
 	Path  string `parquet:"path,optional"`
@@ -69,7 +70,7 @@ type about struct {
 // trlRow is what TRL's GRPOTrainer reads; columns that it does not know go to the reward function.
 type trlRow struct {
 	Prompt []structured `json:"prompt" parquet:"prompt,list"`
-	Images []picture    `json:"images" parquet:"images,list"`
+	Images []*picture   `json:"images" parquet:"images,optional,list"`
 	about
 }
 
@@ -77,25 +78,25 @@ type trlRow struct {
 type trlAnswered struct {
 	Prompt     []structured `json:"prompt" parquet:"prompt,list"`
 	Completion []structured `json:"completion" parquet:"completion,list"`
-	Images     []picture    `json:"images" parquet:"images,list"`
+	Images     []*picture   `json:"images" parquet:"images,optional,list"`
 	about
 }
 
 // messagesRow is what LLaMA-Factory reads as "sharegpt", and verl's trainer of answered conversations.
 type messagesRow struct {
-	Messages []plain   `json:"messages" parquet:"messages,list"`
-	Images   []picture `json:"images" parquet:"images,list"`
+	Messages []plain    `json:"messages" parquet:"messages,list"`
+	Images   []*picture `json:"images" parquet:"images,optional,list"`
 	about
 }
 
 // verlRow is what verl's RLHFDataset reads.
 type verlRow struct {
-	DataSource  string        `json:"data_source" parquet:"data_source"`
-	Prompt      []plain       `json:"prompt" parquet:"prompt,list"`
-	Images      []verlPicture `json:"images" parquet:"images,list"`
-	Ability     string        `json:"ability" parquet:"ability"`
-	RewardModel rewardModel   `json:"reward_model" parquet:"reward_model"`
-	ExtraInfo   extraInfo     `json:"extra_info" parquet:"extra_info"`
+	DataSource  string         `json:"data_source" parquet:"data_source"`
+	Prompt      []plain        `json:"prompt" parquet:"prompt,list"`
+	Images      []*verlPicture `json:"images" parquet:"images,optional,list"`
+	Ability     string         `json:"ability" parquet:"ability"`
+	RewardModel rewardModel    `json:"reward_model" parquet:"reward_model"`
+	ExtraInfo   extraInfo      `json:"extra_info" parquet:"extra_info"`
 }
 
 type rewardModel struct {
@@ -143,7 +144,7 @@ func (q *question) plain() []plain {
 }
 
 // row is the question in a layout.
-func (q *question) row(layout, task, split string, index int, images []picture) any {
+func (q *question) row(layout, task, split string, index int, images []*picture) any {
 	answer := q.answer
 	switch {
 	case layout == TRL && task == SFT:
@@ -153,9 +154,9 @@ func (q *question) row(layout, task, split string, index int, images []picture) 
 	case task == SFT:
 		return messagesRow{append(q.plain(), plain{"assistant", answer}), images, q.about()}
 	}
-	pictures := make([]verlPicture, len(images))
+	pictures := make([]*verlPicture, len(images))
 	for i, p := range images {
-		pictures[i] = verlPicture(p)
+		pictures[i] = (*verlPicture)(p)
 	}
 	return verlRow{verlSource, q.plain(), pictures, "image preference", rewardModel{"rule", q.groundTruth()}, extraInfo{int64(index), split, q.about()}}
 }

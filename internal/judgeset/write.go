@@ -99,13 +99,25 @@ func (s *Set) open(i int, w *Writer, fill func(*Writer) error) error {
 
 // parquet opens a writer of the rows of the layout.
 func (s *Set) parquet(w io.Writer) (put func(any) error, finish func() error) {
-	row := (&question{}).row(s.Layout, s.Task, "", 0, nil)
-	t := reflect.TypeOf(row)
-	out := parquet.NewWriter(w, parquet.SchemaOf(row), parquet.Compression(&parquet.Snappy), parquet.CreatedBy("winnow", "", ""),
-		parquet.KeyValueMetadata("huggingface", features(t)))
+	switch (&question{}).row(s.Layout, s.Task, "", 0, nil).(type) {
+	case trlRow:
+		return parquetOf[trlRow](w)
+	case trlAnswered:
+		return parquetOf[trlAnswered](w)
+	case messagesRow:
+		return parquetOf[messagesRow](w)
+	default:
+		return parquetOf[verlRow](w)
+	}
+}
+
+// parquetOf is for one type of row, since the library's writer of any type loses what pointers in lists point to.
+func parquetOf[T any](w io.Writer) (put func(any) error, finish func() error) {
+	out := parquet.NewGenericWriter[T](w, parquet.Compression(&parquet.Snappy), parquet.CreatedBy("winnow", "", ""),
+		parquet.KeyValueMetadata("huggingface", features(reflect.TypeFor[T]())))
 	held := 0
 	return func(row any) error {
-		if err := out.Write(row); err != nil {
+		if _, err := out.Write([]T{row.(T)}); err != nil {
 			return err
 		}
 		if held += size(row); held > groupBytes {
@@ -136,7 +148,7 @@ func size(row any) int {
 	return n + 4<<10 // and the texts
 }
 
-func weigh(pictures []picture) int {
+func weigh(pictures []*picture) int {
 	n := 0
 	for _, p := range pictures {
 		n += len(p.Bytes)
@@ -154,7 +166,7 @@ func (w *Writer) Write(r *datasets.Record, to int) error {
 	rows := make([]any, len(questions))
 	for i := range questions {
 		q := &questions[i]
-		images := make([]picture, len(q.images))
+		images := make([]*picture, len(q.images))
 		for k, im := range q.images {
 			if images[k], err = p.picture(im); err != nil {
 				return &datasets.RowError{Column: fmt.Sprintf("picture %d", q.places[k]+1), Err: err}
@@ -173,21 +185,21 @@ func (w *Writer) Write(r *datasets.Record, to int) error {
 }
 
 // picture is a picture as the part has it: inside, or by its path from the root, since trainers start elsewhere.
-func (p *part) picture(im *datasets.Image) (picture, error) {
+func (p *part) picture(im *datasets.Image) (*picture, error) {
 	file := im.File()
 	if !p.embed && file != "" && len(im.Data) == 0 {
 		path, err := filepath.Abs(file)
-		return picture{Path: path}, err
+		return &picture{Path: path}, err
 	}
 	data, err := im.Bytes()
 	if err != nil {
-		return picture{}, err
+		return nil, err
 	}
 	if p.embed {
-		return picture{Bytes: data, Path: filepath.Base(im.Name())}, nil
+		return &picture{Bytes: data, Path: filepath.Base(im.Name())}, nil
 	}
 	path, err := p.store.keep(data)
-	return picture{Path: path}, err
+	return &picture{Path: path}, err
 }
 
 // store keeps pictures that have no file, by their content.
