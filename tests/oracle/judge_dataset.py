@@ -2,14 +2,16 @@
 LLaMA-Factory find pictures; then TRL's GRPOTrainer for two steps with cmd/winnow/examples/judge_reward.py against `winnow serve`, and
 OpenEnv's own client against its WebSocket.
 
-    go build -o winnow ./cmd/winnow && python tests/oracle/judge_dataset.py ./winnow
+    go build -o winnow ./cmd/winnow && python tests/oracle/judge_dataset.py ./winnow [FOLDER]
 
-Needs pillow, numpy, datasets, trl (1.16.0 was used), torch, transformers, tokenizers; for the last part openenv-core (0.3.0).
+FOLDER is a judge of vlm_judge.py: then GRPOTrainer also trains that one, with the pictures of the set.
+Needs pillow, numpy, requests, datasets, trl (1.16.0 was used), torch, transformers, tokenizers; for the last part openenv-core (0.3.0).
 """
 import base64, io, json, os, pathlib, re, signal, subprocess, sys, tempfile
 
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", TRL_EXPERIMENTAL_SILENCE="1", WINNOW_SERVE_KEYS="k-1")
 import numpy as np
+import requests
 from PIL import Image
 
 binary = os.path.abspath(sys.argv[1])
@@ -138,6 +140,31 @@ def trl(url, rows):
     print("TRL: 2 steps, rewards", [[round(r, 3) for r in out] for _, _, out in seen])
 
 
+def trl_sees(url, rows, folder):
+    """The set as it was written, pictures and all, trains a judge that sees them."""
+    from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
+    from trl import GRPOConfig, GRPOTrainer
+    import torch
+
+    torch.manual_seed(0)
+    model, given, seen, looks = Qwen2VLForConditionalGeneration.from_pretrained(folder), judge_reward(url, format=0.2), [], []
+    before = {k: v.detach().clone() for k, v in model.named_parameters() if "visual" in k}
+    model.model.visual.register_forward_hook(lambda *_: looks.append(1))
+
+    def winnow_judge(prompts, completions, truth, **kw):
+        seen.append(([c[-1]["content"].strip() for c in completions], given(prompts, completions, truth, **kw)))
+        return seen[-1][1]
+
+    with tempfile.TemporaryDirectory() as d:  # hot, since a judge that always says the same learns nothing
+        args = GRPOConfig(output_dir=d, max_steps=2, per_device_train_batch_size=8, num_generations=8, max_completion_length=4, temperature=4.0, bf16=False,
+                          use_cpu=True, activation_checkpointing=False, report_to=[], save_strategy="no", logging_steps=1, learning_rate=1e-3, seed=0)
+        trainer = GRPOTrainer(model=model, reward_funcs=winnow_judge, args=args, train_dataset=rows, processing_class=AutoProcessor.from_pretrained(folder))
+        trainer.train()
+    moved = max((model.get_parameter(k) - v).abs().max().item() for k, v in before.items())
+    assert trainer.state.global_step == 2 and len(seen) == 2 and looks and moved > 1e-4 and len({r for _, out in seen for r in out}) > 1, (seen, looks, moved)
+    print("TRL, a judge that sees: 2 steps,", [[f"{w!r} {r:.3f}" for w, r in zip(*s)] for s in seen], "weights of its eyes moved by", f"{moved:.0e}")
+
+
 def openenv(url):
     from openenv.core.generic_client import GenericEnvClient
 
@@ -146,7 +173,9 @@ def openenv(url):
         first = env.reset()
         step = env.step({"prompt": "a red circle", "images": [image]})
         assert not first.done and step.done and step.reward == step.observation["scores"][0] and env.state()["step_count"] == 1, (first, step)
-        print("OpenEnv's client, WebSocket: reward", round(step.reward, 4))
+    plain = requests.post(url + "/step", json={"action": {"prompt": "a red circle", "images": [image]}}, timeout=60)
+    assert plain.status_code == 200 and plain.json()["done"] and abs(plain.json()["reward"] - step.reward) < 1e-6, plain.text
+    print("OpenEnv's client, WebSocket, and plain HTTP: reward", round(step.reward, 4))
 
 
 with tempfile.TemporaryDirectory() as folder:
@@ -159,12 +188,14 @@ with tempfile.TemporaryDirectory() as folder:
         assert abs(got["score"] - (0.5 + 0.5 * 0.96 + 0.1)) < 1e-9, got
         print("verl's reward function:", got)
         trl(url, rows)
+        if len(sys.argv) > 2:
+            trl_sees(url, rows, sys.argv[2])
         try:
             import openenv as _
         except ImportError:
             print("OpenEnv: not installed, left out")
         else:
-            openenv(url.replace("http://", "http://any:k-1@"))
+            openenv(url.replace("http://", "http://any:k-1@") + "/openenv")
     finally:
         server.send_signal(signal.SIGTERM)
         code = server.wait(120)
