@@ -42,6 +42,11 @@ type Method struct {
 	Labels    string // LabelsHard or LabelsSoft; see UsesLabels
 	Kind      string // KindPairs, KindInversion or KindSiblings
 
+	// Refresh is the default number of updates after which the policy becomes the reference; 0: it never does. DriftBound is the default
+	// bound on how much worse at chosen pictures the reference may get by that; 0: none.
+	Refresh    int
+	DriftBound float64
+
 	// NullRejected is the probability that a batch's rejected pictures are measured without their prompt, by policy and
 	// reference alike.
 	NullRejected float64

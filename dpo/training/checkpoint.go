@@ -30,6 +30,8 @@ type position struct {
 	Step     int                `json:"global_step"`
 	Settings map[string]string  `json:"settings"` // what results depend on
 	Guard    monitor.GuardState `json:"guard"`
+	// Reference is where one that moves stands.
+	Reference referenceState `json:"reference,omitzero"`
 }
 
 // state is everything that the next steps depend on, as tensors.
@@ -46,6 +48,7 @@ func (t *Trainer) state() map[string]tensor.Tensor {
 			out["ema."+name] = v
 		}
 	}
+	t.saveReference(out)
 	return out
 }
 
@@ -69,6 +72,7 @@ func (t *Trainer) settings() map[string]string {
 	if c.TrainText {
 		out["train-text-encoder"], out["text-encoder-target-modules"] = "true", strings.Join(c.TextTargets, ",")
 	}
+	t.referenceSettings(out)
 	if c.TimestepSampling == logitNormalLevels {
 		out["timestep-sampling"], out["logit-mean"], out["logit-std"] = c.TimestepSampling, fmt.Sprint(c.LogitMean), fmt.Sprint(c.LogitStd)
 	}
@@ -94,6 +98,15 @@ func executorName(name string) string {
 	return name
 }
 
+// position is where the run stands.
+func (t *Trainer) position(guard monitor.GuardState) position {
+	p := position{Step: t.done, Settings: t.settings(), Guard: guard}
+	if t.moving != nil {
+		p.Reference = t.moving.at
+	}
+	return p
+}
+
 // save writes a checkpoint folder. A folder that is there is whole: it appears by a rename, and what gives way to it or is pruned
 // disappears by one.
 func (t *Trainer) save(output string, guard monitor.GuardState) (string, error) {
@@ -106,7 +119,7 @@ func (t *Trainer) save(output string, guard monitor.GuardState) (string, error) 
 	if err := safetensors.Write(filepath.Join(temp, stateFile), t.state(), map[string]string{"format": "pt"}); err != nil {
 		return "", err
 	}
-	data, err := json.MarshalIndent(position{t.done, t.settings(), guard}, "", "  ")
+	data, err := json.MarshalIndent(t.position(guard), "", "  ")
 	if err != nil {
 		return "", err
 	}
@@ -171,7 +184,7 @@ func (t *Trainer) restore(folder string) (monitor.GuardState, error) {
 	if p.Step > t.config.Steps {
 		return p.Guard, setting("max-train-steps", t.config.Steps, "%s has done %d steps; ask for as many, or name an earlier checkpoint", folder, p.Step)
 	}
-	if err := t.restoreState(filepath.Join(folder, stateFile)); err != nil {
+	if err := t.restoreState(filepath.Join(folder, stateFile), &p); err != nil {
 		return p.Guard, errDamaged(folder, filepath.Join(folder, stateFile), err)
 	}
 	t.done = p.Step
@@ -206,7 +219,7 @@ func bare(err error) error {
 }
 
 // restoreState reads factors, optimiser and average. Factors are written last, when all else has been found to fit.
-func (t *Trainer) restoreState(file string) error {
+func (t *Trainer) restoreState(file string, at *position) error {
 	f, err := safetensors.Read(file)
 	if err != nil {
 		return bareOf(file, err)
@@ -220,19 +233,13 @@ func (t *Trainer) restoreState(file string) error {
 		}
 		parts[part][rest], _ = f.Tensor(name)
 	}
-	for _, p := range t.params {
-		v, ok := parts["param"][p.Name]
-		switch {
-		case !ok:
-			return fmt.Errorf("tensor %q is missing", "param."+p.Name)
-		case !slices.Equal(v.Shape, p.Shape) || v.DType != tensor.F32:
-			return fmt.Errorf("tensor %q is %v%v, want %v%v", "param."+p.Name, v.DType, v.Shape, tensor.F32, p.Shape)
-		}
-		for i, x := range v.F32() {
-			if x-x != 0 {
-				return fmt.Errorf("tensor %q: element %d is %v", "param."+p.Name, i, x)
-			}
-		}
+	factors, err := t.factorsIn("param", parts)
+	if err != nil {
+		return err
+	}
+	reference, err := t.readReference(parts, at.Reference)
+	if err != nil {
+		return err
 	}
 	if err := t.optim.Restore(parts["optim"]); err != nil {
 		return err
@@ -242,9 +249,10 @@ func (t *Trainer) restoreState(file string) error {
 			return err
 		}
 	}
-	for _, p := range t.params {
-		copy(p.Value, parts["param"][p.Name].F32())
+	for i, p := range t.params {
+		copy(p.Value, factors[i])
 	}
+	t.moving = reference
 	return nil
 }
 

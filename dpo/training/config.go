@@ -66,6 +66,7 @@ type Config struct {
 
 	Inversion Inversion
 	Siblings  Siblings
+	Reference Reference
 
 	Threads    int          // 0 means one per core
 	Executor   string       // "" or "embedded", or "onnxruntime", with a provider where one is wanted
@@ -157,10 +158,11 @@ func (c Config) Check() error {
 		return named(err)
 	}
 	c.defaults()
+	c.moves(&m)
 	if _, err := m.New(c.Settings); err != nil {
 		return named(err)
 	}
-	errs := []error{c.checkCounts(), c.checkNumbers(), c.checkNames(), c.checkSiblings()}
+	errs := []error{c.Reference.check(m.Reference, m.Name), c.checkCounts(), c.checkNumbers(), c.checkNames(), c.checkSiblings()}
 	if c.Inversion.Iterations != 0 || m.Kind == dpo.KindInversion {
 		o := sampling.InvertOptions{Method: c.Inversion.Method, Iterations: c.Inversion.Iterations}
 		if err := o.Check(); err != nil {

@@ -82,26 +82,6 @@ func (d *denoising) cotangent(dst, out []float32, grad []dpo.Grad) {
 	}
 }
 
-// reference measures the frozen network: the same rows with all adapters switched off.
-func (t *Trainer) reference(ctx context.Context, s sample) ([]pairErrors, error) {
-	out := make([]pairErrors, len(s.labels()))
-	if !t.method.Reference {
-		return out, nil
-	}
-	keys := s.known()
-	if ok, err := t.recall(ctx, keys, out); ok || err != nil {
-		return out, err
-	}
-	in := s.rows()
-	pred, cond := make([]float32, len(in.x)), in.cond
-	cond.Scales = t.scales(in.n, 0)
-	if err := t.predict(ctx, pred, in, cond); err != nil {
-		return nil, err
-	}
-	s.errors(out, pred)
-	return out, t.remember(ctx, keys, out)
-}
-
 // scales are those of all adapters for n rows.
 func (t *Trainer) scales(n int, v float32) map[string][]float32 {
 	out := map[string][]float32{}

@@ -137,15 +137,20 @@ func (t *Trainer) kind() []byte {
 
 // newDenoising makes room for pairs.
 func newDenoising(t *Trainer, size Size, n int) *denoising {
+	return roomFor(t, size, n, t.method.Rejected)
+}
+
+// roomFor makes room for pairs, or for their chosen pictures alone.
+func roomFor(t *Trainer, size Size, n int, both bool) *denoising {
 	rowsOf := n
-	if t.method.Rejected {
+	if both {
 		rowsOf = 2 * n
 	}
 	h, w := size.Height/t.ldm.Factor, size.Width/t.ldm.Factor
 	total := rowsOf * t.latents(size)
 	return &denoising{
 		in:     rows{n: rowsOf, height: h, width: w, x: make([]float32, total), t: make([]float64, rowsOf)},
-		target: make([]float32, total), both: t.method.Rejected,
+		target: make([]float32, total), both: both,
 	}
 }
 

@@ -76,6 +76,9 @@ func (e *NonFiniteError) Error() string {
 // Step does the next update of the factors.
 func (t *Trainer) Step(ctx context.Context) (Metrics, error) {
 	m := Metrics{Step: t.done + 1}
+	if err := t.follow(ctx); err != nil {
+		return m, err
+	}
 	optim.ZeroGrad(t.params)
 	for k := range t.config.Accumulation {
 		s, err := t.source.batch(ctx, t.done*t.config.Accumulation+k)

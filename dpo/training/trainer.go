@@ -45,7 +45,9 @@ type Trainer struct {
 	ema      *optim.EMA
 	schedule optim.Schedule
 	source   source
-	done     int // steps
+	fixed    []anchor // what the policy is measured against; see anchors
+	moving   *moving  // nil: the reference stays
+	done     int      // steps
 	guard    monitor.GuardState
 }
 
@@ -55,11 +57,12 @@ func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, er
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	c.defaults()
 	m, err := dpo.FindMethod(c.Method)
 	if err != nil {
 		return nil, err
 	}
+	c.defaults()
+	c.moves(&m)
 	t := &Trainer{config: c, method: m, cache: cache, size: c.Size, soft: m.UsesLabels(c.Settings.Loss)}
 	if t.objective, err = m.New(c.Settings); err != nil {
 		return nil, err
@@ -77,7 +80,9 @@ func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, er
 		return nil, err
 	}
 	t.pool = kernel.NewPool(c.Threads)
-	if t.ldm, err = ldm.Open(ctx, from, ldm.Options{Pool: t.pool, Executor: exec, Logger: c.Logger, Trainable: t.adapters(), TrainableText: t.textAdapters()}); err != nil {
+	if t.ldm, err = ldm.Open(ctx, from, ldm.Options{
+		Pool: t.pool, Executor: exec, Logger: c.Logger, Adapters: c.Reference.adapters(), Trainable: t.adapters(), TrainableText: t.textAdapters(),
+	}); err != nil {
 		t.pool.Close()
 		return nil, t.adapterError(err)
 	}
@@ -156,9 +161,10 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 			t.byName[f.Name], t.network[f.Name] = p, a.Network
 		}
 	}
-	if err := t.initialise(); err != nil {
+	if err := errors.Join(t.initialise(), t.fixReference()); err != nil {
 		return err
 	}
+	t.moving = t.newMoving()
 	if t.optim, err = optim.New(t.config.Optimizer, t.params, t.config.optimiser()); err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ type trainOptions struct {
 	overwrite            bool
 	prompts              string
 	reward, rewardModel  []string
+	references           []string
 	validation           []string
 	validationEvery      int
 	validationSteps      int
@@ -88,6 +89,7 @@ out and counted with --skip-bad-rows, and the exit code is 3 then. Ties are alwa
 	o.adapterFlags(f)
 	o.optimiserFlags(f)
 	o.methodFlags(f)
+	o.referenceFlags(f)
 	o.watchFlags(f)
 	return c
 }

@@ -49,7 +49,7 @@ func (o *trainOptions) complete(args []string) error {
 	if o.output == "" {
 		return usagef("name a folder by --output")
 	}
-	if err := errors.Join(o.checkKind(m), o.checkGiven(), o.checkNumbers(), o.checkFiles(), o.executorOptions.check()); err != nil {
+	if err := errors.Join(o.checkKind(m), o.checkGiven(), o.checkNumbers(), o.checkFiles(), o.parseReferences(), o.executorOptions.check()); err != nil {
 		return err
 	}
 	if err := o.checkReward(m); err != nil {
@@ -64,6 +64,9 @@ func (o *trainOptions) fill() {
 	o.t.Method, o.t.Ranks = o.method, o.ranks
 	if o.changed("adam-weight-decay") && o.t.WeightDecay == 0 {
 		o.t.WeightDecay = -1
+	}
+	if o.changed("reference-drift") && o.t.Reference.Drift == 0 {
+		o.t.Reference.Drift = -1
 	}
 	if o.t.MaxGradNorm = o.maxGradNorm; o.maxGradNorm == 0 {
 		o.t.MaxGradNorm = -1

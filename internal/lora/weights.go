@@ -1,6 +1,7 @@
 package lora
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -131,6 +132,18 @@ func sameKernel(got, want []int) bool {
 // Adapter is what Inject takes for these weights.
 func (w *Weights) Adapter(name string) Adapter {
 	return Adapter{Name: name, Rank: 1, Modules: w.Modules, Ranks: w.ranks, Alphas: w.alphas}
+}
+
+// Sum is a hash of what the adapter does: of its modules, their scales and factors.
+func (w *Weights) Sum() [sha256.Size]byte {
+	h := sha256.New()
+	for _, m := range w.Modules {
+		fmt.Fprintf(h, "%s %d %v\n", m, w.ranks[m], w.alphas[m])
+		for _, f := range w.factors[m] {
+			h.Write(f.Data)
+		}
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // Inputs are the factors under the names of the inputs that Inject made for the adapter called name.

@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"winnow/dpo/training"
+)
+
+func (o *trainOptions) referenceFlags(f *pflag.FlagSet) {
+	r := &o.t.Reference
+	f.StringArrayVar(&o.references, "reference-lora", nil, "measure against this adapter in place of the base model (Pre-DPO): FILE, or several as FILE=WEIGHT for their mean, \"base\" being the model itself")
+	f.IntVar(&r.Refresh, "reference-refresh", 0, "make the policy the reference after every so many updates (default: never, or the method's)")
+	f.Float64Var(&r.Momentum, "reference-momentum", 0, "put that reference beyond the policy by this share of what has changed since the one before")
+	f.Float64Var(&r.Drift, "reference-drift", 0, "keep the reference for good once a new one would be worse than the base model by more than this at chosen pictures; 0 for no bound (default: the method's)")
+}
+
+// parseReferences reads the values of --reference-lora.
+func (o *trainOptions) parseReferences() error {
+	o.t.Reference.Files = nil
+	for _, v := range o.references {
+		file, weight := v, 0.0 // a file's own name may hold a =
+		if at := strings.LastIndexByte(v, '='); at >= 0 && !exists(v) {
+			number, err := strconv.ParseFloat(v[at+1:], 64)
+			if err != nil || !(number > 0) || math.IsInf(number, 0) {
+				return usagef("--reference-lora %s: %q is no weight; want FILE or FILE=WEIGHT, as in guide.safetensors=0.5", v, v[at+1:])
+			}
+			file, weight = v[:at], number
+		}
+		if file != training.BaseReference && !exists(file) {
+			return usagef("--reference-lora %s: there is no file %q; want an adapter, a folder with one, or %s", v, file, training.BaseReference)
+		}
+		o.t.Reference.Files = append(o.t.Reference.Files, training.ReferenceFile{Path: file, Weight: weight})
+	}
+	return nil
+}
