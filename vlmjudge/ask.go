@@ -56,6 +56,7 @@ func firstTokenRequest(messages []message) chatRequest {
 type ballot struct {
 	t        template
 	reasoned bool // probabilities count, not answers
+	schema   bool
 	votes    [2]int
 	p, raw   float64 // sums of what is reasoned
 }
@@ -80,6 +81,9 @@ func (b *ballot) result(n int) Answer {
 	kind := "sampled answers"
 	if n == 1 {
 		kind = "greedy answer"
+	}
+	if b.schema {
+		kind += " by a schema"
 	}
 	readable := b.votes[0] + b.votes[1]
 	a := Answer{P: .5, Mass: float64(readable) / float64(n)}
@@ -106,7 +110,7 @@ func (b *ballot) result(n int) Answer {
 // poll gathers written answers. Servers may give fewer than they are asked for at once; then they are asked again.
 func (j *Judge) poll(ctx context.Context, t template, messages []message) (Answer, error) {
 	want := j.options.Votes
-	b := ballot{t: t, reasoned: j.settled.protocol == ProtocolReasoned}
+	b := ballot{t: t, reasoned: j.settled.protocol == ProtocolReasoned, schema: j.settled.schema}
 	temperature := 1.0
 	if want == 1 {
 		temperature = 0
@@ -122,6 +126,9 @@ func (j *Judge) poll(ctx context.Context, t template, messages []message) (Answe
 		}
 		if missing > 1 {
 			req.N = missing
+		}
+		if b.schema {
+			req = j.bySchema(req, t)
 		}
 		reply, err := j.chat(ctx, req)
 		if err != nil {

@@ -38,6 +38,8 @@ type chatRequest struct {
 	Seed          *int64    `json:"seed,omitempty"`
 	Logprobs      bool      `json:"logprobs,omitempty"`
 	TopLogprobs   int       `json:"top_logprobs,omitempty"`
+
+	Format *answerFormat `json:"response_format,omitempty"`
 }
 
 // without leaves out the fields that the server has refused.
@@ -150,6 +152,7 @@ func (j *Judge) chat(ctx context.Context, req chatRequest) (*chatReply, error) {
 		if len(fields) == 0 || !j.settled.optional.refuse(fields, known) {
 			return nil, err
 		}
+		j.client.gate.note("the judge at "+j.base+" does not take a field, which is left out from now on", "field", strings.Join(fields, ", "))
 	}
 }
 

@@ -116,6 +116,7 @@ type exchange struct {
 	tries     int
 	plain500s int
 	timeouts  int
+	fault     string // of the last attempt
 }
 
 // read takes the whole body; a connection that breaks in it counts as a failed attempt.
@@ -189,9 +190,11 @@ func timedOut(err error) bool {
 // report tells the gate what became of an attempt.
 func (x *exchange) report(resp *http.Response, err error) {
 	if err != nil && !errors.Is(err, errReplyTooLong) {
-		x.gate.fault(tidy(unwrapURL(err).Error(), x.key), timedOut(err), 0)
+		x.fault = tidy(unwrapURL(err).Error(), x.key)
+		x.gate.fault(x.fault, timedOut(err), 0)
 		return
 	}
+	x.fault = resp.Status
 	pause, _ := retryAfter(resp.Header)
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, statusOverloaded:
@@ -211,13 +214,15 @@ func (x *exchange) report(resp *http.Response, err error) {
 
 // pause honours the server's wish, else doubles from the unit up to a minute, with full jitter.
 func (x *exchange) pause(_, _ time.Duration, attempt int, resp *http.Response) time.Duration {
+	most := min(time.Minute, x.wait<<min(attempt, 10))
+	d := time.Duration(rand.Float64() * float64(most))
 	if resp != nil {
-		if d, ok := retryAfter(resp.Header); ok {
-			return d
+		if wanted, ok := retryAfter(resp.Header); ok {
+			d = wanted
 		}
 	}
-	most := min(time.Minute, x.wait<<min(attempt, 10))
-	return time.Duration(rand.Float64() * float64(most))
+	x.gate.note(fmt.Sprintf("attempt %d failed; another one follows in %s", attempt+1, d.Round(time.Millisecond)), "why", x.fault)
+	return d
 }
 
 // last keeps the last reply instead of replacing it by a message.

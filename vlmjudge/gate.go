@@ -238,6 +238,13 @@ func (g *gate) tell(text string) {
 	}
 }
 
+// note is for those who want to know more: what was done about a fault that may pass, or about a refusal.
+func (g *gate) note(text string, args ...any) {
+	if g.logger != nil {
+		g.logger.Info(text, args...)
+	}
+}
+
 // budgetPause is how long a server wants nothing more, by the headers of hosted ones: none left of the requests or tokens
 // of a time, and when there are some again ("1s", "6m0s", "20ms", or seconds).
 func budgetPause(h http.Header) (pause time.Duration) {

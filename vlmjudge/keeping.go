@@ -185,8 +185,9 @@ func (j *Judge) key(prompt string, pictures []image.Image) string {
 		Protocol                         Protocol
 		Votes, AnswerTokens, PixelBudget int
 		Seed                             int64
+		BySchema                         bool `json:",omitempty"`
 	}{
-		keyVersion, model, string(j.info.API), j.info.Templates[2-len(pictures)].SHA256, prompt, sums, j.info.Protocol, j.options.Votes, j.options.AnswerTokens, j.options.PixelBudget, j.options.Seed,
+		keyVersion, model, string(j.info.API), j.info.Templates[2-len(pictures)].SHA256, prompt, sums, j.info.Protocol, j.options.Votes, j.options.AnswerTokens, j.options.PixelBudget, j.options.Seed, j.info.BySchema,
 	})
 	if err != nil {
 		panic(err) // strings and numbers only

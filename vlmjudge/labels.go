@@ -123,10 +123,9 @@ func (t template) read(text, finish string) int {
 	if finish == "content_filter" {
 		return -1
 	}
-	if i := strings.LastIndex(text, "</think>"); i >= 0 {
-		text = text[i+len("</think>"):]
-	} else if strings.Contains(text, "<think>") {
-		return -1 // cut off while it thought
+	text = afterThought(text)
+	if i := t.readJSON(text); i >= 0 {
+		return i
 	}
 	if tags := answerTag.FindAllStringSubmatch(text, -1); tags != nil {
 		return t.lone(tags[len(tags)-1][1])
@@ -143,6 +142,18 @@ func (t template) read(text, finish string) int {
 		return t.labelOf(m[1])
 	}
 	return -1
+}
+
+// afterThought is what follows on thinking: nothing if it was cut off while it thought.
+func afterThought(text string) string {
+	if i := strings.LastIndex(text, "</think>"); i >= 0 {
+		return text[i+len("</think>"):]
+	}
+	before, _, _ := strings.Cut(text, "<think>")
+	if len(before) < len(text) {
+		return ""
+	}
+	return text
 }
 
 // lone reads a text that is nothing but a label, perhaps with marks or "Answer: image" around it.

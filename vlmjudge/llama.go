@@ -16,8 +16,11 @@ type (
 		Probs       int      `json:"n_probs,omitempty"`
 		Temperature *float64 `json:"temperature,omitempty"`
 		Seed        *int64   `json:"seed,omitempty"`
-		Stream      bool     `json:"stream"`
-		CachePrompt bool     `json:"cache_prompt"` // what is reused changes probabilities a little
+
+		Schema json.RawMessage `json:"json_schema,omitempty"`
+
+		Stream      bool `json:"stream"`
+		CachePrompt bool `json:"cache_prompt"` // what is reused changes probabilities a little
 	}
 	llamaReply struct {
 		Error     json.RawMessage `json:"error"`
@@ -34,7 +37,7 @@ type (
 // sendLlama asks llama.cpp in its own form. The server renders the model's chat template, in which it leaves a mark for
 // each picture; the pictures themselves are sent once, with the question.
 func (j *Judge) sendLlama(ctx context.Context, req chatRequest) (*chatReply, error) {
-	own := llamaRequest{Predict: req.MaxTokens, Probs: req.TopLogprobs, Temperature: req.Temperature, Seed: req.Seed}
+	own := llamaRequest{Predict: req.MaxTokens, Probs: req.TopLogprobs, Temperature: req.Temperature, Seed: req.Seed, Schema: req.schema()}
 	stand, pictures := standIns(req.Messages)
 	text, err := j.renderLlama(ctx, stand)
 	if err != nil {

@@ -22,6 +22,7 @@ type (
 		Think       *bool           `json:"think,omitempty"`
 		Logprobs    bool            `json:"logprobs,omitempty"`
 		TopLogprobs int             `json:"top_logprobs,omitempty"`
+		Format      json.RawMessage `json:"format,omitempty"` // a schema
 		Options     ollamaOptions   `json:"options"`
 	}
 	ollamaOptions struct {
@@ -47,7 +48,7 @@ type (
 // turned off. It has one answer a request.
 func (j *Judge) sendOllama(ctx context.Context, req chatRequest) (*chatReply, error) {
 	own := ollamaRequest{
-		Model: req.Model, Messages: ollamaMessages(req.Messages), Logprobs: req.Logprobs, TopLogprobs: req.TopLogprobs,
+		Model: req.Model, Messages: ollamaMessages(req.Messages), Logprobs: req.Logprobs, TopLogprobs: req.TopLogprobs, Format: req.schema(),
 		Options: ollamaOptions{Temperature: req.Temperature, Seed: req.Seed, Predict: req.MaxTokens, Context: j.ollamaContext()},
 	}
 	if req.MaxTokens <= shortAnswer {

@@ -34,10 +34,14 @@ type Options struct {
 	Family string
 	Keeping
 
+	// Examine has Open also find out what no question needs: what the server makes of a JSON schema and of seeds, by up to nine more
+	// questions.
+	Examine bool
 	// Memory is a file in which is kept what opening a judge finds out, so that opening the same one again takes one question and not
 	// up to seven; the server's key is not in it. "": nothing is kept.
 	Memory string
-	// Logger is warned of what is no error: label probabilities that a server does not give, a server that is down or back. nil: none.
+	// Logger is warned of what is no error: label probabilities that a server does not give, a server that is down or back. Attempts
+	// that are made again, and fields that a server does not take, are of level info. nil: none.
 	Logger *slog.Logger
 
 	wait time.Duration // unit of the pauses between attempts; 0: half a second. Tests shorten it.
@@ -96,6 +100,11 @@ type Info struct {
 	Unsupported   []string   `json:"unsupported,omitempty"`    // request fields that the server does not take
 	Pictures      string     `json:"pictures"`                 // "seen", or "unchecked" where the server counts no tokens
 	PictureTokens int        `json:"picture_tokens,omitempty"` // that a picture of 56×56 costs
+	BySchema      bool       `json:"by_schema,omitempty"`      // written answers are bound to a JSON schema, as they cannot be read otherwise
+	// What the server's chat makes of a JSON schema, and of seeds: a seed is honoured where it repeats an answer and another one does
+	// not. "" was not asked, see Options.Examine.
+	Structured Support `json:"structured_output,omitempty"`
+	Seed       Support `json:"seed,omitempty"`
 }
 
 // Judge asks a vision-language model. It is safe for concurrent use.

@@ -131,15 +131,16 @@ func TestNotice_downgrade(t *testing.T) {
 	}
 }
 
-// heard keeps the warnings of a logger.
+// heard keeps the warnings of a logger, and with notes set what is of less weight.
 type heard struct {
+	notes bool
 	mu    sync.Mutex
 	texts []string
 }
 
-func (h *heard) Enabled(context.Context, slog.Level) bool { return true }
-func (h *heard) WithAttrs([]slog.Attr) slog.Handler       { return h }
-func (h *heard) WithGroup(string) slog.Handler            { return h }
+func (h *heard) Enabled(_ context.Context, l slog.Level) bool { return h.notes || l >= slog.LevelWarn }
+func (h *heard) WithAttrs([]slog.Attr) slog.Handler           { return h }
+func (h *heard) WithGroup(string) slog.Handler                { return h }
 
 func (h *heard) Handle(_ context.Context, r slog.Record) error {
 	h.mu.Lock()

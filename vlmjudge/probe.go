@@ -26,12 +26,17 @@ type settled struct {
 	served   string
 	prompt   int // tokens of the probe's question
 	optional *optional
+
+	// Answers are asked for by a schema where they cannot be read otherwise and the server honours it.
+	schema           bool
+	structured, seed Support
 }
 
 // settle has all later questions asked so.
 func (j *Judge) settle(s settled) {
 	j.settled = s
 	j.info.API, j.info.Protocol, j.info.Votes, j.info.ServedModel = s.api, s.protocol, s.votes, s.served
+	j.info.BySchema, j.info.Structured, j.info.Seed = s.schema, s.structured, s.seed
 	j.info.Templates = []Template{pairTemplate.public(), yesTemplate.public()}
 	if s.api == APISystemone {
 		j.info.Templates = []Template{pairDecision.public(), yesDecision.public()}
@@ -40,16 +45,22 @@ func (j *Judge) settle(s settled) {
 
 // probe asks about a grey square, with and without the picture, and settles API and protocol; once, where it is remembered.
 func (j *Judge) probe(ctx context.Context) error {
+	var known bool
+	var err error
 	if j.options.Memory != "" {
-		if known, err := j.recall(ctx); known || err != nil {
-			return err
+		known, err = j.recall(ctx)
+	}
+	if !known && err == nil {
+		err = j.findOut(ctx)
+		if err == nil {
+			err = j.checkSight(ctx)
 		}
 	}
-	err := j.findOut(ctx)
-	if err == nil {
-		err = j.checkSight(ctx)
+	if err == nil && j.options.Examine && (j.settled.structured == "" || j.settled.seed == "") {
+		known = false
+		err = j.examine(ctx)
 	}
-	if err == nil && j.options.Memory != "" {
+	if err == nil && !known && j.options.Memory != "" {
 		j.remember()
 	}
 	return err
@@ -77,7 +88,9 @@ func (j *Judge) try(ctx context.Context, api API) (*chatReply, error) {
 		return nil, err
 	}
 	s.served, s.prompt, s.protocol = reply.Model, reply.Usage.Prompt, ProtocolLogprobs
-	tokens, ok := reply.Choices[0].firstToken()
+	c := reply.Choices[0]
+	tokens, ok := c.firstToken()
+	readable := yesTemplate.read(c.text(), c.Finish) >= 0
 	switch {
 	case api == APISystemone:
 		s.protocol = ProtocolSystemone
@@ -85,34 +98,39 @@ func (j *Judge) try(ctx context.Context, api API) (*chatReply, error) {
 		s.protocol = j.counted()
 	case yesTemplate.soft(tokens).Abstained:
 		// A judge that says something else first, as reasoning ones do, is better asked for a whole answer.
-		s.protocol, err = j.reasons(ctx, picture)
-		if err != nil {
-			return nil, err
+		s.protocol, readable, err = j.reasons(ctx, picture)
+	}
+	if err == nil && s.protocol.written() {
+		s.votes = j.options.Votes
+		if !readable {
+			s.structured, err = j.takesSchema(ctx)
+			s.schema = s.structured == SupportHonoured
 		}
 	}
-	if s.protocol.written() {
-		s.votes = j.options.Votes
+	if err != nil {
+		return nil, err
 	}
 	j.settle(s)
 	return reply, nil
 }
 
 // reasons has one answer written, to see whether its label is among the tokens with probabilities: servers that keep the
-// reasoning apart may not give those of the answer.
-func (j *Judge) reasons(ctx context.Context, picture string) (Protocol, error) {
+// reasoning apart may not give those of the answer. It also says whether the answer can be read.
+func (j *Judge) reasons(ctx context.Context, picture string) (p Protocol, readable bool, err error) {
 	req := firstTokenRequest(yesTemplate.messages(probePrompt, []string{picture}))
 	req.MaxTokens = j.options.AnswerTokens
 	reply, err := j.chat(ctx, req)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	c := reply.Choices[0]
-	if label := yesTemplate.read(c.text(), c.Finish); label >= 0 {
+	label := yesTemplate.read(c.text(), c.Finish)
+	if label >= 0 {
 		if _, ok := yesTemplate.reasoned(c, label); !ok {
-			return j.counted(), nil
+			return j.counted(), true, nil
 		}
 	}
-	return ProtocolReasoned, nil
+	return ProtocolReasoned, label >= 0, nil
 }
 
 // counted is the protocol where there are no probabilities.

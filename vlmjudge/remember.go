@@ -27,6 +27,9 @@ type remembered struct {
 	Prompt        int       `json:"prompt_tokens"` // of the probe's question with its picture
 	Pictures      string    `json:"pictures"`
 	PictureTokens int       `json:"picture_tokens"`
+	BySchema      bool      `json:"by_schema,omitempty"`
+	Structured    Support   `json:"structured_output,omitempty"`
+	Seed          Support   `json:"seed,omitempty"`
 }
 
 // memoryKey names the judge in the file; the key of the server is no part of it.
@@ -63,7 +66,7 @@ func (j *Judge) recall(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s := settled{api: r.API, protocol: protocol, served: r.ServedModel, prompt: r.Prompt, optional: &optional{refused: r.Unsupported}}
+	s := settled{api: r.API, protocol: protocol, served: r.ServedModel, prompt: r.Prompt, optional: &optional{refused: r.Unsupported}, schema: r.BySchema, structured: r.Structured, seed: r.Seed}
 	if protocol.written() {
 		s.votes = j.options.Votes
 	}
@@ -112,6 +115,7 @@ func (j *Judge) remember() {
 	all[j.memoryKey()] = remembered{
 		At: time.Now().UTC().Truncate(time.Second), API: info.API, Protocol: info.Protocol, ServedModel: info.ServedModel,
 		Unsupported: info.Unsupported, Prompt: j.settled.prompt, Pictures: info.Pictures, PictureTokens: info.PictureTokens,
+		BySchema: info.BySchema, Structured: info.Structured, Seed: info.Seed,
 	}
 	err := os.MkdirAll(filepath.Dir(j.options.Memory), 0o777)
 	if err == nil {

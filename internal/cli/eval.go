@@ -22,6 +22,7 @@ type evalOptions struct {
 
 func (a *app) evalCommand() *cobra.Command {
 	o := &evalOptions{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "eval SET --data PATH --reward NAME",
 		Short: "Compare rewards, judges or scores with the human preferences of a public set",

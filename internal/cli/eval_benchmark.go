@@ -23,6 +23,7 @@ type benchmarkOptions struct {
 
 func (a *app) evalBenchmarkCommand() *cobra.Command {
 	o := &benchmarkOptions{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "benchmark --pictures FOLDER --prompts FILE",
 		Short: "Average the scores of one model's pictures by style, as the HPSv2 benchmark does",

@@ -26,6 +26,7 @@ type winRateOptions struct {
 
 func (a *app) winRateCommand() *cobra.Command {
 	o := &winRateOptions{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "win-rate --a MODEL --b MODEL --prompts FILE",
 		Short: "Compare the pictures of two models by rewards, judges and the mini world's checker",

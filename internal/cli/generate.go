@@ -42,6 +42,7 @@ type generateOptions struct {
 
 func (a *app) generateCommand() *cobra.Command {
 	o := &generateOptions{}
+	o.by.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "generate PROMPT…",
 		Short: "Generate pictures for prompts, and rank them",

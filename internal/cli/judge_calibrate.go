@@ -23,6 +23,7 @@ type judgeCalibrateOptions struct {
 
 func (a *app) judgeCalibrateCommand() *cobra.Command {
 	o := &judgeCalibrateOptions{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "calibrate --judge URL --data FILE --output calibration.json",
 		Short: "Fit a judge's probabilities to people's choices of a preference set",

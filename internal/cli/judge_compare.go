@@ -13,6 +13,7 @@ import (
 
 func (a *app) judgeCompareCommand() *cobra.Command {
 	o := &judgeQuestion{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "compare --judge URL --prompt PROMPT A B",
 		Short: "Which of two pictures shows the prompt better, in both orders",

@@ -15,13 +15,18 @@ import (
 
 func (a *app) judgeProbeCommand() *cobra.Command {
 	o := &judgeQuestion{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "probe --judge URL",
 		Short: "What a judge's server can do: pictures, label probabilities, request fields",
 		Long: `Probe asks the server about a grey square, with and without the picture, and says what
 came back: whether it sees pictures, whether it gives label probabilities (else
 answers are sampled and counted), which request fields it does not take, and by
-which questions it is asked.`,
+which questions it is asked. It also finds out what the server's chat makes of a JSON
+schema (answers that cannot be read otherwise are asked for by one where that is
+honoured) and of seeds (honoured: a seed repeats an answer and another one does not).
+All this takes up to fifteen questions; --judge-memory FILE keeps what came out, for all
+commands.`,
 		Example: "  winnow judge probe --judge http://localhost:8000 --judge-model Qwen2.5-VL-7B",
 		Args:    a.noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -31,6 +36,7 @@ which questions it is asked.`,
 			return a.judgeProbe(c.Context(), o)
 		},
 	}
+	o.asked.examine = true
 	c.Flags().SortFlags = false
 	o.judgeFlags(c.Flags())
 	return c
@@ -62,6 +68,10 @@ func (a *app) judgeProbe(ctx context.Context, o *judgeQuestion) (err error) {
 		if info.PictureTokens > 0 {
 			fmt.Fprintf(w, "\t%d tokens for one of 56×56\n", info.PictureTokens)
 		}
+		if info.Protocol != vlmjudge.ProtocolReward {
+			fmt.Fprintf(w, "JSON schema\t%s\n", schemaWords(info))
+			fmt.Fprintf(w, "seed\t%s\n", supportWords(info.Seed, "ignored: the same one gives different answers"))
+		}
 		if len(info.Unsupported) > 0 {
 			fmt.Fprintf(w, "not taken\t%s\n", strings.Join(info.Unsupported, ", "))
 		}
@@ -82,10 +92,35 @@ func distinct(texts ...string) (out []string) {
 	return out
 }
 
+func schemaWords(info vlmjudge.Info) string {
+	words := supportWords(info.Structured, "ignored: answers are as without one")
+	if info.BySchema {
+		words += "; answers are asked for by one, since they cannot be read otherwise"
+	}
+	return words
+}
+
+// supportWords says what a server makes of a field.
+func supportWords(s vlmjudge.Support, ignored string) string {
+	switch s {
+	case "":
+		return "not known"
+	case vlmjudge.SupportIgnored:
+		return ignored
+	case vlmjudge.SupportUnclear:
+		return "not clear from the answers"
+	}
+	return string(s)
+}
+
 func protocolWords(info vlmjudge.Info) string {
 	switch info.Protocol {
 	case vlmjudge.ProtocolLogprobs:
 		return "label probabilities of the first token"
+	case vlmjudge.ProtocolSystemone:
+		return "label probabilities, by the server's own form of questions (systemone)"
+	case vlmjudge.ProtocolReasoned:
+		return fmt.Sprintf("label probabilities within %d written answers", info.Votes)
 	case vlmjudge.ProtocolVotes:
 		return fmt.Sprintf("%d sampled answers are counted; the server gives no label probabilities, or reasons first", info.Votes)
 	case vlmjudge.ProtocolGreedy:

@@ -5,6 +5,7 @@ import "github.com/spf13/cobra"
 // judgeRankCommand is rank by a judge alone: the same engine and the same output.
 func (a *app) judgeRankCommand() *cobra.Command {
 	o := &rankOptions{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "rank --judge URL --prompt PROMPT IMAGE…",
 		Short: "Pictures of a prompt in order, by comparisons of a schedule",

@@ -13,6 +13,7 @@ import (
 
 func (a *app) judgeScoreCommand() *cobra.Command {
 	o := &judgeQuestion{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "score --judge URL --prompt PROMPT IMAGE…",
 		Short: "How probably each picture shows everything that the prompt says",

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"slices"
@@ -34,6 +35,8 @@ type judgeOptions struct {
 	pixels      int
 	limits      vlmjudge.Limits
 	calibrated  *vlmjudge.Calibration
+	log         *slog.Logger // of the command
+	examine     bool         // what the server makes of fields that no question needs
 	// Where a judge compares more than two pictures.
 	schedule string
 	budget   int
@@ -171,6 +174,7 @@ func (o *judgeOptions) options() *vlmjudge.Options {
 	opt := &vlmjudge.Options{
 		URL: o.url, Model: o.model, Key: apiKey(), Votes: o.votes, Concurrency: o.concurrency, Timeout: o.timeout,
 		API: vlmjudge.API(o.api), Rate: o.rate, Patience: o.patience, Memory: o.memory, Family: o.pictures, PixelBudget: o.pixels,
+		Logger: o.log, Examine: o.examine,
 		Keeping: vlmjudge.Keeping{Calibration: o.calibrated, Limits: o.limits},
 	}
 	if o.cacheFile != "" { // else the interface would not be nil

@@ -29,6 +29,7 @@ type labelOptions struct {
 
 func (a *app) labelCommand() *cobra.Command {
 	o := &labelOptions{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "label --prompts FILE | --data FILE",
 		Short: "Make preference pairs: generate pictures, score or judge them, pair them up",

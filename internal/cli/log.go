@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// logger shows warnings of the packages below as lines for people: "winnow: message (key value, …)".
+// logger shows warnings of the packages below as lines for people: "winnow: message (key value, …)"; with --verbose, notes too.
 func (a *app) logger() *slog.Logger { return slog.New(lines{app: a}) }
 
 // lines is a slog.Handler over app.warn. Groups are not used by the packages below.
@@ -16,7 +16,9 @@ type lines struct {
 	attrs []slog.Attr
 }
 
-func (lines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (l lines) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn || l.app.verbose && level >= slog.LevelInfo
+}
 
 func (l lines) Handle(_ context.Context, r slog.Record) error {
 	parts := make([]string, 0, len(l.attrs)+r.NumAttrs())

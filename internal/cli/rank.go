@@ -31,6 +31,7 @@ type rankOptions struct {
 
 func (a *app) rankCommand() *cobra.Command {
 	o := &rankOptions{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "rank --prompt PROMPT IMAGE…",
 		Short: "Rank images by how well they fit a prompt",

@@ -28,6 +28,7 @@ type scoreOptions struct {
 
 func (a *app) scoreCommand() *cobra.Command {
 	o := &scoreOptions{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "score FILE --reward NAME --output SCORES.jsonl",
 		Short: "Score every picture of a set with its prompt",

@@ -31,6 +31,7 @@ type serveOptions struct {
 
 func (a *app) serveCommand() *cobra.Command {
 	o := &serveOptions{}
+	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "serve --reward NAME",
 		Short: "Answer over HTTP how well pictures fit prompts: a reward server for trainers",

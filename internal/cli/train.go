@@ -225,7 +225,7 @@ func (o *trainOptions) settings(f *pflag.FlagSet) yaml.MapSlice {
 	s := yaml.MapSlice{{Key: "method", Value: o.method}}
 	f.Visit(func(flag *pflag.Flag) {
 		switch flag.Name {
-		case "method", "config", "list", "resume-from-checkpoint", "overwrite", "quiet", "json":
+		case "method", "config", "list", "resume-from-checkpoint", "overwrite", "quiet", "verbose", "json":
 			return
 		}
 		s = append(s, yaml.MapItem{Key: flag.Name, Value: settingOf(flag.Value)})

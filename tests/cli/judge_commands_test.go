@@ -1,11 +1,16 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"winnow/internal/cli"
@@ -38,6 +43,47 @@ func TestJudge_compareAndScore(t *testing.T) {
 	_, stderr := runLines(t, cli.ExitFailed, "judge", "compare", "--judge", j.URL, "-p", "red", "--json", "a/4.png", "a/5.png")
 	if !strings.Contains(stderr, "the picture cannot be read") {
 		t.Error(stderr)
+	}
+}
+
+// A server that gives no probabilities and refuses a field: the first is always said, the second to those who ask. The probe says what it
+// makes of a schema and of seeds, and remembers it.
+func TestJudge_verbose(t *testing.T) {
+	redSet(t)
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		switch asked.Add(1); {
+		case err != nil || r.URL.Path != "/v1/chat/completions":
+			http.Error(w, `{"detail":"Not Found"}`, http.StatusNotFound)
+		case bytes.Contains(body, []byte(`"logprobs"`)):
+			http.Error(w, `{"detail":"Unexpected fields in the request: {'top_logprobs', 'logprobs'}"}`, http.StatusUnprocessableEntity)
+		case bytes.Contains(body, []byte(`"response_format"`)):
+			fmt.Fprint(w, `{"model":"m","choices":[{"message":{"content":"{\"answer\":\"Yes\"}"}}]}`)
+		default:
+			fmt.Fprint(w, `{"model":"m","choices":[{"message":{"content":"Yes"}}]}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	args := []string{"judge", "score", "--judge", server.URL, "-p", "red", "--json", "a/4.png"}
+	for _, verbose := range []bool{false, true} {
+		if verbose {
+			args = append(args, "--verbose")
+		}
+		_, stderr := runLines(t, cli.ExitOK, args...)
+		if strings.Count(stderr, "gives no label probabilities: counts 5 sampled answers") != 1 || strings.Contains(stderr, `(field "logprobs, top_logprobs")`) != verbose {
+			t.Errorf("verbose %v: %s", verbose, stderr)
+		}
+	}
+	probe := []string{"judge", "probe", "--judge", server.URL, "--judge-memory", "m.json", "--json"}
+	first, _ := runLines(t, cli.ExitOK, probe...)
+	if l := first[0]; l["structured_output"] != "honoured" || l["seed"] != "unclear" || l["by_schema"] != nil || l["protocol"] != "votes" {
+		t.Errorf("%v", l)
+	}
+	asked.Store(0)
+	again, _ := runLines(t, cli.ExitOK, probe...)
+	if again[0]["structured_output"] != "honoured" || again[0]["seed"] != "unclear" || asked.Load() != 1 {
+		t.Errorf("%v after %d questions", again[0], asked.Load())
 	}
 }
 
