@@ -14,10 +14,10 @@ type CHATS struct {
 // Evaluate implements Objective.
 func (o CHATS) Evaluate(terms []Terms, grad []Grad) float64 {
 	sum := LossSigmoid()
-	return evaluate(terms, grad, o.Beta, func(chosen, rejected, label float64) (value, dChosen, dRejected float64) {
-		value, dChosen, dRejected = sum(chosen, -rejected, label)
+	return evaluate(terms, grad, o.Beta, PairLoss(func(chosen, rejected float64, t Terms) (value, dChosen, dRejected float64) {
+		value, dChosen, dRejected = sum(chosen, -rejected, t)
 		return value, dChosen, -dRejected
-	})
+	}))
 }
 
 func methodCHATS() Method {

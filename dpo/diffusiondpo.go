@@ -23,6 +23,7 @@ func methodDPO() Method {
 		BetaUnit: "half of it multiplies the margin of mean squared errors; diffusers' script leaves the half out",
 		Beta:     5000, // train.py and its launchers; the paper's table has 2000 for SD1.5
 		Losses:   lossNames(), Adapters: oneAdapter(), Reference: true, Rejected: true, Labels: LabelsHard, Kind: KindPairs, Draws: 1,
-		make: func(s Settings, loss Loss) Objective { return DiffusionDPO{Beta: s.Beta, Loss: loss} },
+		scale: 0.5,
+		make:  func(s Settings, loss Loss) Objective { return DiffusionDPO{Beta: s.Beta, Loss: loss} },
 	})
 }

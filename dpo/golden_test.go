@@ -179,16 +179,21 @@ func compareSingle(t *testing.T, what string, got []float32, want []float64) {
 	}
 }
 
+// at is a loss at a margin and label.
+func at(loss PairLoss, z, label float64) (value, dChosen, dRejected float64) {
+	return loss(z, 0, Terms{Label: label})
+}
+
 // Numbers that the reference notes derive in double precision, for beta times rewards of 0.3 and −0.2, and margins of 2.
 func TestLoss_published(t *testing.T) {
 	const beta = 1.3
-	at := func(loss Loss, delta, p, beta float64) (value, slope float64) {
-		value, slope, _ = loss(beta*delta, 0, p)
+	scaled := func(loss PairLoss, delta, p, beta float64) (value, slope float64) {
+		value, slope, _ = at(loss, beta*delta, p)
 		return value, beta * slope
 	}
 	for _, row := range []struct {
 		name                string
-		loss                Loss
+		loss                PairLoss
 		value, slope, atTwo float64
 	}{
 		{"sigmoid", LossSigmoid(), .4200553, -.445886, .5981389},
@@ -204,11 +209,11 @@ func TestLoss_published(t *testing.T) {
 			}
 			return 1
 		}
-		value, slope := at(row.loss, .5, .7, beta)
+		value, slope := scaled(row.loss, .5, .7, beta)
 		if !near(value, row.value*square(beta), 1e-6, 1) || !near(slope, row.slope*square(beta), 1e-6, 1) {
 			t.Errorf("%s: %.7f with slope %.6f, want %.7f, %.6f", row.name, value, slope, row.value*square(beta), row.slope*square(beta))
 		}
-		if value, _ := at(row.loss, 2, 1, .1); !math.IsNaN(row.atTwo) && !near(value, row.atTwo*square(.1), 1e-7, 1) {
+		if value, _ := scaled(row.loss, 2, 1, .1); !math.IsNaN(row.atTwo) && !near(value, row.atTwo*square(.1), 1e-7, 1) {
 			t.Errorf("%s at a margin of 2: %.7f, want %.7f", row.name, value, row.atTwo*square(.1))
 		}
 	}

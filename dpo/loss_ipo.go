@@ -6,9 +6,16 @@ package dpo
 // scale of the other losses and the same minimum, a margin of 1/(2β).
 //
 // It is not "iterative preference optimisation" of videos, which has the same letters.
-func LossIPO() Loss {
+func LossIPO() PairLoss {
 	return ofMargin(func(z, _ float64) (value, slope float64) {
 		d := z - 0.5
 		return d * d, 2 * d
 	})
+}
+
+func infoIPO() LossInfo {
+	return LossInfo{
+		Name: "ipo", Formula: "(z−½)²", Paper: "Azar et al., AISTATS 2024, arXiv 2310.12036",
+		make: plain(LossIPO()),
+	}
 }

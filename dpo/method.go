@@ -57,7 +57,8 @@ type Method struct {
 	// New makes the objective. Errors name the flag that is wrong.
 	New func(Settings) (Objective, error)
 
-	make func(Settings, Loss) Objective // with settings that are complete and valid
+	scale float64                        // of errors, per unit of beta, for methods with a choice of losses
+	make  func(Settings, Loss) Objective // with settings that are complete and valid
 }
 
 // Settings are the parameters of a method. Zero values are the method's defaults.
@@ -67,6 +68,9 @@ type Settings struct {
 	LabelSmoothing float64 // --label-smoothing, for losses that take it; above 0 and below ½
 	Gamma          float64 // --gamma, of SmPO; above 0
 	Draws          int     // --draws, of timestep and noise for each pair
+
+	LossOptions map[string]float64 // --loss-option, by the names of LossInfo.Options
+	SFTWeight   float64            // --sft-weight, see [WithSFT]; above 0
 }
 
 // Methods lists the methods.
@@ -92,38 +96,66 @@ func (m Method) UsesLabels(loss string) bool {
 	return m.Labels == LabelsSoft || err == nil && info.SoftLabels && slices.Contains(m.Losses, loss)
 }
 
+// UsesReference reports whether the method needs the errors of the reference with the loss of that name; "" is the default
+// one.
+func (m Method) UsesReference(loss string) bool {
+	info, err := FindLoss(loss)
+	return m.Reference && !(err == nil && info.NoReference && slices.Contains(m.Losses, loss))
+}
+
 func oneAdapter() []string { return []string{"default"} }
 
 // method sets m.New.
 func method(m Method) Method {
 	m.New = func(s Settings) (Objective, error) {
-		s, err := m.complete(s)
+		var info LossInfo
+		if m.Losses != nil {
+			var err error
+			if info, err = m.loss(s.Loss); err != nil {
+				return nil, err
+			}
+		}
+		s, err := m.complete(s, info)
 		if err != nil {
 			return nil, err
 		}
 		var loss Loss
-		if s.Loss != "" {
-			info, err := FindLoss(s.Loss)
-			if err != nil {
-				return nil, err
-			}
-			if loss, err = info.New(s.LabelSmoothing); err != nil {
+		if m.Losses != nil {
+			if loss, err = info.New(s.LabelSmoothing, s.LossOptions); err != nil {
 				return nil, err
 			}
 		}
 		o := m.make(s, loss)
+		if s.SFTWeight > 0 {
+			o = WithSFT{Objective: o, Weight: s.SFTWeight}
+		}
 		if s.Draws > 1 {
-			return VRPO{Objective: o, Draws: s.Draws}, nil
+			o = VRPO{Objective: o, Draws: s.Draws}
 		}
 		return o, nil
 	}
 	return m
 }
 
-// complete puts the method's defaults where s is zero, and refuses what it does not take.
-func (m Method) complete(s Settings) (Settings, error) {
+// loss describes one of the method's losses; "" is the default one.
+func (m Method) loss(name string) (LossInfo, error) {
+	if name == "" {
+		name = m.Losses[0]
+	}
+	if !slices.Contains(m.Losses, name) {
+		return LossInfo{}, fmt.Errorf("dpo: --loss %s: %s takes %s", name, m.Name, strings.Join(m.Losses, ", "))
+	}
+	return FindLoss(name)
+}
+
+// complete puts the defaults of method and loss where s is zero, and refuses what they do not take.
+func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 	var err error
-	if s.Beta, err = m.number("--beta-dpo", "beta", s.Beta, m.Beta); err != nil {
+	beta := m.Beta
+	if loss.Scale != 0 {
+		beta = loss.Scale / m.scale
+	}
+	if s.Beta, err = m.number("--beta-dpo", "beta", s.Beta, beta); err != nil {
 		return s, err
 	}
 	if s.Gamma, err = m.number("--gamma", "gamma", s.Gamma, m.Gamma); err != nil {
@@ -134,10 +166,14 @@ func (m Method) complete(s Settings) (Settings, error) {
 		return s, fmt.Errorf("dpo: --loss %s: %s has a loss of its own; leave the flag out", s.Loss, m.Name)
 	case m.Losses == nil && s.LabelSmoothing != 0:
 		return s, fmt.Errorf("dpo: --label-smoothing: %s does not smooth labels; leave the flag out", m.Name)
-	case m.Losses != nil && s.Loss == "":
-		s.Loss = m.Losses[0]
-	case m.Losses != nil && !slices.Contains(m.Losses, s.Loss):
-		return s, fmt.Errorf("dpo: --loss %s: %s takes %s", s.Loss, m.Name, strings.Join(m.Losses, ", "))
+	case m.Losses == nil && len(s.LossOptions) > 0:
+		return s, fmt.Errorf("dpo: --loss-option: %s has a loss of its own; leave the flag out", m.Name)
+	case s.SFTWeight != 0 && !m.Rejected:
+		return s, fmt.Errorf("dpo: --sft-weight: %s is supervised already; leave the flag out", m.Name)
+	case !(s.SFTWeight >= 0 && s.SFTWeight <= maxSetting):
+		return s, fmt.Errorf("dpo: --sft-weight %g: must be above 0 and at most %g", s.SFTWeight, maxSetting)
+	case s.SFTWeight == 0:
+		s.SFTWeight = loss.SFTWeight
 	}
 	switch {
 	case s.Draws < 0:

@@ -160,17 +160,17 @@ func TestDiffusionDPO_swap(t *testing.T) {
 func TestLoss_identities(t *testing.T) {
 	for _, e := range []float64{.01, .1, .3, .45} {
 		for z := -30.; z <= 30; z += .37 {
-			right, dRight, _ := LossRobust(e)(z, 0, 1)
-			wrong, dWrong, _ := LossRobust(e)(-z, 0, 1)
-			want, slope, _ := LossSigmoid()(z, 0, 1)
+			right, dRight, _ := at(LossRobust(e), z, 1)
+			wrong, dWrong, _ := at(LossRobust(e), -z, 1)
+			want, slope, _ := at(LossSigmoid(), z, 1)
 			if got := (1-e)*right + e*wrong; !near(got, want, 1e-13/(1-2*e), 30) {
 				t.Errorf("robust, e %g at %g: %.17g on average, sigmoid %.17g", e, z, got, want)
 			}
 			if got := (1-e)*dRight - e*dWrong; !near(got, slope, 1e-14/(1-2*e), 1) {
 				t.Errorf("robust, e %g at %g: slope %.17g on average, sigmoid %.17g", e, z, got, slope)
 			}
-			smooth, dSmooth, _ := LossCDPO(e)(z, 0, 1)
-			soft, dSoft, _ := LossSoft()(z, 0, 1-e)
+			smooth, dSmooth, _ := at(LossCDPO(e), z, 1)
+			soft, dSoft, _ := at(LossSoft(), z, 1-e)
 			if !near(smooth, soft, 1e-14, 30) || !near(dSmooth, dSoft, 1e-15, 1) {
 				t.Errorf("cdpo, e %g at %g: %g, %g; soft with label 1−e %g, %g", e, z, smooth, dSmooth, soft, dSoft)
 			}
@@ -178,17 +178,17 @@ func TestLoss_identities(t *testing.T) {
 				t.Errorf("cdpo, e %g at %g: %g is below the entropy %g", e, z, smooth, entropy)
 			}
 		}
-		if _, slope, _ := LossCDPO(e)(math.Log((1-e)/e), 0, 1); math.Abs(slope) > 1e-15 {
+		if _, slope, _ := at(LossCDPO(e), math.Log((1-e)/e), 1); math.Abs(slope) > 1e-15 {
 			t.Errorf("cdpo, e %g: slope %g at logit(1−e)", e, slope)
 		}
 	}
-	if value, slope, _ := LossHinge()(1, 0, 1); value != 0 || slope != 0 {
+	if value, slope, _ := at(LossHinge(), 1, 1); value != 0 || slope != 0 {
 		t.Errorf("hinge: %g with slope %g at z = 1", value, slope)
 	}
-	if value, slope, _ := LossHinge()(1.005, 0, 1); value != 0 || slope != 0 {
+	if value, slope, _ := at(LossHinge(), 1.005, 1); value != 0 || slope != 0 {
 		t.Errorf("hinge: %g with slope %g beyond z = 1", value, slope)
 	}
-	if _, slope, _ := LossIPO()(.5, 0, 1); slope != 0 {
+	if _, slope, _ := at(LossIPO(), .5, 1); slope != 0 {
 		t.Errorf("ipo: slope %g at z = ½", slope)
 	}
 }

@@ -21,11 +21,11 @@ type SmPO struct {
 // Evaluate implements Objective.
 func (o SmPO) Evaluate(terms []Terms, grad []Grad) float64 {
 	hard := LossSigmoid()
-	return evaluate(terms, grad, 0.5*o.Beta, func(chosen, rejected, label float64) (value, dChosen, dRejected float64) {
-		factor := o.Gamma * (2*label - 1)
-		value, dChosen, dRejected = hard(factor*chosen, factor*rejected, label)
+	return evaluate(terms, grad, 0.5*o.Beta, PairLoss(func(chosen, rejected float64, t Terms) (value, dChosen, dRejected float64) {
+		factor := o.Gamma * (2*t.Label - 1)
+		value, dChosen, dRejected = hard(factor*chosen, factor*rejected, t)
 		return value, factor * dChosen, factor * dRejected
-	})
+	}))
 }
 
 // SmoothedLabel is the probability that the first of two pictures is preferred, by their rewards: the softmax of both

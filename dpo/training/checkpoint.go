@@ -76,6 +76,12 @@ func (t *Trainer) settings() map[string]string {
 	if c.TimestepSampling == logitNormalLevels {
 		out["timestep-sampling"], out["logit-mean"], out["logit-std"] = c.TimestepSampling, fmt.Sprint(c.LogitMean), fmt.Sprint(c.LogitStd)
 	}
+	if s.SFTWeight != 0 {
+		out["sft-weight"] = fmt.Sprint(s.SFTWeight)
+	}
+	if len(s.LossOptions) > 0 {
+		out["loss-option"] = fmt.Sprint(s.LossOptions) // maps are printed in the order of their keys
+	}
 	if c.RandomFlip {
 		out["random-flip"] = "true"
 	}

@@ -61,6 +61,7 @@ func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, er
 	if err != nil {
 		return nil, err
 	}
+	m.Reference = m.UsesReference(c.Settings.Loss)
 	c.defaults()
 	c.moves(&m)
 	t := &Trainer{config: c, method: m, cache: cache, size: c.Size, soft: m.UsesLabels(c.Settings.Loss)}

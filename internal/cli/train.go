@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -9,7 +8,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"winnow/diffusion"
-	"winnow/dpo"
 	"winnow/dpo/training"
 	"winnow/internal/optim"
 )
@@ -34,6 +32,7 @@ type trainOptions struct {
 	validationSteps      int
 	validationGuidance   float64
 	tensorboard, noGuard bool
+	lossOptions          []string
 	maxGradNorm          float64
 	executorOptions
 	changed func(string) bool
@@ -147,8 +146,10 @@ func (o *trainOptions) optimiserFlags(f *pflag.FlagSet) {
 func (o *trainOptions) methodFlags(f *pflag.FlagSet) {
 	s := &o.t.Settings
 	f.Float64Var(&s.Beta, "beta-dpo", 0, "strength of the pull to the reference, in the unit of the method's paper (default: the method's)")
-	f.StringVar(&s.Loss, "loss", "", "sigmoid, hinge, ipo, cdpo, robust or soft, for methods that have the choice")
-	f.Float64Var(&s.LabelSmoothing, "label-smoothing", 0, "share of labels that are taken to be wrong, for cdpo and robust")
+	f.StringVar(&s.Loss, "loss", "", "loss of implicit rewards, for methods that have the choice (default: sigmoid); --list shows all")
+	f.StringArrayVar(&o.lossOptions, "loss-option", nil, "setting of the loss, as in gamma=1 (repeatable); --list shows them")
+	f.Float64Var(&s.SFTWeight, "sft-weight", 0, "weight of the policy's error of chosen pictures, added to the loss of a preference method (default: none, for cpo and orpo 1)")
+	f.Float64Var(&s.LabelSmoothing, "label-smoothing", 0, "share of labels that are taken to be wrong, for losses that smooth labels, such as cdpo (default there: 0.1)")
 	f.Float64Var(&s.Gamma, "gamma", 0, "of smpo (default: 10)")
 	f.IntVar(&s.Draws, "draws", 0, "draws of timestep and noise for each pair, averaged ahead of the loss")
 	f.Float64Var(&o.t.Dropout, "prompt-dropout", 0, "share of pairs that are learnt without their prompt")
@@ -182,42 +183,6 @@ func (o *trainOptions) watchFlags(f *pflag.FlagSet) {
 	f.Float64Var(&o.validationGuidance, "validation-guidance-scale", 0, "guidance scale of previews (default: the model's)")
 	f.BoolVar(&o.tensorboard, "tensorboard", false, "also write TensorBoard event files")
 	f.BoolVar(&o.noGuard, "no-guard", false, "go on when loss, gradient or margins say that the run has gone wrong")
-}
-
-// trainList shows the methods.
-func (a *app) trainList() error {
-	if a.json {
-		for _, m := range dpo.Methods() {
-			err := a.line(struct {
-				Type     string   `json:"type"`
-				Name     string   `json:"name"`
-				Title    string   `json:"title"`
-				Paper    string   `json:"paper"`
-				Equation string   `json:"equation"`
-				Source   string   `json:"source"`
-				Beta     float64  `json:"beta,omitempty"`
-				BetaUnit string   `json:"beta_unit,omitempty"`
-				Losses   []string `json:"losses,omitempty"`
-				Samples  string   `json:"samples"`
-			}{"method", m.Name, m.Title, m.Paper, m.Equation, m.Source, m.Beta, m.BetaUnit, m.Losses, m.Kind})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for _, m := range dpo.Methods() {
-		beta := "none"
-		if m.Beta > 0 {
-			beta = fmt.Sprintf("%g; %s", m.Beta, m.BetaUnit)
-		}
-		fmt.Fprintf(a.stdout, "%s: %s\n  %s\n  loss   %s\n  beta   %s\n  learns from %s\n", m.Name, m.Title, m.Paper, m.Equation, beta, m.Kind)
-		if len(m.Losses) > 1 {
-			fmt.Fprintf(a.stdout, "  --loss %s\n", strings.Join(m.Losses, ", "))
-		}
-		fmt.Fprintln(a.stdout)
-	}
-	return nil
 }
 
 // settings are the flags that repeat the run: those that were given.

@@ -55,6 +55,9 @@ func (o *trainOptions) complete(args []string) error {
 	if err := o.checkReward(m); err != nil {
 		return err
 	}
+	if o.t.Settings.LossOptions, err = dpo.ParseLossOptions(o.lossOptions); err != nil {
+		return usagef("%s", strings.TrimPrefix(err.Error(), "dpo: "))
+	}
 	o.fill()
 	return o.t.Check()
 }
@@ -110,6 +113,7 @@ func (o *trainOptions) checkGiven() error {
 		"rank": t.Rank == 0, "lora-alpha": t.Alpha == 0, "learning-rate": t.LearningRate == 0, "max-train-steps": t.Steps == 0,
 		"train-batch-size": t.BatchSize == 0, "gradient-accumulation-steps": t.Accumulation == 0, "beta-dpo": t.Settings.Beta == 0,
 		"gamma": t.Settings.Gamma == 0, "draws": t.Settings.Draws == 0, "label-smoothing": t.Settings.LabelSmoothing == 0,
+		"sft-weight":      t.Settings.SFTWeight == 0,
 		"inversion-steps": t.Inversion.Steps == 0, "inversion-iterations": t.Inversion.Iterations == 0,
 		"sibling-steps": t.Siblings.Steps == 0, "sibling-learn": t.Siblings.Learn == 0, "sibling-count": t.Siblings.Count == 0,
 		"sibling-guidance": t.Siblings.Guidance == 0, "adam-beta1": t.Beta1 == 0, "adam-beta2": t.Beta2 == 0, "adam-epsilon": t.Epsilon == 0,
