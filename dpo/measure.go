@@ -20,3 +20,13 @@ func DenoisingCotangent(dst, output, target []float32, slope float64) {
 		dst[i] = float32(scale * (float64(v) - float64(target[i])))
 	}
 }
+
+// DenoisingDot is the mean product of what two outputs miss their targets by; that of an output and itself is its
+// [DenoisingError]. It fills Terms.Dot.
+func DenoisingDot(a, targetA, b, targetB []float32) float64 {
+	var sum float64
+	for i, v := range a {
+		sum += (float64(v) - float64(targetA[i])) * (float64(b[i]) - float64(targetB[i]))
+	}
+	return sum / float64(len(a))
+}

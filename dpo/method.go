@@ -35,12 +35,16 @@ type Method struct {
 	// Adapters are the sets of weights that are trained. Of two, the first measures the chosen picture and the last the
 	// rejected one.
 	Adapters  []string
-	Reference bool   // needs the errors of the reference
-	Rejected  bool   // needs the rejected picture
-	Drift     bool   // needs Terms.DriftChosen and DriftRejected
-	Dot       bool   // needs Terms.Dot
-	Labels    string // LabelsHard or LabelsSoft; see UsesLabels
-	Kind      string // KindPairs, KindInversion or KindSiblings
+	Reference bool // needs the errors of the reference
+	Rejected  bool // needs the rejected picture
+	Drift     bool // needs Terms.DriftChosen and DriftRejected
+	Dot       bool // needs Terms.Dot
+	// Independent draws of timestep and noise for the two pictures of a pair; else they share both.
+	Independent bool
+	// Levels and Weighting are the default ways to draw noise levels and to weigh their errors; "": the trainer's.
+	Levels, Weighting string
+	Labels            string // LabelsHard or LabelsSoft; see UsesLabels
+	Kind              string // KindPairs, KindInversion or KindSiblings
 
 	// Refresh is the default number of updates after which the policy becomes the reference; 0: it never does. DriftBound is the default
 	// bound on how much worse at chosen pictures the reference may get by that; 0: none.

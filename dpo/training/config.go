@@ -49,10 +49,12 @@ type Config struct {
 	Seed         uint64
 	Dropout      float64 // share of pairs that see no prompt
 	SNRGamma     float64 // min-SNR weighting of errors, 0: none
-	// TimestepSampling is how often noise levels are drawn: "uniform" or "logit-normal", with LogitMean and LogitStd. The default is what
-	// the kind of model was published with: logit-normal for flows, else uniform.
+	// TimestepSampling is how often noise levels are drawn: "uniform", "logit-normal", with LogitMean and LogitStd, or "geometric", with
+	// LevelDecay. The default is the method's, or what the kind of model was published with: logit-normal for flows, else uniform.
 	TimestepSampling    string
 	LogitMean, LogitStd float64 // 0 and 1; a larger mean means more noise
+	LevelDecay          float64 // 0.9: from bin to bin of 50 timesteps, the noisiest first
+	TimestepWeighting   string  // of errors: "none", or "inverse-snr", from 1 at the least noise to 2 at the most; the method's own
 	Checkpoint          bool    // compute activations again in the way back
 
 	// The pictures.
@@ -123,6 +125,7 @@ func (c *Config) defaults() {
 	number(&c.LearningRate, 1e-4)
 	word(&c.Schedule, "constant_with_warmup")
 	number(&c.LogitStd, 1)
+	number(&c.LevelDecay, defaultLevelDecay)
 	number(&c.MaxGradNorm, 1)
 	set(&c.Steps, 1000)
 	set(&c.BatchSize, 4)
@@ -232,6 +235,7 @@ func (c *Config) checkNumbers() error {
 		{"snr-gamma", c.SNRGamma, c.SNRGamma >= 0 && c.SNRGamma <= most, "0, for none, or more"},
 		{"logit-mean", c.LogitMean, math.Abs(c.LogitMean) <= 100, "a number from -100 to 100"},
 		{"logit-std", c.LogitStd, c.LogitStd > 0 && c.LogitStd <= 100, "a number above 0, at most 100"},
+		{"level-decay", c.LevelDecay, c.LevelDecay > 0 && c.LevelDecay <= 1, "a number above 0, at most 1"},
 		{"ema-decay", c.EMA, c.EMA >= 0 && c.EMA < 1, "0, for none, to below 1"},
 		{"adam-beta1", c.Beta1, c.Beta1 >= 0 && c.Beta1 < 1, "0 to below 1"},
 		{"adam-beta2", c.Beta2, c.Beta2 >= 0 && c.Beta2 < 1, "0 to below 1"},
@@ -258,7 +262,8 @@ func (c *Config) checkNames() error {
 		{"optimizer", c.Optimizer, optim.Names()},
 		{"lr-scheduler", c.Schedule, optim.ScheduleNames()},
 		{"init-lora-weights", c.Init, inits},
-		{"timestep-sampling", c.TimestepSampling, []string{"", uniformLevels, logitNormalLevels}},
+		{"timestep-sampling", c.TimestepSampling, []string{"", uniformLevels, logitNormalLevels, geometricLevels}},
+		{"timestep-weighting", c.TimestepWeighting, []string{"", "none", inverseSNR}},
 		{"inversion-method", c.Inversion.Method, sampling.InvertMethods()},
 		{"sibling-continue", c.Siblings.Continue, []string{"random", "chosen", "rejected"}},
 	} {

@@ -17,11 +17,13 @@ import (
 // Pair is one comparison to learn from.
 type Pair struct {
 	Prompt           string
-	Chosen, Rejected Key     // moments of the latents in the cache; Rejected is zero where the method looks at chosen pictures only
-	Mirrored         [2]Key  // those of both pictures mirrored, with Config.RandomFlip
-	Label            float64 // probability that the chosen one is the better, ½ to 1
-	Size             int     // bucket
-	ID               Key     // of its contents, which its random numbers hang on
+	Chosen, Rejected Key        // moments of the latents in the cache; Rejected is zero where the method looks at chosen pictures only
+	Mirrored         [2]Key     // those of both pictures mirrored, with Config.RandomFlip
+	Label            float64    // probability that the chosen one is the better, ½ to 1
+	Scores           [2]float64 // rewards that the set has for them; NaN where it has none
+	Group            int        // pairs of one batch with the same number are of one prompt; see pairs.pick
+	Size             int        // bucket
+	ID               Key        // of its contents, which its random numbers hang on
 }
 
 // Data is what a run learns from.
@@ -186,7 +188,7 @@ func (e *pictureError) Unwrap() error { return e.err }
 
 // pair adds two pictures of a row; in case of an error it names the one that it is about.
 func (l *loader) pair(ctx context.Context, rec *datasets.Record, chosen, rejected int, label float64) (bad int, err error) {
-	p := Pair{Prompt: rec.Prompt, Label: label, Size: -1}
+	p := Pair{Prompt: rec.Prompt, Label: label, Size: -1, Scores: [2]float64{scoreOf(rec, chosen), scoreOf(rec, rejected)}}
 	if p.Chosen, p.Mirrored[0], err = l.picture(ctx, &rec.Images[chosen], &p.Size); err != nil {
 		return chosen, err
 	}
@@ -198,6 +200,14 @@ func (l *loader) pair(ctx context.Context, rec *datasets.Record, chosen, rejecte
 	p.ID = keyOf([]byte(p.Prompt), p.Chosen[:], p.Rejected[:])
 	l.data.Pairs = append(l.data.Pairs, p)
 	return 0, nil
+}
+
+// scoreOf is the score of a row's i'th picture.
+func scoreOf(rec *datasets.Record, i int) float64 {
+	if i >= len(rec.Scores) {
+		return math.NaN()
+	}
+	return rec.Scores[i]
 }
 
 // picture makes sure that the cache has the moments of a picture, and gives their key, and that of its mirror image where pictures are

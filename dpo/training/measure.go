@@ -42,19 +42,23 @@ type denoising struct {
 	pairs  int
 	both   bool // rows of rejected pictures follow those of the chosen ones
 	label  []float64
-	weight []float64 // of each pair's errors, nil: 1
+	scores [][2]float64
+	groups []int
+	weight []float64 // of each row's errors, nil: 1
 	keys   []Key
+	dot    bool        // Terms.Dot is wanted
+	refs   []refOutput // of the references, where drifts are wanted
 }
 
 func (d *denoising) rows() *rows       { return &d.in }
 func (d *denoising) labels() []float64 { return d.label }
 func (d *denoising) known() []Key      { return d.keys }
 
-func (d *denoising) weigh(pair int) float64 {
+func (d *denoising) weigh(row int) float64 {
 	if d.weight == nil {
 		return 1
 	}
-	return d.weight[pair]
+	return d.weight[row]
 }
 
 // part cuts out one row.
@@ -67,7 +71,7 @@ func (d *denoising) errors(dst []pairErrors, out []float32) {
 	for i := range d.pairs {
 		dst[i].chosen = d.weigh(i) * dpo.DenoisingError(d.part(out, i), d.part(d.target, i))
 		if d.both {
-			dst[i].rejected = d.weigh(i) * dpo.DenoisingError(d.part(out, d.pairs+i), d.part(d.target, d.pairs+i))
+			dst[i].rejected = d.weigh(d.pairs+i) * dpo.DenoisingError(d.part(out, d.pairs+i), d.part(d.target, d.pairs+i))
 		}
 	}
 }
@@ -75,9 +79,11 @@ func (d *denoising) errors(dst []pairErrors, out []float32) {
 func (d *denoising) cotangent(dst, out []float32, grad []dpo.Grad) {
 	for i := range d.pairs {
 		dpo.DenoisingCotangent(d.part(dst, i), d.part(out, i), d.part(d.target, i), d.weigh(i)*grad[i].Chosen)
+		d.pull(dst, out, i, grad[i].DriftChosen)
 		if d.both {
 			k := d.pairs + i
-			dpo.DenoisingCotangent(d.part(dst, k), d.part(out, k), d.part(d.target, k), d.weigh(i)*grad[i].Rejected)
+			dpo.DenoisingCotangent(d.part(dst, k), d.part(out, k), d.part(d.target, k), d.weigh(k)*grad[i].Rejected)
+			d.pull(dst, out, k, grad[i].DriftRejected)
 		}
 	}
 }

@@ -70,16 +70,17 @@ func (s *inversion) at(ctx context.Context, size Size, pairs []drawn, levelOf []
 			row := j*n + k
 			copy(b.part(clean, row), latents)
 			levels[row], b.in.t[row] = level, s.grid.Timesteps[level-1]
-		}
-		if t.config.SNRGamma > 0 {
+			if t.config.SNRGamma == 0 {
+				continue
+			}
 			a := s.grid.Signal[level]
 			w, err := s.grid.Prediction.MinSNRWeight(a*a, t.config.SNRGamma)
 			if err != nil {
 				return nil, err
 			}
-			b.weight = append(b.weight, w)
+			b.setWeight(row, w)
 		}
-		b.label = append(b.label, d.pair.Label)
+		b.mark(d.pair)
 		prompts = append(prompts, d.prompt)
 	}
 	b.pairs = n

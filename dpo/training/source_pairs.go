@@ -89,10 +89,10 @@ func (s *pairs) batch(ctx context.Context, i int) (sample, error) {
 		if err != nil {
 			return nil, err
 		}
-		steps := make([]int, t.draws)
-		t.timesteps(steps, d.rng)
+		steps := make([][]int, t.draws)
+		t.levels(steps, d.rng)
 		for k, at := range steps {
-			if err := b.add(t, d, at); err != nil {
+			if err := b.add(t, d, at...); err != nil {
 				return nil, err
 			}
 			prompts = append(prompts, d.prompt)
@@ -127,10 +127,19 @@ func (t *Trainer) kind() []byte {
 	if t.config.Mode {
 		b = append(b, 1)
 	}
-	if t.config.TimestepSampling == logitNormalLevels {
+	switch t.config.TimestepSampling {
+	case logitNormalLevels:
 		for _, v := range []float64{t.config.LogitMean, t.config.LogitStd} {
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 		}
+	case geometricLevels:
+		b = binary.LittleEndian.AppendUint64(append(b, geometricLevels...), math.Float64bits(t.config.LevelDecay))
+	}
+	if t.method.Independent {
+		b = append(b, "independent"...)
+	}
+	if t.config.TimestepWeighting == inverseSNR {
+		b = append(b, inverseSNR...)
 	}
 	return b
 }
@@ -150,41 +159,43 @@ func roomFor(t *Trainer, size Size, n int, both bool) *denoising {
 	total := rowsOf * t.latents(size)
 	return &denoising{
 		in:     rows{n: rowsOf, height: h, width: w, x: make([]float32, total), t: make([]float64, rowsOf)},
-		target: make([]float32, total), both: both,
+		target: make([]float32, total), both: both, dot: t.method.Dot,
 	}
 }
 
-// add noises the pictures of a pair to a timestep.
-func (b *denoising) add(t *Trainer, d drawn, at int) error {
-	noise := make([]float32, len(d.chosen))
-	normal(noise, d.rng)
+// add noises the pictures of a pair to a timestep, which they share like the noise, or to one each.
+func (b *denoising) add(t *Trainer, d drawn, at ...int) error {
+	noise := make([][]float32, len(at))
+	for k := range noise {
+		noise[k] = make([]float32, len(d.chosen))
+		normal(noise[k], d.rng)
+	}
 	return b.put(t, d, at, noise)
 }
 
 // put is add with the noise given.
-func (b *denoising) put(t *Trainer, d drawn, at int, noise []float32) error {
+func (b *denoising) put(t *Trainer, d drawn, all []int, noises [][]float32) error {
 	schedule, kind := t.scheduler.Schedule(), t.scheduler.Config().PredictionType
 	half := b.in.n
 	if b.both {
 		half /= 2
 	}
 	for k, clean := range [][]float32{d.chosen, d.rejected}[:b.in.n/half] {
-		row := k*half + b.pairs
+		row, k := k*half+b.pairs, min(k, len(all)-1)
+		at, noise := all[k], noises[k]
 		schedule.AddNoise(b.part(b.in.x, row), clean, noise, at)
 		if err := kind.Target(b.part(b.target, row), clean, noise, schedule.AlphaBar(at)); err != nil {
 			return err
 		}
 		b.in.t[row] = schedule.At(at)
-	}
-	if t.config.SNRGamma > 0 {
-		w, err := kind.MinSNRWeight(schedule.AlphaBar(at), t.config.SNRGamma)
+		w, err := t.weight(at)
 		if err != nil {
 			return err
 		}
-		b.weight = append(b.weight, w)
+		b.setWeight(row, w)
 	}
 	b.pairs++
-	b.label = append(b.label, d.pair.Label)
+	b.mark(d.pair)
 	return nil
 }
 

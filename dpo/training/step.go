@@ -153,7 +153,11 @@ func (t *Trainer) lose(s sample, ref []pairErrors, out []float32, m *Metrics) []
 		terms[i] = dpo.Terms{
 			PolicyChosen: policy[i].chosen, PolicyRejected: policy[i].rejected,
 			RefChosen: ref[i].chosen, RefRejected: ref[i].rejected, Label: labels[i],
+			ScoreChosen: math.NaN(), ScoreRejected: math.NaN(), Group: i,
 		}
+	}
+	if s, ok := s.(describer); ok {
+		s.describe(terms, out)
 	}
 	m.Loss += t.objective.Evaluate(terms, grad)
 	m.add(terms, grad, t.slope(terms))
@@ -161,6 +165,8 @@ func (t *Trainer) lose(s sample, ref []pairErrors, out []float32, m *Metrics) []
 	for i := range grad {
 		grad[i].Chosen *= share
 		grad[i].Rejected *= share
+		grad[i].DriftChosen *= share
+		grad[i].DriftRejected *= share
 	}
 	cot := make([]float32, len(out))
 	s.cotangent(cot, out, grad)
@@ -174,7 +180,8 @@ func (t *Trainer) slope(terms []dpo.Terms) []dpo.Grad {
 	}
 	same, grad := make([]dpo.Terms, len(terms)), make([]dpo.Grad, len(terms))
 	for i, term := range terms {
-		same[i] = dpo.Terms{PolicyChosen: term.RefChosen, RefChosen: term.RefChosen, PolicyRejected: term.RefRejected, RefRejected: term.RefRejected, Label: term.Label}
+		same[i] = term
+		same[i].PolicyChosen, same[i].PolicyRejected, same[i].DriftChosen, same[i].DriftRejected = term.RefChosen, term.RefRejected, 0, 0
 	}
 	t.objective.Evaluate(same, grad)
 	return grad

@@ -153,7 +153,7 @@ func TestText_sides(t *testing.T) {
 		d := newDenoising(tr, tr.size, len(all))
 		var prompts []string
 		for _, one := range all {
-			if err := d.put(tr, one, 500, make([]float32, len(one.chosen))); err != nil {
+			if err := d.put(tr, one, []int{500}, [][]float32{make([]float32, len(one.chosen))}); err != nil {
 				t.Fatal(err)
 			}
 			prompts = append(prompts, one.prompt)

@@ -190,7 +190,7 @@ func (s *replay) noised(ctx context.Context, b recordedBatch) (sample, error) {
 	for i, pair := range b.Pairs {
 		for _, at := range b.T[i] {
 			one := s.drawn(pair)
-			if err := d.put(s.tr, one, at, s.noise[:n]); err != nil {
+			if err := d.put(s.tr, one, []int{at}, [][]float32{s.noise[:n]}); err != nil {
 				return nil, err
 			}
 			s.noise, prompts = s.noise[n:], append(prompts, one.prompt)
