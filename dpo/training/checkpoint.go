@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"winnow/dpo"
 	"winnow/internal/monitor"
 	"winnow/internal/ort"
 	"winnow/internal/safetensors"
@@ -30,6 +31,8 @@ type position struct {
 	Step     int                `json:"global_step"`
 	Settings map[string]string  `json:"settings"` // what results depend on
 	Guard    monitor.GuardState `json:"guard"`
+	// Loss is what the loss keeps between batches.
+	Loss []float64 `json:"loss_state,omitempty"`
 	// Reference is where one that moves stands.
 	Reference referenceState `json:"reference,omitzero"`
 }
@@ -112,7 +115,7 @@ func executorName(name string) string {
 
 // position is where the run stands.
 func (t *Trainer) position(guard monitor.GuardState) position {
-	p := position{Step: t.done, Settings: t.settings(), Guard: guard}
+	p := position{Step: t.done, Settings: t.settings(), Guard: guard, Loss: dpo.State(t.objective)}
 	if t.moving != nil {
 		p.Reference = t.moving.at
 	}
@@ -252,6 +255,9 @@ func (t *Trainer) restoreState(file string, at *position) error {
 	reference, err := t.readReference(parts, at.Reference)
 	if err != nil {
 		return err
+	}
+	if err := dpo.Restore(t.objective, at.Loss); err != nil {
+		return named(err)
 	}
 	if err := t.optim.Restore(parts["optim"]); err != nil {
 		return err

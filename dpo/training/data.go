@@ -21,7 +21,7 @@ type Pair struct {
 	Mirrored         [2]Key     // those of both pictures mirrored, with Config.RandomFlip
 	Label            float64    // probability that the chosen one is the better, ½ to 1
 	Scores           [2]float64 // rewards that the set has for them; NaN where it has none
-	Group            int        // pairs of one batch with the same number are of one prompt; see pairs.pick
+	Group            int        // row that it is from
 	Size             int        // bucket
 	ID               Key        // of its contents, which its random numbers hang on
 }
@@ -34,6 +34,7 @@ type Data struct {
 	Rows    int     // read, good and bad
 	Skipped []error // bad rows, each a *datasets.RowError, with Config.SkipBadRows
 	Ties    int     // rows that prefer neither
+	Middle  int     // pictures in the middle of a ranking, without a partner, see loader.ranked
 	Encoded int     // pictures that were not in the cache
 }
 
@@ -116,10 +117,10 @@ func (l *loader) file(ctx context.Context, path string, progress func(int)) (err
 
 // record adds the pairs of a row, all or none.
 func (l *loader) record(ctx context.Context, path string, format datasets.Format, rec *datasets.Record) (err error) {
-	pairs, ties := len(l.data.Pairs), l.data.Ties
+	pairs, ties, middle := len(l.data.Pairs), l.data.Ties, l.data.Middle
 	defer func() {
 		if err != nil {
-			l.data.Pairs, l.data.Ties = l.data.Pairs[:pairs], ties
+			l.data.Pairs, l.data.Ties, l.data.Middle = l.data.Pairs[:pairs], ties, middle
 		}
 	}()
 	wrong := func(column, format string, args ...any) error {
@@ -131,8 +132,12 @@ func (l *loader) record(ctx context.Context, path string, format datasets.Format
 	if err := l.t.CheckPrompt(rec.Prompt); err != nil {
 		return wrong("prompt", "%w", err)
 	}
-	found := 0
-	for p := range rec.Pairs() {
+	found, own := 0, -1
+	size := &own
+	for p := range l.pairs(rec) {
+		if !l.t.loss.Groups {
+			own = -1
+		}
 		label := p.Label
 		if l.t.soft {
 			label = p.Soft
@@ -154,7 +159,7 @@ func (l *loader) record(ctx context.Context, path string, format datasets.Format
 		if label < 0.5 {
 			chosen, rejected, label = rejected, chosen, 1-label
 		}
-		bad, err := l.pair(ctx, rec, chosen, rejected, label)
+		bad, err := l.pair(ctx, rec, chosen, rejected, label, size)
 		var broken *pictureError
 		if errors.As(err, &broken) {
 			return wrong(column(format, bad), "picture %s: %w", rec.Images[bad].Name(), broken.err)
@@ -186,9 +191,9 @@ type pictureError struct{ err error }
 func (e *pictureError) Error() string { return e.err.Error() }
 func (e *pictureError) Unwrap() error { return e.err }
 
-// pair adds two pictures of a row; in case of an error it names the one that it is about.
-func (l *loader) pair(ctx context.Context, rec *datasets.Record, chosen, rejected int, label float64) (bad int, err error) {
-	p := Pair{Prompt: rec.Prompt, Label: label, Size: -1, Scores: [2]float64{scoreOf(rec, chosen), scoreOf(rec, rejected)}}
+// pair adds two pictures of a row; in case of an error it names the one that it is about. size is −1, or that of the row's other pictures.
+func (l *loader) pair(ctx context.Context, rec *datasets.Record, chosen, rejected int, label float64, size *int) (bad int, err error) {
+	p := Pair{Prompt: rec.Prompt, Label: label, Group: l.data.Rows, Size: *size, Scores: [2]float64{scoreOf(rec, chosen), scoreOf(rec, rejected)}}
 	if p.Chosen, p.Mirrored[0], err = l.picture(ctx, &rec.Images[chosen], &p.Size); err != nil {
 		return chosen, err
 	}
@@ -197,6 +202,7 @@ func (l *loader) pair(ctx context.Context, rec *datasets.Record, chosen, rejecte
 			return rejected, err
 		}
 	}
+	*size = p.Size
 	p.ID = keyOf([]byte(p.Prompt), p.Chosen[:], p.Rejected[:])
 	l.data.Pairs = append(l.data.Pairs, p)
 	return 0, nil

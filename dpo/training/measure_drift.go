@@ -18,10 +18,10 @@ type refOutput struct {
 }
 
 // mark notes what is known about the next pair.
-func (d *denoising) mark(p *Pair) {
-	d.label = append(d.label, p.Label)
-	d.scores = append(d.scores, p.Scores)
-	d.groups = append(d.groups, p.Group)
+func (d *denoising) mark(one drawn) {
+	d.label = append(d.label, one.pair.Label)
+	d.scores = append(d.scores, one.pair.Scores)
+	d.groups = append(d.groups, one.group)
 }
 
 func (d *denoising) forget() { d.refs = nil }

@@ -94,7 +94,7 @@ func TestDescribe(t *testing.T) {
 	seen := &described{}
 	tr.method.Drift, tr.method.Dot, tr.objective = true, true, seen
 	all := madeUp(tr, 2)
-	all[1].pair.Scores, all[1].pair.Group = [2]float64{3, -1}, 7
+	all[1].pair.Scores, all[1].group = [2]float64{3, -1}, 7
 	all[1].rejected = all[1].chosen
 	s := batchOf(t, tr, all)
 	gradientOf(t, tr, s)

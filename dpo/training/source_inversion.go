@@ -45,14 +45,15 @@ func (t *Trainer) inverting() sampling.InvertOptions {
 }
 
 func (s *inversion) batch(ctx context.Context, i int) (sample, error) {
-	places, epoch := s.order.pick(i)
+	places, groups, epoch := s.pick(i)
 	var pairs []drawn
 	var levels []int
-	for _, place := range places {
+	for i, place := range places {
 		d, err := s.draw(ctx, place, epoch)
 		if err != nil {
 			return nil, err
 		}
+		d.group = groups[i]
 		pairs, levels = append(pairs, d), append(levels, 1+int(d.rng.Float64()*float64(s.grid.Len())))
 	}
 	return s.at(ctx, s.data.Sizes[s.data.Pairs[places[0]].Size], pairs, levels)
@@ -80,7 +81,7 @@ func (s *inversion) at(ctx context.Context, size Size, pairs []drawn, levelOf []
 			}
 			b.setWeight(row, w)
 		}
-		b.mark(d.pair)
+		b.mark(d)
 		prompts = append(prompts, d.prompt)
 	}
 	b.pairs = n

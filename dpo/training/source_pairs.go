@@ -25,15 +25,33 @@ type source interface {
 type pairs struct {
 	t     *Trainer
 	data  *Data
-	order *order
+	units [][]int // pairs that stay together: the pairs of a row for losses that rank all its pictures, else single ones
+	order *order  // of units
 }
 
 func (t *Trainer) newPairs(d *Data) *pairs {
-	at := make([]int, len(d.Pairs))
+	s := &pairs{t: t, data: d}
+	var at []int
 	for i, p := range d.Pairs {
-		at[i] = p.Size
+		if n := len(s.units); t.loss.Groups && n > 0 && d.Pairs[s.units[n-1][0]].Group == p.Group {
+			s.units[n-1] = append(s.units[n-1], i)
+			continue
+		}
+		s.units, at = append(s.units, []int{i}), append(at, p.Size)
 	}
-	return &pairs{t, d, newOrder(t.config.Seed, t.config.BatchSize, at)}
+	s.order = newOrder(t.config.Seed, t.config.BatchSize, at)
+	return s
+}
+
+// pick gives the pairs of a batch, where each is in the data and the place of its unit in the batch.
+func (s *pairs) pick(i int) (places, groups []int, epoch int) {
+	units, epoch := s.order.pick(i)
+	for k, u := range units {
+		for _, place := range s.units[u] {
+			places, groups = append(places, place), append(groups, k)
+		}
+	}
+	return places, groups, epoch
 }
 
 func (s *pairs) epoch(i int) float64 { return float64(i) / float64(s.order.perEpoch()) }
@@ -51,6 +69,7 @@ func (s *pairs) fingerprint() string {
 type drawn struct {
 	pair             *Pair
 	prompt           string
+	group            int // pairs of a batch with the same number are of one row
 	mirrored         bool
 	chosen, rejected []float32 // clean latents
 	rng              *rand.Rand
@@ -80,15 +99,16 @@ func (s *pairs) draw(ctx context.Context, i, epoch int) (drawn, error) {
 
 func (s *pairs) batch(ctx context.Context, i int) (sample, error) {
 	t := s.t
-	places, epoch := s.order.pick(i)
+	places, groups, epoch := s.pick(i)
 	size := s.data.Sizes[s.data.Pairs[places[0]].Size]
 	b := newDenoising(t, size, len(places)*t.draws)
 	var prompts []string
-	for _, place := range places {
+	for i, place := range places {
 		d, err := s.draw(ctx, place, epoch)
 		if err != nil {
 			return nil, err
 		}
+		d.group = groups[i]
 		steps := make([][]int, t.draws)
 		t.levels(steps, d.rng)
 		for k, at := range steps {
@@ -195,7 +215,7 @@ func (b *denoising) put(t *Trainer, d drawn, all []int, noises [][]float32) erro
 		b.setWeight(row, w)
 	}
 	b.pairs++
-	b.mark(d.pair)
+	b.mark(d)
 	return nil
 }
 

@@ -76,6 +76,7 @@ func (e *NonFiniteError) Error() string {
 // Step does the next update of the factors.
 func (t *Trainer) Step(ctx context.Context) (Metrics, error) {
 	m := Metrics{Step: t.done + 1}
+	t.seen = nil
 	if err := t.follow(ctx); err != nil {
 		return m, err
 	}
@@ -100,6 +101,9 @@ func (t *Trainer) Step(ctx context.Context) (Metrics, error) {
 	t.optim.Step(m.LearningRate)
 	if t.ema != nil {
 		t.ema.Update()
+	}
+	for _, terms := range t.seen {
+		dpo.Observe(t.objective, terms)
 	}
 	t.done++
 	m.Epoch = t.source.epoch(t.done * t.config.Accumulation)
@@ -129,7 +133,7 @@ func (t *Trainer) learn(ctx context.Context, s sample, m *Metrics) error {
 	cond := in.cond
 	cond.Scales = in.policy
 	out := make([]float32, len(in.x))
-	cot := func() ([]float32, error) { return t.lose(s, ref, out, m), nil }
+	cot := func() ([]float32, error) { return t.lose(s, ref, out, m) }
 	grads, err := t.policyGradient(ctx, out, in, cond, cot)
 	if err != nil {
 		return err
@@ -144,7 +148,7 @@ func (t *Trainer) learn(ctx context.Context, s sample, m *Metrics) error {
 }
 
 // lose evaluates the objective on the policy's outputs and gives the derivative with respect to them.
-func (t *Trainer) lose(s sample, ref []pairErrors, out []float32, m *Metrics) []float32 {
+func (t *Trainer) lose(s sample, ref []pairErrors, out []float32, m *Metrics) ([]float32, error) {
 	labels := s.labels()
 	terms, grad := make([]dpo.Terms, len(labels)), make([]dpo.Grad, len(labels))
 	policy := make([]pairErrors, len(labels))
@@ -159,6 +163,10 @@ func (t *Trainer) lose(s sample, ref []pairErrors, out []float32, m *Metrics) []
 	if s, ok := s.(describer); ok {
 		s.describe(terms, out)
 	}
+	if err := t.loss.CheckScores(terms); err != nil {
+		return nil, named(err)
+	}
+	t.seen = append(t.seen, terms)
 	m.Loss += t.objective.Evaluate(terms, grad)
 	m.add(terms, grad, t.slope(terms))
 	share := 1 / float64(t.config.Accumulation)
@@ -170,7 +178,7 @@ func (t *Trainer) lose(s sample, ref []pairErrors, out []float32, m *Metrics) []
 	}
 	cot := make([]float32, len(out))
 	s.cotangent(cot, out, grad)
-	return cot
+	return cot, nil
 }
 
 // slope is the derivative where policy and reference agree; nil without a reference.

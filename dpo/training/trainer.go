@@ -1,6 +1,7 @@
 package training
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -24,8 +25,10 @@ type Trainer struct {
 	config    Config
 	method    dpo.Method
 	objective dpo.Objective
-	soft      bool // pairs carry soft labels
-	draws     int  // per pair
+	loss      dpo.LossInfo  // that the settings name; zero without
+	seen      [][]dpo.Terms // of the step's batches
+	soft      bool          // pairs carry soft labels
+	draws     int           // per pair
 
 	ldm            *ldm.Pipeline
 	pool           *kernel.Pool
@@ -67,6 +70,11 @@ func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, er
 	t := &Trainer{config: c, method: m, cache: cache, size: c.Size, soft: m.UsesLabels(c.Settings.Loss)}
 	if t.objective, err = m.New(c.Settings); err != nil {
 		return nil, err
+	}
+	if len(m.Losses) > 0 {
+		if t.loss, err = dpo.FindLoss(cmp.Or(c.Settings.Loss, m.Losses[0])); err != nil {
+			return nil, err
+		}
 	}
 	t.draws = max(1, m.Draws)
 	if c.Settings.Draws > 0 {

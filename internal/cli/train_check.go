@@ -27,7 +27,8 @@ var trainKinds = []struct {
 	{"latent-mode", []string{dpo.KindPairs, dpo.KindInversion}},
 	{"skip-bad-rows", []string{dpo.KindPairs, dpo.KindInversion}},
 	{"prompt-dropout", []string{dpo.KindPairs, dpo.KindInversion}},
-	{"timestep-sampling", []string{dpo.KindPairs}},
+	{"timestep-", []string{dpo.KindPairs}},
+	{"level-", []string{dpo.KindPairs}},
 	{"logit-", []string{dpo.KindPairs}},
 	{"snr-gamma", []string{dpo.KindPairs, dpo.KindInversion}},
 }
@@ -117,7 +118,7 @@ func (o *trainOptions) checkGiven() error {
 		"inversion-steps": t.Inversion.Steps == 0, "inversion-iterations": t.Inversion.Iterations == 0,
 		"sibling-steps": t.Siblings.Steps == 0, "sibling-learn": t.Siblings.Learn == 0, "sibling-count": t.Siblings.Count == 0,
 		"sibling-guidance": t.Siblings.Guidance == 0, "adam-beta1": t.Beta1 == 0, "adam-beta2": t.Beta2 == 0, "adam-epsilon": t.Epsilon == 0,
-		"logit-std": t.LogitStd == 0, "height": t.Size.Height == 0, "width": t.Size.Width == 0,
+		"logit-std": t.LogitStd == 0, "level-decay": t.LevelDecay == 0, "height": t.Size.Height == 0, "width": t.Size.Width == 0,
 	} {
 		if zero && o.changed(name) {
 			errs = append(errs, usagef("--%s 0: want a number above 0", name))
@@ -125,7 +126,7 @@ func (o *trainOptions) checkGiven() error {
 	}
 	for name, value := range map[string]string{
 		"optimizer": t.Optimizer, "lr-scheduler": t.Schedule, "init-lora-weights": t.Init, "inversion-method": t.Inversion.Method,
-		"timestep-sampling": t.TimestepSampling, "sibling-continue": t.Siblings.Continue, "loss": t.Settings.Loss, "model": o.model, "resume-from-checkpoint": o.resume, "cache": o.cache,
+		"timestep-sampling": t.TimestepSampling, "timestep-weighting": t.TimestepWeighting, "sibling-continue": t.Siblings.Continue, "loss": t.Settings.Loss, "model": o.model, "resume-from-checkpoint": o.resume, "cache": o.cache,
 	} {
 		if value == "" && o.changed(name) {
 			errs = append(errs, usagef("--%s is empty", name))

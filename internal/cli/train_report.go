@@ -86,6 +86,7 @@ func (r *trainRun) facts() []report.Fact {
 	out = add(out, "pairs", len(d.Pairs))
 	out = add(out, "rows", d.Rows)
 	out = add(out, "ties left out", d.Ties)
+	out = add(out, "pictures in the middle of a ranking", d.Middle)
 	return add(out, "broken rows left out", len(d.Skipped))
 }
 
