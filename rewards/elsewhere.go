@@ -132,7 +132,7 @@ type yesScore struct{ judged }
 
 func (y yesScore) Info() Info {
 	info := y.info(VQAScore, 1)
-	info.Formula, info.AcrossPrompts = "p(Yes)/(p(Yes)+p(No))", true
+	info.Formula, info.AcrossPrompts = y.judge.YesFormula(), true
 	if y.mini != nil {
 		info.Formula = fmt.Sprintf("sigmoid of the embedded reward's score, less the mean of its reference, by %g", MiniTemperature)
 	}

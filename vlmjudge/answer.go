@@ -25,14 +25,15 @@ func (p Protocol) written() bool {
 // jeffreys is the prior of counted answers.
 const jeffreys = .5
 
-// Answer is a judge's answer to one question with two labels: Yes and No, or the numbers of two pictures.
+// Answer is a judge's answer to one question with labels: Yes and No, the numbers of two pictures, or marks.
 type Answer struct {
 	P         float64  `json:"p"`    // of the first label, within [0, 1], by Formula; ½ if it abstained
-	Raw       float64  `json:"raw"`  // of the first label among everything that the judge might have said
-	Mass      float64  `json:"mass"` // of both labels: their probability, or their share of the answers
+	Raw       float64  `json:"raw"`  // of the first label among everything that the judge might have said; of a mark P times Mass
+	Mass      float64  `json:"mass"` // of all labels: their probability, or their share of the answers
 	Abstained bool     `json:"abstained,omitempty"`
 	Recalled  bool     `json:"recalled,omitempty"`  // from a Store, at no cost
 	Truncated bool     `json:"truncated,omitempty"` // a label was too improbable to be listed; P uses an upper bound of it
+	Mark      *Mark    `json:"mark,omitempty"`      // of a question for a mark; P is then its place between the least and the greatest one
 	Protocol  Protocol `json:"protocol"`
 	Formula   string   `json:"formula"`
 	Replies   []string `json:"replies"` // as written; untrusted

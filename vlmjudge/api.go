@@ -49,8 +49,12 @@ func (j *Judge) probeAny(ctx context.Context) error {
 		return chatErr
 	case chatErr == nil && reply.Fingerprint == "fp_ollama":
 		natives = []API{APIOllama} // its chat form has no way to ask for a longer context
-	case chatErr == nil && j.settled.protocol.soft():
+	case chatErr == nil && j.settled.protocol.soft() && !j.asks.onlyDecisions:
 		return nil
+	case j.asks.noDecisions:
+		natives = natives[1:]
+	case j.asks.onlyDecisions:
+		natives = natives[:1]
 	}
 	chat := j.settled
 	patient := j.client
@@ -66,6 +70,9 @@ func (j *Judge) probeAny(ctx context.Context) error {
 		}
 	}
 	j.settle(chat)
+	if chatErr == nil && j.asks.onlyDecisions {
+		return j.asks.fits(APIChat)
+	}
 	return chatErr
 }
 

@@ -12,7 +12,7 @@ func (j *Judge) ask(ctx context.Context, t template, prompt string, images ...im
 		return Answer{}, err
 	}
 	if j.reward != nil {
-		return j.fromReward(ctx, prompt, images)
+		return j.fromReward(ctx, t, prompt, images)
 	}
 	pictures := make([]string, len(images))
 	for i, img := range images {
@@ -22,7 +22,7 @@ func (j *Judge) ask(ctx context.Context, t template, prompt string, images ...im
 		}
 	}
 	if j.settled.api == APISystemone {
-		a, _, err := j.decide(ctx, t.decision(), prompt, pictures)
+		a, _, err := j.decide(ctx, j.asks.decisions[t.question], prompt, pictures)
 		return a, err
 	}
 	messages := t.messages(prompt, pictures)
@@ -57,8 +57,9 @@ type ballot struct {
 	t        template
 	reasoned bool // probabilities count, not answers
 	schema   bool
-	votes    [2]int
-	p, raw   float64 // sums of what is reasoned
+	votes    []int
+	shares   []float64 // of marks: answers, or sums of probabilities
+	p, raw   float64   // sums of what is reasoned
 }
 
 func (b *ballot) add(c choice) {
@@ -66,14 +67,22 @@ func (b *ballot) add(c choice) {
 	if label < 0 {
 		return
 	}
-	if b.reasoned {
-		a, ok := b.t.reasoned(c, label)
-		if !ok {
-			return
-		}
-		b.p, b.raw = b.p+a.P, b.raw+a.Raw
-	}
 	b.votes[label]++
+	if !b.reasoned {
+		b.shares[label]++
+		return
+	}
+	a, ok := b.t.reasoned(c, label)
+	if !ok {
+		b.votes[label]--
+		return
+	}
+	b.p, b.raw = b.p+a.P, b.raw+a.Raw
+	if a.Mark != nil {
+		for i, share := range a.Mark.Shares {
+			b.shares[i] += share
+		}
+	}
 }
 
 // result is the answer of n written ones.
@@ -85,20 +94,31 @@ func (b *ballot) result(n int) Answer {
 	if b.schema {
 		kind += " by a schema"
 	}
-	readable := b.votes[0] + b.votes[1]
+	readable := 0
+	for _, v := range b.votes {
+		readable += v
+	}
 	a := Answer{P: .5, Mass: float64(readable) / float64(n)}
 	a.Abstained = a.Mass < MinMass
-	switch {
-	case !b.reasoned:
+	a.Protocol = ProtocolReasoned
+	if !b.reasoned {
 		a.Protocol = ProtocolVotes
 		if n == 1 {
 			a.Protocol = ProtocolGreedy
 		}
+	}
+	switch {
+	case b.t.Values != nil:
+		a.Formula = b.marked(n, kind)
+		for i := range b.shares {
+			b.shares[i] /= float64(n)
+		}
+		a.weigh(b.t.Labels, b.t.Values, b.shares)
+	case !b.reasoned:
 		a.Formula = fmt.Sprintf("(n(%[1]s)+½)/(n(%[1]s)+n(%[2]s)+1) of %[3]d %[4]s", b.t.Labels[0], b.t.Labels[1], n, kind)
 		a.P = Votes(b.votes[0], b.votes[1], 0, jeffreys)
 		a.Raw = float64(b.votes[0]) / float64(n)
 	default:
-		a.Protocol = ProtocolReasoned
 		a.Formula = fmt.Sprintf("mean of p(%[1]s)/(p(%[1]s)+p(%[2]s)) where %[3]d %[4]s give a label", b.t.Labels[0], b.t.Labels[1], n, kind)
 		if readable > 0 {
 			a.P, a.Raw = b.p/float64(readable), b.raw/float64(readable)
@@ -110,7 +130,7 @@ func (b *ballot) result(n int) Answer {
 // poll gathers written answers. Servers may give fewer than they are asked for at once; then they are asked again.
 func (j *Judge) poll(ctx context.Context, t template, messages []message) (Answer, error) {
 	want := j.options.Votes
-	b := ballot{t: t, reasoned: j.settled.protocol == ProtocolReasoned, schema: j.settled.schema}
+	b := ballot{t: t, reasoned: j.settled.protocol == ProtocolReasoned, schema: j.settled.schema, votes: make([]int, len(t.Labels)), shares: make([]float64, len(t.Labels))}
 	temperature := 1.0
 	if want == 1 {
 		temperature = 0

@@ -14,6 +14,9 @@ type EstimateOptions struct {
 	Family            string      // "": Qwen2VL
 	PixelBudget       int         // 0: 1280·28²
 	Single            bool        // pictures are asked about one by one, and not compared
+	Marks             bool        // each by a mark
+	Wordings          []*Wording  // in the place of winnow's own
+	Reason            bool        // the judge gives reasons, 1024 tokens unless AnswerTokens are set
 	Rank              RankOptions // of comparisons
 	Answers           int         // sampled for a question, where there are no label probabilities; 0: 1
 	AnswerTokens      int         // of one answer; 0: 1
@@ -41,6 +44,9 @@ const lettersPerToken = 4
 func (o EstimateOptions) Estimate() (Estimate, error) {
 	fill(&o.Family, Qwen2VL)
 	fill(&o.Answers, 1)
+	if (Options{Wordings: o.Wordings, Reason: o.Reason}).thinks() {
+		fill(&o.AnswerTokens, longAnswer)
+	}
 	fill(&o.AnswerTokens, 1)
 	fill(&o.PromptTokens, 30)
 	fill(&o.Concurrency, 8)
@@ -54,7 +60,14 @@ func (o EstimateOptions) Estimate() (Estimate, error) {
 	if e.Picture, err = Sees(o.Family, o.Width, o.Height, o.PixelBudget); err != nil {
 		return e, err
 	}
-	t, shown := yesTemplate, 1
+	questions, err := choose(o.Wordings, o.Reason)
+	if err != nil {
+		return e, err
+	}
+	t, shown := questions.yes, 1
+	if o.Marks {
+		t = questions.marks
+	}
 	e.Calls = o.Groups * o.Pictures
 	if !o.Single {
 		if err := o.Rank.Check(); err != nil {
@@ -64,7 +77,7 @@ func (o EstimateOptions) Estimate() (Estimate, error) {
 		if err != nil {
 			return e, err
 		}
-		t, shown, e.Calls = pairTemplate, 2, 2*pairs*o.Groups
+		t, shown, e.Calls = questions.pair, 2, 2*pairs*o.Groups
 	}
 	requests := e.Calls // of which each may sample several answers
 	e.PictureTokens = requests * shown * e.Picture.Tokens

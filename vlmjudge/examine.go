@@ -56,7 +56,7 @@ func (j *Judge) takesSchema(ctx context.Context) (Support, error) {
 	if err != nil {
 		return "", err
 	}
-	req := j.bySchema(chatRequest{Messages: yesTemplate.messages(probePrompt, []string{picture}), MaxTokens: j.options.AnswerTokens, Temperature: new(float64)}, yesTemplate)
+	req := j.bySchema(chatRequest{Messages: j.asks.yes.messages(probePrompt, []string{picture}), MaxTokens: j.options.AnswerTokens, Temperature: new(float64)}, j.asks.yes)
 	reply, err := j.chat(ctx, req)
 	if err != nil {
 		return refusedAltogether(err), ctx.Err()
@@ -64,7 +64,7 @@ func (j *Judge) takesSchema(ctx context.Context) (Support, error) {
 	c := reply.Choices[0]
 	text := afterThought(c.text())
 	switch {
-	case yesTemplate.readJSON(text) >= 0:
+	case j.asks.yes.readJSON(text) >= 0:
 		return SupportHonoured, nil
 	case c.Finish == "length" && (text == "" || strings.HasPrefix(text, "{")):
 		return SupportUnclear, nil // cut off
@@ -146,7 +146,7 @@ func (j *Judge) bySchema(req chatRequest, t template) chatRequest {
 		Properties answerProperties `json:"properties"`
 		Required   []string         `json:"required"`
 		Additional bool             `json:"additionalProperties"`
-	}{Type: "object", Properties: answerProperties{Answer: textSchema{"string", t.Labels[:]}}, Required: []string{"answer"}}
+	}{Type: "object", Properties: answerProperties{Answer: textSchema{"string", t.Labels}}, Required: []string{"answer"}}
 	if j.options.AnswerTokens > shortAnswer {
 		object.Properties.Reasoning, object.Required = &textSchema{Type: "string"}, []string{"reasoning", "answer"}
 	}

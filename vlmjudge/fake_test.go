@@ -18,6 +18,12 @@ import (
 	"time"
 )
 
+// The usual wordings.
+var (
+	directPair = shippedWording("pair.direct.v1").chat
+	directYes  = shippedWording("check.yes.v1").chat
+)
+
 // asked is what a fake server has understood of one question.
 type asked struct {
 	number   int // of the request, from 0

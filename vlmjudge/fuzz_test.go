@@ -24,7 +24,7 @@ func FuzzReply(f *testing.F) {
 			return
 		}
 		for _, c := range reply.Choices {
-			for _, tpl := range []template{pairTemplate, yesTemplate} {
+			for _, tpl := range []template{directPair, directYes} {
 				if i := tpl.read(c.text(), c.Finish); i < -1 || i > 1 {
 					t.Errorf("label %d", i)
 				}

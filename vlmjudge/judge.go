@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"strings"
 )
 
 // Comparison is which of two pictures, A and B, a judge prefers.
@@ -21,12 +22,18 @@ type Comparison struct {
 type UnreadableError struct {
 	Index int    // of the picture, from 0
 	Reply string // shortened; untrusted
+
+	labels []string
+}
+
+// Reason is what the judge did, without the number of the picture.
+func (e *UnreadableError) Reason() string {
+	return fmt.Sprintf("the judge answered neither %s but %q", strings.Join(e.labels, " nor "), e.Reply)
 }
 
 // Error names the picture by its number, from 1.
 func (e *UnreadableError) Error() string {
-	return fmt.Sprintf("vlmjudge: picture %d: the judge answered neither Yes nor No but %q; use a judge that follows the "+
-		"instruction, or allow longer answers", e.Index+1, e.Reply)
+	return fmt.Sprintf("vlmjudge: picture %d: %s; use a judge that follows the instruction, or allow longer answers", e.Index+1, e.Reason())
 }
 
 // Yes is how probable the judge says Yes when it is asked whether the picture shows the prompt: the measure known as
@@ -35,7 +42,13 @@ func (j *Judge) Yes(ctx context.Context, prompt string, img image.Image) (Answer
 	if err := checkPicture("the picture", img); err != nil {
 		return Answer{}, err
 	}
-	return j.answer(ctx, yesTemplate, prompt, img)
+	return j.answer(ctx, j.asks.yes, prompt, img)
+}
+
+// YesFormula is what [Judge.Yes] gives, in the labels of the question.
+func (j *Judge) YesFormula() string {
+	l := j.asks.yes.Labels
+	return fmt.Sprintf("p(%[1]s)/(p(%[1]s)+p(%[2]s))", l[0], l[1])
 }
 
 // Score is [Judge.Yes].P of each picture, within (0, 1). A picture without a readable answer is an *UnreadableError: no
@@ -60,7 +73,7 @@ func (j *Judge) ScoreEach(ctx context.Context, prompts []string, images []image.
 	}
 	answers := make([]Answer, len(images))
 	err := each(ctx, len(images), j.options.Concurrency, func(ctx context.Context, i int) (err error) {
-		answers[i], err = j.answer(ctx, yesTemplate, prompts[i], images[i])
+		answers[i], err = j.answer(ctx, j.asks.yes, prompts[i], images[i])
 		return err
 	})
 	if err != nil {
@@ -69,7 +82,7 @@ func (j *Judge) ScoreEach(ctx context.Context, prompts []string, images []image.
 	scores := make([]float64, len(images))
 	for i, a := range answers {
 		if a.Abstained {
-			return nil, &UnreadableError{Index: i, Reply: tidy(a.Replies[0], "")}
+			return nil, &UnreadableError{Index: i, Reply: tidy(a.Replies[0], ""), labels: j.asks.yes.Labels}
 		}
 		if err := alike(answers[0], a); err != nil {
 			return nil, err
@@ -89,7 +102,7 @@ func (j *Judge) Compare(ctx context.Context, prompt string, a, b image.Image) (C
 	}
 	var answers [2]Answer
 	err := each(ctx, 2, 2, func(ctx context.Context, i int) (err error) {
-		answers[i], err = j.answer(ctx, pairTemplate, prompt, orders[i][:]...)
+		answers[i], err = j.answer(ctx, j.asks.pair, prompt, orders[i][:]...)
 		return err
 	})
 	if err == nil {

@@ -89,6 +89,7 @@ func TestOpen_info(t *testing.T) {
 		Templates: []Template{
 			{"pair.direct.v1", "d1195a659a1cec4913409582bb435427afa97ccf1c98762e7335cb3e8aaf8839"},
 			{"check.yes.v1", "9ec2b5a35ddcc8e404a4ebbcdf35baaad96a66ef459e7cb3eec4ad3f2b8896be"},
+			{"mark.direct.v1", "a137ac3c836ca2be9c7d7791f131a5742089cf0719696bf03d01716bee3b75a0"},
 		},
 	}
 	if got, expect := fmt.Sprintf("%+v", info), fmt.Sprintf("%+v", want); got != expect {

@@ -10,6 +10,7 @@ import (
 	"image"
 	"io"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -122,7 +123,7 @@ func (j *Judge) answer(ctx context.Context, t template, prompt string, images ..
 func (j *Judge) recalled(ctx context.Context, t template, prompt string, pictures []image.Image) (Answer, error) {
 	store, key := j.keeping.Store, ""
 	if store != nil {
-		key = j.key(prompt, pictures)
+		key = j.key(j.asked(t), prompt, pictures)
 		a, known, err := store.Recall(ctx, key)
 		if err != nil {
 			return Answer{}, err
@@ -153,16 +154,21 @@ func (j *Judge) recalled(ctx context.Context, t template, prompt string, picture
 		key = ""
 	}
 	return a, store.Keep(ctx, Call{
-		Key: key, Time: began, Seconds: time.Since(began).Seconds(), URL: j.info.URL, Model: servedOr(j.info), Template: j.info.Templates[2-len(pictures)].ID,
+		Key: key, Time: began, Seconds: time.Since(began).Seconds(), URL: j.info.URL, Model: servedOr(j.info), Template: j.asked(t).ID,
 		Pictures: len(pictures), Money: j.keeping.Limits.Price(a.Tokens), Answer: a,
 	})
+}
+
+// asked is the identity of a question in the form in which it is asked.
+func (j *Judge) asked(t template) Template {
+	return j.info.Templates[slices.Index([]string{questionPair, questionYes, questionMarks}, t.question)]
 }
 
 // keyVersion changes when answers are made of replies in another way.
 const keyVersion = 1
 
 // key names a question with everything that its answer depends on. Pictures count by their pixels.
-func (j *Judge) key(prompt string, pictures []image.Image) string {
+func (j *Judge) key(question Template, prompt string, pictures []image.Image) string {
 	sums := make([]string, len(pictures))
 	for i, img := range pictures {
 		pixels := imageproc.Opaque(img)
@@ -187,7 +193,7 @@ func (j *Judge) key(prompt string, pictures []image.Image) string {
 		Seed                             int64
 		BySchema                         bool `json:",omitempty"`
 	}{
-		keyVersion, model, string(j.info.API), j.info.Templates[2-len(pictures)].SHA256, prompt, sums, j.info.Protocol, j.options.Votes, j.options.AnswerTokens, j.options.PixelBudget, j.options.Seed, j.info.BySchema,
+		keyVersion, model, string(j.info.API), question.SHA256, prompt, sums, j.info.Protocol, j.options.Votes, j.options.AnswerTokens, j.options.PixelBudget, j.options.Seed, j.info.BySchema,
 	})
 	if err != nil {
 		panic(err) // strings and numbers only

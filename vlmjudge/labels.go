@@ -84,6 +84,9 @@ func (t template) labelOf(text string) int {
 
 // soft turns the candidates of the first position into an answer.
 func (t template) soft(tokens []token) Answer {
+	if t.Values != nil {
+		return t.expected(tokens)
+	}
 	a := Answer{P: .5, Protocol: ProtocolLogprobs, Formula: fmt.Sprintf("p(%[1]s)/(p(%[1]s)+p(%[2]s)) of the first token", t.Labels[0], t.Labels[1])}
 	var label [2]float64
 	listed, least := 0.0, 1.0

@@ -52,7 +52,7 @@ func TestSoft(t *testing.T) {
 			t.Errorf("%s: no probabilities found", c.name)
 			continue
 		}
-		a := pairTemplate.soft(tokens)
+		a := directPair.soft(tokens)
 		near(t, c.name+": P", a.P, c.p, 1e-6)
 		near(t, c.name+": raw", a.Raw, c.raw, 1e-6)
 		near(t, c.name+": mass", a.Mass, c.mass, 1e-6)
@@ -64,7 +64,7 @@ func TestSoft(t *testing.T) {
 
 func TestSoft_certain(t *testing.T) {
 	tokens, _ := choice{Logprobs: json.RawMessage(`{"content":[{"token":"1","logprob":0.0,"top_logprobs":[]}]}`)}.firstToken()
-	if a := pairTemplate.soft(tokens); !(a.P > .999999 && a.P <= 1) || !a.Truncated || math.IsNaN(Swap(a.P, a.P).LogitMean) {
+	if a := directPair.soft(tokens); !(a.P > .999999 && a.P <= 1) || !a.Truncated || math.IsNaN(Swap(a.P, a.P).LogitMean) {
 		t.Errorf("%+v", a)
 	}
 }
@@ -115,10 +115,10 @@ func TestRead(t *testing.T) {
 		{"Yes and no.", "stop", -1, -1},
 		{"The answer: yes", "stop", -1, -1},
 	} {
-		if got := pairTemplate.read(c.text, c.finish); got != c.pair {
+		if got := directPair.read(c.text, c.finish); got != c.pair {
 			t.Errorf("%q, %s: pair %d, want %d", c.text, c.finish, got, c.pair)
 		}
-		if got := yesTemplate.read(c.text, c.finish); got != c.yes {
+		if got := directYes.read(c.text, c.finish); got != c.yes {
 			t.Errorf("%q, %s: yes %d, want %d", c.text, c.finish, got, c.yes)
 		}
 	}

@@ -265,6 +265,7 @@ func TestSystemone(t *testing.T) {
 	want := []Template{
 		{"pair.systemone.v1", "665a8f753026ff41da5061d67020b589ccb8467774e8e466ab9a686bbe4b9e02"},
 		{"check.systemone.v1", "25a497c37eb6b341392cbf1145ffd080de293864602f59fee962c4749787f510"},
+		{"mark.systemone.v1", "27fae21d59a48a2c40040b972430aa41e33e9cb84dc248562a0c2ecb35e7a381"},
 	}
 	if i := j.Info(); !slices.Equal(i.Templates, want) || i.Votes != 0 {
 		t.Errorf("info %+v", i)

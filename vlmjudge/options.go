@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,6 +33,10 @@ type Options struct {
 	// Family is one of Families: pictures are sent as its models are best sent them, at their own aspect ratio where those keep it; "": as
 	// they are, if they are within the budget.
 	Family string
+	// Wordings take the place of winnow's own ones of the same question; nil: none does.
+	Wordings []*Wording
+	// Reason has the judge write down its reasons before it answers: Votes chains, of 1024 AnswerTokens each unless they are set.
+	Reason bool
 	Keeping
 
 	// Examine has Open also find out what no question needs: what the server makes of a JSON schema and of seeds, by up to nine more
@@ -50,13 +55,19 @@ type Options struct {
 const (
 	defaultBudget = 1280 * 28 * 28
 	shortAnswer   = 16 // tokens of a judge that answers at once
+	longAnswer    = 1024
 )
+
+func (o Options) thinks() bool { return o.Reason || slices.ContainsFunc(o.Wordings, (*Wording).Thinks) }
 
 func (o Options) filled() Options {
 	fill(&o.Timeout, 2*time.Minute)
 	fill(&o.Concurrency, 8)
 	fill(&o.PixelBudget, defaultBudget)
 	fill(&o.Votes, 5)
+	if o.thinks() {
+		fill(&o.AnswerTokens, longAnswer)
+	}
 	fill(&o.AnswerTokens, shortAnswer)
 	fill(&o.Retries, 5)
 	fill(&o.Patience, 2*time.Minute)
@@ -91,7 +102,7 @@ type Info struct {
 	URL           string     `json:"url"`
 	Model         string     `json:"model,omitempty"`        // that was asked for
 	ServedModel   string     `json:"served_model,omitempty"` // that the server says it has used
-	Templates     []Template `json:"templates"`
+	Templates     []Template `json:"templates"`              // of pairs, of Yes, of marks
 	PixelBudget   int        `json:"pixel_budget"`
 	API           API        `json:"api,omitempty"`
 	Family        string     `json:"family,omitempty"` // of models, by which pictures are sized
@@ -115,8 +126,9 @@ type Judge struct {
 
 	reward   Reward // answers in a server's place; nil: there is a server
 	scale    RewardOptions
-	formulas [2]string // of its answers about two pictures, and about one
+	formulas [3]string // of its answers about two pictures, about one, and of its marks
 
+	asks    asks    // the wordings
 	settled settled // by Open
 	info    Info
 	keeping Keeping
@@ -134,7 +146,14 @@ func Open(ctx context.Context, o Options) (*Judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Judge{options: o, base: base, client: newClient(o.Key, o.Timeout, o.Retries, o.wait, newGate(o.Concurrency, o.Rate, o.Patience, o.wait, o.Logger))}
+	questions, err := choose(o.Wordings, o.Reason)
+	if err == nil {
+		err = questions.fits(o.API)
+	}
+	if err != nil {
+		return nil, err
+	}
+	j := &Judge{options: o, base: base, asks: questions, client: newClient(o.Key, o.Timeout, o.Retries, o.wait, newGate(o.Concurrency, o.Rate, o.Patience, o.wait, o.Logger))}
 	j.info = Info{URL: base, Model: o.Model, PixelBudget: o.PixelBudget, Family: o.Family}
 	err = j.probe(ctx)
 	if err == nil {

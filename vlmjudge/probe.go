@@ -37,10 +37,7 @@ func (j *Judge) settle(s settled) {
 	j.settled = s
 	j.info.API, j.info.Protocol, j.info.Votes, j.info.ServedModel = s.api, s.protocol, s.votes, s.served
 	j.info.BySchema, j.info.Structured, j.info.Seed = s.schema, s.structured, s.seed
-	j.info.Templates = []Template{pairTemplate.public(), yesTemplate.public()}
-	if s.api == APISystemone {
-		j.info.Templates = []Template{pairDecision.public(), yesDecision.public()}
-	}
+	j.info.Templates = j.asks.public(s.api)
 }
 
 // probe asks about a grey square, with and without the picture, and settles API and protocol; once, where it is remembered.
@@ -90,13 +87,13 @@ func (j *Judge) try(ctx context.Context, api API) (*chatReply, error) {
 	s.served, s.prompt, s.protocol = reply.Model, reply.Usage.Prompt, ProtocolLogprobs
 	c := reply.Choices[0]
 	tokens, ok := c.firstToken()
-	readable := yesTemplate.read(c.text(), c.Finish) >= 0
+	readable := j.asks.yes.read(c.text(), c.Finish) >= 0
 	switch {
 	case api == APISystemone:
 		s.protocol = ProtocolSystemone
 	case !ok:
 		s.protocol = j.counted()
-	case yesTemplate.soft(tokens).Abstained:
+	case j.asks.yes.thinks || j.asks.yes.soft(tokens).Abstained:
 		// A judge that says something else first, as reasoning ones do, is better asked for a whole answer.
 		s.protocol, readable, err = j.reasons(ctx, picture)
 	}
@@ -117,16 +114,16 @@ func (j *Judge) try(ctx context.Context, api API) (*chatReply, error) {
 // reasons has one answer written, to see whether its label is among the tokens with probabilities: servers that keep the
 // reasoning apart may not give those of the answer. It also says whether the answer can be read.
 func (j *Judge) reasons(ctx context.Context, picture string) (p Protocol, readable bool, err error) {
-	req := firstTokenRequest(yesTemplate.messages(probePrompt, []string{picture}))
+	req := firstTokenRequest(j.asks.yes.messages(probePrompt, []string{picture}))
 	req.MaxTokens = j.options.AnswerTokens
 	reply, err := j.chat(ctx, req)
 	if err != nil {
 		return "", false, err
 	}
 	c := reply.Choices[0]
-	label := yesTemplate.read(c.text(), c.Finish)
+	label := j.asks.yes.read(c.text(), c.Finish)
 	if label >= 0 {
-		if _, ok := yesTemplate.reasoned(c, label); !ok {
+		if _, ok := j.asks.yes.reasoned(c, label); !ok {
 			return j.counted(), true, nil
 		}
 	}
@@ -144,9 +141,9 @@ func (j *Judge) counted() Protocol {
 // sample asks the probe's question with the picture or without any.
 func (j *Judge) sample(ctx context.Context, pictures []string) (*chatReply, error) {
 	if j.settled.api != APISystemone {
-		return j.chat(ctx, firstTokenRequest(yesTemplate.messages(probePrompt, pictures)))
+		return j.chat(ctx, firstTokenRequest(j.asks.yes.messages(probePrompt, pictures)))
 	}
-	_, decided, err := j.decide(ctx, yesDecision, probePrompt, pictures)
+	_, decided, err := j.decide(ctx, j.asks.decisions[questionYes], probePrompt, pictures)
 	if err != nil {
 		return nil, err
 	}

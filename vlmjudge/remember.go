@@ -34,7 +34,11 @@ type remembered struct {
 
 // memoryKey names the judge in the file; the key of the server is no part of it.
 func (j *Judge) memoryKey() string {
-	return fmt.Sprintf("%s model=%q api=%q", j.base, j.options.Model, j.options.API)
+	key := fmt.Sprintf("%s model=%q api=%q", j.base, j.options.Model, j.options.API)
+	if j.asks.custom != "" {
+		key += fmt.Sprintf(" asks=%q", j.asks.custom)
+	}
+	return key
 }
 
 // readMemory is the file's content; nothing if there is no file, or one that cannot be read, since all can be found out again.
@@ -93,7 +97,7 @@ func (j *Judge) agrees(p Protocol, reply *chatReply) bool {
 		return p == ProtocolSystemone
 	}
 	tokens, ok := reply.Choices[0].firstToken()
-	labels := ok && !yesTemplate.soft(tokens).Abstained
+	labels := ok && !j.asks.yes.soft(tokens).Abstained
 	switch p {
 	case ProtocolLogprobs:
 		return labels

@@ -35,13 +35,18 @@ func FromReward(r Reward, o RewardOptions) (*Judge, error) {
 	if !(o.Temperature > 0) || math.IsInf(o.Temperature, 1) || math.IsNaN(o.Middle) || math.IsInf(o.Middle, 0) {
 		return nil, fmt.Errorf("vlmjudge: reward %s: temperature %v, middle %v; want finite numbers, the temperature above 0", o.Name, o.Temperature, o.Middle)
 	}
-	j := &Judge{reward: r, scale: o, options: Options{Concurrency: o.Concurrency}.filled()}
-	formulas := [2]string{
+	questions, err := choose(nil, false)
+	if err != nil {
+		return nil, err
+	}
+	j := &Judge{reward: r, scale: o, asks: questions, options: Options{Concurrency: o.Concurrency}.filled()}
+	formulas := [3]string{
 		fmt.Sprintf("sigmoid((score of 1 - score of 2)/%g) by the reward %s", o.Temperature, o.Name),
 		fmt.Sprintf("sigmoid((score - %g)/%g) by the reward %s", o.Middle, o.Temperature, o.Name),
+		fmt.Sprintf("1 + 4·sigmoid((score - %g)/%g) by the reward %s", o.Middle, o.Temperature, o.Name),
 	}
 	j.info = Info{URL: "no server", Model: "reward " + o.Name, Protocol: ProtocolReward, Pictures: "seen"}
-	for i, id := range []string{"pair.reward.v1", "check.reward.v1"} {
+	for i, id := range []string{"pair.reward.v1", "check.reward.v1", "mark.reward.v1"} {
 		sum := sha256.Sum256([]byte(formulas[i]))
 		j.info.Templates = append(j.info.Templates, Template{ID: id, SHA256: hex.EncodeToString(sum[:])})
 	}
@@ -50,7 +55,7 @@ func FromReward(r Reward, o RewardOptions) (*Judge, error) {
 }
 
 // fromReward answers a question about one picture or two.
-func (j *Judge) fromReward(ctx context.Context, prompt string, images []image.Image) (Answer, error) {
+func (j *Judge) fromReward(ctx context.Context, t template, prompt string, images []image.Image) (Answer, error) {
 	scores, err := j.reward.Score(ctx, prompt, images)
 	if err != nil {
 		return Answer{}, err
@@ -59,12 +64,19 @@ func (j *Judge) fromReward(ctx context.Context, prompt string, images []image.Im
 		return Answer{}, fmt.Errorf("vlmjudge: reward %s: %d scores for %d pictures", j.scale.Name, len(scores), len(images))
 	}
 	less, formula := j.scale.Middle, j.formulas[1]
-	if len(images) == 2 {
+	switch t.question {
+	case questionPair:
 		less, formula = scores[1], j.formulas[0]
+	case questionMarks:
+		formula = j.formulas[2]
 	}
 	p := sigmoid((scores[0] - less) / j.scale.Temperature)
 	if math.IsNaN(p) {
 		return Answer{}, fmt.Errorf("vlmjudge: reward %s: scores %v are not finite", j.scale.Name, scores)
 	}
-	return Answer{P: p, Raw: p, Mass: 1, Protocol: ProtocolReward, Formula: formula, Replies: []string{}}, nil
+	a := Answer{P: p, Raw: p, Mass: 1, Protocol: ProtocolReward, Formula: formula, Replies: []string{}}
+	if t.question == questionMarks {
+		a.Mark = t.markOf(p)
+	}
+	return a, nil
 }

@@ -16,7 +16,7 @@ func TestMessages_promptIsData(t *testing.T) {
 		for range 1 + r.IntN(8) {
 			prompt.WriteString(pieces[r.IntN(len(pieces))])
 		}
-		parts := pairTemplate.messages(prompt.String(), []string{"A", "B"})[1].Content.([]part)
+		parts := directPair.messages(prompt.String(), []string{"A", "B"})[1].Content.([]part)
 		if len(parts) != 6 || parts[2].Image.URL != "A" || parts[4].Image.URL != "B" {
 			t.Fatalf("%q changed the shape of the question: %+v", prompt.String(), parts)
 		}
@@ -52,7 +52,7 @@ func TestPlain(t *testing.T) {
 }
 
 func TestMessages_json(t *testing.T) {
-	data, err := json.Marshal(yesTemplate.messages("a cube", []string{"data:image/png;base64,AA=="}))
+	data, err := json.Marshal(directYes.messages("a cube", []string{"data:image/png;base64,AA=="}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ var captions = []string{
 // TestWording keeps the model that vlm_judge.py makes in step with the questions.
 func TestWording(t *testing.T) {
 	const path = "testdata/wording.json"
-	w := wording{Templates: []template{pairTemplate, yesTemplate}, Decisions: []decision{pairDecision, yesDecision}, Open: openQuestion}
+	w := wording{Templates: []template{directPair, directYes}, Decisions: []decision{*shippedWording("pair.systemone.v1").decision, *shippedWording("check.systemone.v1").decision}, Open: openQuestion}
 	for _, c := range captions {
 		w.Captions = append(w.Captions, [2]string{c, fence(plain(c))})
 	}

@@ -23,7 +23,7 @@ reward answers. "winnow help rewards" describes judges.`,
 		Args: subcommandOnly,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.judgeCompareCommand(), a.judgeScoreCommand(), a.judgeRankCommand(), a.judgeCalibrateCommand(), a.judgeCostCommand(), a.judgeProbeCommand(), a.judgeDatasetCommand())
+	c.AddCommand(a.judgeCompareCommand(), a.judgeScoreCommand(), a.judgeRankCommand(), a.judgeCalibrateCommand(), a.judgeCostCommand(), a.judgeProbeCommand(), a.judgeDatasetCommand(), a.judgeTemplateCommand())
 	return c
 }
 

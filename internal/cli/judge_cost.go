@@ -19,6 +19,7 @@ import (
 type judgeCostOptions struct {
 	vlmjudge.EstimateOptions
 	ledger string
+	asked  judgeWording
 }
 
 func (a *app) judgeCostCommand() *cobra.Command {
@@ -41,6 +42,10 @@ less. With --ledger it shows what was spent, from a file of --judge-cache.`,
 				}
 				return a.judgeSpent(c.Context(), o.ledger)
 			}
+			if err := o.asked.read(); err != nil {
+				return &usageError{command: c.CommandPath(), err: err}
+			}
+			o.Wordings = o.asked.wordings
 			return a.judgeCost(c.CommandPath(), o)
 		},
 	}
@@ -62,6 +67,7 @@ less. With --ledger it shows what was spent, from a file of --judge-cache.`,
 	f.Float64Var(&o.PriceOut, "price-out", 0, "of a million tokens written")
 	f.Float64Var(&o.Seconds, "seconds", 0, "that a question takes")
 	f.IntVar(&o.Concurrency, "judge-concurrency", defaultConcurrency, "questions at once")
+	o.asked.templateFlag(f)
 	f.StringVar(&o.ledger, "ledger", "", "show what was spent instead: a file of --judge-cache")
 	return c
 }

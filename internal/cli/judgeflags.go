@@ -37,6 +37,7 @@ type judgeOptions struct {
 	calibrated  *vlmjudge.Calibration
 	log         *slog.Logger // of the command
 	examine     bool         // what the server makes of fields that no question needs
+	judgeWording
 	// Where a judge compares more than two pictures.
 	schedule string
 	budget   int
@@ -56,6 +57,7 @@ func (o *judgeOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.memory, "judge-memory", "", "file that keeps what was found out about judges, which makes opening them again quicker")
 	f.StringVar(&o.cacheFile, "judge-cache", "", "SQLite file that keeps the judge's answers, so that nothing is asked twice, and what they cost (winnow judge cost --ledger FILE)")
 	f.StringVar(&o.calibration, "calibration", "", "file of \"winnow judge calibrate\" for this judge")
+	o.judgeWording.flags(f)
 	f.StringVar(&o.pictures, "judge-pictures", "", "size images for a family of models: "+strings.Join(vlmjudge.Families(), ", ")+" (default: as they are, up to --judge-pixels)")
 	f.IntVar(&o.pixels, "judge-pixels", 0, "pixels of an image at most; larger ones are made smaller (default 1003520)")
 	f.IntVar(&o.limits.Tokens, "judge-max-tokens", 0, "stop asking when the run has cost this many tokens (default: no limit)")
@@ -115,6 +117,9 @@ func (o *judgeOptions) named() error {
 
 // checkKeeping refuses what cannot work of calibration, cache, sizes and limits.
 func (o *judgeOptions) checkKeeping() error {
+	if err := o.judgeWording.check(o.url); err != nil {
+		return err
+	}
 	set := o.cacheFile != "" || o.calibration != "" || o.pictures != "" || o.pixels != 0 || o.limits != (vlmjudge.Limits{})
 	switch l := o.limits; {
 	case !set:
@@ -173,6 +178,7 @@ func (o *judgeOptions) options() *vlmjudge.Options {
 	}
 	opt := &vlmjudge.Options{
 		URL: o.url, Model: o.model, Key: apiKey(), Votes: o.votes, Concurrency: o.concurrency, Timeout: o.timeout,
+		Wordings: o.wordings, Reason: o.reason, AnswerTokens: o.answerTokens,
 		API: vlmjudge.API(o.api), Rate: o.rate, Patience: o.patience, Memory: o.memory, Family: o.pictures, PixelBudget: o.pixels,
 		Logger: o.log, Examine: o.examine,
 		Keeping: vlmjudge.Keeping{Calibration: o.calibrated, Limits: o.limits},
@@ -201,6 +207,8 @@ func (o *judgeOptions) settings(add func(key string, value any, when bool)) {
 	add("calibration", o.calibration, o.calibration != "")
 	add("judge-pictures", o.pictures, o.pictures != "")
 	add("judge-pixels", o.pixels, o.pixels != 0)
+	add("judge-template", o.files, len(o.files) > 0)
+	add("judge-answer-tokens", o.answerTokens, o.answerTokens != 0)
 }
 
 // apiKey is never a flag: command lines are seen by everybody on the machine.
@@ -221,6 +229,7 @@ func (o *judgeOptions) manner() string {
 	if o.pictures != "" || o.pixels != 0 {
 		manner += fmt.Sprintf(" pictures=%q pixels=%d", o.pictures, o.pixels)
 	}
+	manner += o.judgeWording.manner()
 	if c := o.calibrated; c != nil {
 		manner += fmt.Sprintf(" scale=%v shift=%v", c.Scale, c.Shift)
 	}

@@ -86,7 +86,7 @@ func (r *rankRun) scoreSome(ctx context.Context, files []string) ([][]float64, e
 		i := unreadable.Index
 		at := before + i
 		file := r.group.Images[at].File
-		r.failed = append(r.failed, report.Failure{File: file, Cause: fmt.Sprintf("%s: the judge answered neither Yes nor No but %q", file, unreadable.Reply)})
+		r.failed = append(r.failed, report.Failure{File: file, Cause: fmt.Sprintf("%s: %s", file, unreadable.Reason())})
 		samples, r.group.Images = slices.Delete(samples, i, i+1), slices.Delete(r.group.Images, at, at+1)
 	}
 }

@@ -30,7 +30,7 @@ both.
 With --json every object has a "type": "image", "network", "run", "version",
 "doctor", "lora", "lora_comparison", "data", "format", "failed", "reference", "eval", "comparison",
 "agreement", "flag", "win_rate", "benchmark", "figures", "reward_figures",
-"judge_figures", "verdict", "answer", "judge", "cost", "spent", "calibration", "search", "search_figures", "serve", "summary", or "error" (with "code", "message" and, where
+"judge_figures", "verdict", "answer", "template", "judge", "cost", "spent", "calibration", "search", "search_figures", "serve", "summary", or "error" (with "code", "message" and, where
 one is meant, "file"). "winnow score" writes its lines without a type: image, prompt,
 score and more. Fields are added over time and never change their meaning.
 
@@ -96,6 +96,11 @@ llama.cpp, or systemone (soft labels of transformers serve). Without it the chat
 tried first, and the others where it gives no label probabilities. --judge-rate bounds
 the requests a second, --judge-patience how long a server that is down is waited for;
 --judge-memory FILE keeps what was found out about a server.
+
+"winnow judge template" prints the questions; --judge-template FILE asks in other words,
+once for each question (pair, yes, marks). The prompt is sent inside a fence whatever
+the words are. A question with "thinks: yes" lets the judge give reasons first, up to
+--judge-answer-tokens; its answer is that between <answer> and </answer>.
 
 --judge-cache FILE keeps every answer by the pixels of the images, the question, the
 model and the way of asking: a run that is repeated or goes on asks nothing twice.

@@ -242,7 +242,7 @@ func (s *Scorer) compute(ctx context.Context, r int, jobs []*job) error {
 		return fmt.Errorf("%s: %w", todo[notFinite.Index].item.Name, err)
 	}
 	if unreadable := (*vlmjudge.UnreadableError)(nil); errors.As(err, &unreadable) && unreadable.Index < len(todo) {
-		todo[unreadable.Index].err = fmt.Errorf("the judge answered neither Yes nor No but %q", unreadable.Reply)
+		todo[unreadable.Index].err = errors.New(unreadable.Reason())
 		return s.compute(ctx, r, jobs)
 	}
 	if err != nil {
