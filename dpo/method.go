@@ -30,6 +30,7 @@ type Method struct {
 	BetaUnit string   // what one unit of beta is, in words
 	Beta     float64  // default; 0: the method has none
 	Gamma    float64  // default; 0: the method has none
+	Clip     float64  // default of the range that density ratios are kept in, 1 ± Clip; 0: the method has none
 	Losses   []string // what Settings.Loss takes, the default first; nil: the method has no choice
 
 	// Adapters are the sets of weights that are trained. Of two, the first measures the chosen picture and the last the
@@ -45,6 +46,8 @@ type Method struct {
 	Levels, Weighting string
 	Labels            string // LabelsHard or LabelsSoft; see UsesLabels
 	Kind              string // KindPairs, KindInversion or KindSiblings
+	// Own are the defaults of methods that learn from samples of their own.
+	Own Own
 
 	// Refresh is the default number of updates after which the policy becomes the reference; 0: it never does. DriftBound is the default
 	// bound on how much worse at chosen pictures the reference may get by that; 0: none.
@@ -65,12 +68,23 @@ type Method struct {
 	make  func(Settings, Loss) Objective // with settings that are complete and valid
 }
 
+// Own are the defaults of methods that learn from samples of the policy's own sampler.
+type Own struct {
+	Steps     int     // of the sampler
+	Learn     int     // steps of each path that an update learns from; 0: all that can be learnt from
+	Skip      int     // first steps that nothing is learnt from
+	Guidance  float64 // guidance scale in paths and in training
+	Count     int     // siblings of a step
+	Threshold float64 // siblings are learnt from where the shares of their scores' softmax differ by more; 0: where the scores differ
+}
+
 // Settings are the parameters of a method. Zero values are the method's defaults.
 type Settings struct {
 	Beta           float64 // --beta-dpo, in the unit of Method.BetaUnit; above 0
 	Loss           string  // --loss, one of Method.Losses
 	LabelSmoothing float64 // --label-smoothing, for losses that take it; above 0 and below ½
 	Gamma          float64 // --gamma, of SmPO; above 0
+	Clip           float64 // --clip-range, of methods that clamp density ratios; above 0 and below 1
 	Draws          int     // --draws, of timestep and noise for each pair
 
 	LossOptions map[string]float64 // --loss-option, by the names of LossInfo.Options
@@ -79,7 +93,7 @@ type Settings struct {
 
 // Methods lists the methods.
 func Methods() []Method {
-	return []Method{methodDPO(), methodCHATS(), methodTailorPO(), methodSmPO(), methodVRPO(), methodSFT()}
+	return []Method{methodDPO(), methodCHATS(), methodTailorPO(), methodSPO(), methodSmPO(), methodVRPO(), methodSFT()}
 }
 
 // FindMethod describes a method.
@@ -164,6 +178,12 @@ func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 	}
 	if s.Gamma, err = m.number("--gamma", "gamma", s.Gamma, m.Gamma); err != nil {
 		return s, err
+	}
+	if s.Clip, err = m.number("--clip-range", "clip range", s.Clip, m.Clip); err != nil {
+		return s, err
+	}
+	if s.Clip >= 1 {
+		return s, fmt.Errorf("dpo: --clip-range %g: must be below 1; the default of %s is %g", s.Clip, m.Name, m.Clip)
 	}
 	switch {
 	case m.Losses == nil && s.Loss != "":

@@ -59,7 +59,7 @@ func TestMethods(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"dpo", "chats", "tailorpo", "smpo", "vrpo", "sft"} {
+	for _, name := range []string{"dpo", "chats", "tailorpo", "spo", "smpo", "vrpo", "sft"} {
 		if !names[name] {
 			t.Errorf("no method %s", name)
 		}

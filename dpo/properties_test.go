@@ -91,7 +91,7 @@ func TestObjective_start(t *testing.T) {
 			if math.Abs(got-want[loss]) > 1e-15 {
 				t.Errorf("%s: loss %g where policy = reference, want %g", name, got, want[loss])
 			}
-			scale := map[string]float64{"dpo": 3.5, "vrpo": 3.5, "smpo": 35 * (2*term.Label - 1), "chats": 7, "tailorpo": 7}[m.Name]
+			scale := map[string]float64{"dpo": 3.5, "vrpo": 3.5, "smpo": 35 * (2*term.Label - 1), "chats": 7, "tailorpo": 7, "spo": 7}[m.Name]
 			s, ok := slope[loss]
 			if loss == "soft" {
 				s, ok = term.Label-.5, true

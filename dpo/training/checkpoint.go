@@ -72,6 +72,9 @@ func (t *Trainer) settings() map[string]string {
 	} {
 		out[name] = fmt.Sprint(v)
 	}
+	if s.Clip > 0 {
+		out["clip-range"] = fmt.Sprint(s.Clip)
+	}
 	if c.TrainText {
 		out["train-text-encoder"], out["text-encoder-target-modules"] = "true", strings.Join(c.TextTargets, ",")
 	}

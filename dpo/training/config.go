@@ -83,19 +83,6 @@ type Inversion struct {
 	Iterations int    // of the method, its own default
 }
 
-// Siblings are the settings of methods that learn from siblings: samples of one step of the policy's own sampler.
-type Siblings struct {
-	Steps    int     // of the sampler, 20
-	Learn    int     // steps of each path that are learnt from, 5
-	First    int     // they are among so many first ones of the path; 0: among all
-	Guidance float64 // guidance scale in paths and in training; 5
-	Count    int     // siblings of a step, of which the best and the worst are learnt from; 2
-	Continue string  // "random" (default), "chosen" or "rejected" sibling is where a path goes on
-	Gradient float64 // TailorPO-G: the better sibling moves by this times the step's variance along the gradient of the reward; 0: none
-	Prompts  []string
-	Reward   Reward `json:"-"`
-}
-
 func (c *Config) defaults() {
 	set := func(p *int, v int) {
 		if *p == 0 {
@@ -132,11 +119,8 @@ func (c *Config) defaults() {
 	set(&c.Accumulation, 1)
 	set(&c.Inversion.Steps, 10)
 	word(&c.Inversion.Method, "renoise")
-	set(&c.Siblings.Steps, 20)
-	set(&c.Siblings.Learn, 5)
-	number(&c.Siblings.Guidance, 5)
-	set(&c.Siblings.Count, 2)
-	word(&c.Siblings.Continue, "random")
+	m, _ := dpo.FindMethod(c.Method) // of methods that are not known all defaults are 0
+	c.Siblings.defaults(m.Own)
 }
 
 // optimiser gives the optimiser's constants.
@@ -165,7 +149,7 @@ func (c Config) Check() error {
 	if _, err := m.New(c.Settings); err != nil {
 		return named(err)
 	}
-	errs := []error{c.Reference.check(m.UsesReference(c.Settings.Loss), m.Name), c.checkCounts(), c.checkNumbers(), c.checkNames(), c.checkSiblings()}
+	errs := []error{c.Reference.check(m.UsesReference(c.Settings.Loss), m.Name), c.checkCounts(), c.checkNumbers(), c.checkNames(), c.Siblings.check(m.Kind)}
 	if c.Inversion.Iterations != 0 || m.Kind == dpo.KindInversion {
 		o := sampling.InvertOptions{Method: c.Inversion.Method, Iterations: c.Inversion.Iterations}
 		if err := o.Check(); err != nil {
@@ -196,10 +180,6 @@ func (c *Config) checkCounts() error {
 		{"gradient-accumulation-steps", c.Accumulation, 1, 1 << 20},
 		{"lr-warmup-steps", c.Warmup, 0, many},
 		{"inversion-steps", c.Inversion.Steps, 1, 1000},
-		{"sibling-steps", c.Siblings.Steps, 1, 1000},
-		{"sibling-learn", c.Siblings.Learn, 1, c.Siblings.Steps},
-		{"sibling-first", c.Siblings.First, 0, c.Siblings.Steps},
-		{"sibling-count", c.Siblings.Count, 2, 1 << 10},
 		{"height", c.Size.Height, 0, 1 << 14},
 		{"width", c.Size.Width, 0, 1 << 14},
 		{"threads", c.Threads, 0, 1 << 12},
@@ -207,6 +187,11 @@ func (c *Config) checkCounts() error {
 	for _, name := range slices.Sorted(maps.Keys(c.Ranks)) {
 		all = append(all, count{"rank-pattern", c.Ranks[name], 1, 1 << 14})
 	}
+	return checkCounts(all)
+}
+
+// checkCounts refuses counts that are out of their bounds.
+func checkCounts(all []count) error {
 	var errs []error
 	for _, v := range all {
 		switch {
@@ -242,8 +227,6 @@ func (c *Config) checkNumbers() error {
 		{"adam-epsilon", c.Epsilon, c.Epsilon >= 0 && c.Epsilon <= most, "a number above 0"},
 		{"adam-weight-decay", c.WeightDecay, c.WeightDecay >= 0 && c.WeightDecay <= most || c.WeightDecay == -1, "0, for none, or more"},
 		{"max-grad-norm", c.MaxGradNorm, c.MaxGradNorm > 0 && c.MaxGradNorm <= most || c.MaxGradNorm == -1, "0, for no clipping, or more"},
-		{"sibling-guidance", c.Siblings.Guidance, c.Siblings.Guidance >= 1 && c.Siblings.Guidance <= most, "1, for no guidance, or more"},
-		{"sibling-gradient", c.Siblings.Gradient, math.Abs(c.Siblings.Gradient) <= most, "a number"},
 	} {
 		if !v.ok {
 			errs = append(errs, setting(v.flag, v.value, "want %s", v.want))
@@ -265,7 +248,6 @@ func (c *Config) checkNames() error {
 		{"timestep-sampling", c.TimestepSampling, []string{"", uniformLevels, logitNormalLevels, geometricLevels}},
 		{"timestep-weighting", c.TimestepWeighting, []string{"", "none", inverseSNR}},
 		{"inversion-method", c.Inversion.Method, sampling.InvertMethods()},
-		{"sibling-continue", c.Siblings.Continue, []string{"random", "chosen", "rejected"}},
 	} {
 		if !slices.Contains(v.known, v.value) {
 			errs = append(errs, setting(v.flag, v.value, "is not known; there are %s", strings.TrimPrefix(strings.Join(v.known, ", "), ", ")))
@@ -281,14 +263,4 @@ func (c *Config) checkNames() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// checkSiblings refuses prompts that are none.
-func (c *Config) checkSiblings() error {
-	for i, p := range c.Siblings.Prompts {
-		if strings.TrimSpace(p) == "" {
-			return setting("prompts", "", "prompt %d is empty", i+1)
-		}
-	}
-	return nil
 }

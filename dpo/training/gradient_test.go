@@ -122,7 +122,7 @@ func gradientOf(t *testing.T, tr *Trainer, batches ...sample) ([]float32, Metric
 func methodConfig(m dpo.Method) Config {
 	c := Config{
 		Method: m.Name, Inversion: Inversion{Steps: 4}, Settings: dpo.Settings{Draws: min(m.Draws, 2)},
-		Siblings: Siblings{Prompts: []string{"a"}, Reward: byRedness(), Steps: 6, Learn: 2, Guidance: 3},
+		Siblings: Siblings{Prompts: []string{"a"}, Reward: byRedness(), Steps: 6, Learn: 2, Skip: -1, Threshold: -1, Guidance: 3},
 	}
 	if m.Beta > 0 { // margins are large here
 		c.Settings.Beta = 2
@@ -196,7 +196,7 @@ func lossAt(t *testing.T, tr *Trainer, s sample, along []float32, by float64) fl
 // A pair of equal pictures has no margin, exactly, and what its halves say about the factors cancels but for the rounding of sums over
 // rows. One that is swapped teaches the opposite where policy and reference agree.
 func TestGradient_pairs(t *testing.T) {
-	for _, name := range []string{"dpo", "smpo", "tailorpo"} {
+	for _, name := range []string{"dpo", "smpo", "tailorpo", "spo"} {
 		t.Run(name, func(t *testing.T) {
 			m, err := dpo.FindMethod(name)
 			if err != nil {

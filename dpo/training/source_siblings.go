@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"winnow/dpo"
-	"winnow/internal/ldm"
 	"winnow/sampling"
 )
 
@@ -22,6 +21,7 @@ type siblings struct {
 	plan  *sampling.Plan
 	order *order
 	learn []int // steps that can be learnt from
+	steps int   // so many of them in each path
 }
 
 func (t *Trainer) newSiblings() (*siblings, error) {
@@ -54,13 +54,16 @@ func (t *Trainer) newSiblings() (*siblings, error) {
 	if c.First > 0 {
 		first = min(first, c.First)
 	}
-	for i := range first { // what a sample of the last step becomes, it is
+	for i := max(c.Skip, 0); i < first; i++ { // what a sample of the last step becomes, it is
 		if row, err := s.plan.Row(i, i); err == nil && row.Noise > 0 {
 			s.learn = append(s.learn, i)
 		}
 	}
-	if len(s.learn) < c.Learn {
-		return nil, fmt.Errorf("--sibling-learn %d: only %d of the sampler's steps can be learnt from (the last one and those without noise cannot)", c.Learn, len(s.learn))
+	if s.steps = c.Learn; s.steps == 0 {
+		s.steps = max(1, len(s.learn))
+	}
+	if len(s.learn) < s.steps {
+		return nil, fmt.Errorf("--sibling-learn %d: only %d of the sampler's steps can be learnt from (the last one and those without noise cannot)", s.steps, len(s.learn))
 	}
 	return s, nil
 }
@@ -70,8 +73,12 @@ func (s *siblings) epoch(i int) float64 { return float64(i) / float64(s.order.pe
 func (s *siblings) fingerprint() string {
 	c := s.t.config.Siblings
 	sum := sha256.Sum256([]byte(strings.Join(c.Prompts, "\x00")))
-	return fmt.Sprintf("%d prompts %x, reward %s, %d steps, %d learnt, first %d, guidance %v, %d siblings, continue %s, gradient %v",
-		len(c.Prompts), sum[:8], c.Reward.Name, c.Steps, c.Learn, c.First, c.Guidance, c.Count, c.Continue, c.Gradient)
+	out := fmt.Sprintf("%d prompts %x, reward %s, %d steps, %d learnt, first %d, guidance %v, %d siblings, continue %s, gradient %v",
+		len(c.Prompts), sum[:8], c.Reward.Name, c.Steps, s.steps, c.First, c.Guidance, c.Count, c.Continue, c.Gradient)
+	if c.Skip > 0 || c.Threshold > 0 {
+		out += fmt.Sprintf(", skip %d, threshold %v", max(c.Skip, 0), max(c.Threshold, 0))
+	}
+	return out
 }
 
 // tuple is a step with its best and its worst sample.
@@ -81,46 +88,55 @@ type tuple struct {
 	from, best, worst []float32
 }
 
-// judged sums up rewards of siblings.
-type judged struct {
-	samples, broods int
-	reward, spread  float64
-}
-
-// add takes in the rewards of the siblings of one prompt.
-func (j *judged) add(b *brood, prompt, best, worst int) {
-	for _, v := range b.rewards {
-		j.samples++
-		j.reward += v[prompt]
-	}
-	j.broods++
-	j.spread += b.rewards[best][prompt] - b.rewards[worst][prompt]
-}
+// walks is how often paths are walked again where no siblings can be learnt from, before a run ends for that.
+const walks = 8
 
 func (s *siblings) batch(ctx context.Context, i int) (sample, error) {
+	c := &s.t.config.Siblings
 	places, epoch := s.order.pick(i)
 	r := stream(s.t.config.Seed, "path", nil, i, epoch)
 	var prompts []string
 	for _, k := range places {
-		prompts = append(prompts, s.t.config.Siblings.Prompts[k])
-	}
-	steps := map[int]bool{}
-	for _, k := range r.Perm(len(s.learn))[:s.t.config.Siblings.Learn] {
-		steps[s.learn[k]] = true
+		prompts = append(prompts, c.Prompts[k])
 	}
 	var j judged
-	tuples, err := s.walk(ctx, prompts, steps, r, &j)
-	if err != nil {
-		return nil, err
+	for range walks {
+		steps := map[int]bool{}
+		for _, k := range r.Perm(len(s.learn))[:s.steps] {
+			steps[s.learn[k]] = true
+		}
+		tuples, err := s.walk(ctx, prompts, steps, r, &j)
+		if err != nil {
+			return nil, err
+		}
+		if len(tuples) > 0 {
+			return s.parts(ctx, prompts, tuples, j)
+		}
 	}
-	if len(tuples) == 0 {
-		return nil, fmt.Errorf("no siblings of %d prompts differ in their reward %s", len(prompts), s.t.config.Siblings.Reward.Name)
+	if c.Threshold > 0 {
+		return nil, setting("sibling-threshold", c.Threshold, "no siblings of %d prompts are so far apart in their reward %s (%.3g from best to worst on average) in %d attempts; lower it, or weigh the reward more, as in --reward mini=10",
+			len(prompts), c.Reward.Name, j.spread/float64(j.broods), walks)
 	}
-	out, err := s.collect(ctx, prompts, tuples)
-	if err != nil {
-		return nil, err
+	return nil, fmt.Errorf("no siblings of %d prompts differ in their reward %s", len(prompts), c.Reward.Name)
+}
+
+// together is how many steps of each prompt the network sees at once.
+const together = 5
+
+// parts makes batches of tuples.
+func (s *siblings) parts(ctx context.Context, prompts []string, tuples []tuple, j judged) (sample, error) {
+	out, size := &parts{judged: j}, together*len(prompts)
+	if s.t.method.Losses != nil { // some look at the whole batch
+		size = len(tuples)
 	}
-	out.judged = j
+	for some := range slices.Chunk(tuples, size) {
+		one, err := s.collect(ctx, prompts, some)
+		if err != nil {
+			return nil, err
+		}
+		one.of = float64(len(some)) / float64(len(tuples))
+		out.sample, out.rest = one, append(out.rest, one)
+	}
 	return out, nil
 }
 
@@ -183,6 +199,18 @@ type brood struct {
 	rewards [][]float64
 }
 
+// apart is the difference of the shares of two siblings of a prompt in the softmax of the rewards of all.
+func (b *brood) apart(prompt, best, worst int) float64 {
+	var sum float64
+	share := func(k int) float64 { return math.Exp(b.rewards[k][prompt] - b.rewards[best][prompt]) }
+	for k := range b.rewards {
+		if v := share(k); v == v {
+			sum += v
+		}
+	}
+	return (1 - share(worst)) / sum
+}
+
 // rank draws samples of a step, looks at what they become, and gives the best and the worst of each prompt and the latents to go on
 // from; out becomes the network's answer to those.
 func (s *siblings) rank(ctx context.Context, g *guided, prompts []string, st sampling.State, mean []float32, sigma float64, out []float32, r *rand.Rand, j *judged) ([]tuple, []float32, error) {
@@ -212,7 +240,7 @@ func (s *siblings) rank(ctx context.Context, g *guided, prompts []string, st sam
 		}
 		copy(part(next), part(b.x[on]))
 		copy(part(out), part(b.out[on]))
-		if b.rewards[best][p] > b.rewards[worst][p] {
+		if b.rewards[best][p] > b.rewards[worst][p] && b.apart(p, best, worst) > c.Threshold {
 			tuples = append(tuples, tuple{
 				p, st.Index, slices.Clone(part(st.X)), slices.Clone(part(b.x[best])), slices.Clone(part(b.x[worst])),
 			})
@@ -264,97 +292,10 @@ func extremes(rewards [][]float64, prompt int, r *rand.Rand) (best, worst int) {
 	return best, worst
 }
 
-// push moves the better samples along the gradient of the reward (TailorPO-G): by Gradient·σ² times the gradient, which is how far the mean
-// of a step of variance σ² moves where its density is weighed by exp(Gradient·reward). No sample moves further than the step's noise is long.
-func (s *siblings) push(ctx context.Context, prompts []string, tuples []tuple) error {
-	t := s.t
-	h, w := t.size.Height/t.ldm.Factor, t.size.Width/t.ldm.Factor
-	for i := range tuples {
-		u := &tuples[i]
-		emb, err := t.embedAs(ctx, t.method.Adapters[0], prompts[u.prompt:u.prompt+1])
-		if err != nil {
-			return err
-		}
-		g := ldm.Guidance{Positive: emb, ByPositive: 1, Height: h, Width: w}
-		if scale := t.config.Siblings.Guidance; scale > 1 {
-			g.ByPositive, g.ByNegative = scale, 1-scale
-			if g.Negative, err = t.empty(ctx, t.method.Adapters[0]); err != nil {
-				return err
-			}
-		}
-		row, err := s.plan.Row(u.step+1, u.step+1)
-		if err != nil {
-			return err
-		}
-		slope, err := s.slope(ctx, t.ldm.Pullback(g), prompts[u.prompt], u.best, s.plan.Timesteps[u.step+1], row)
-		if err != nil {
-			return err
-		}
-		by, err := s.shift(u.step, slope)
-		if err != nil {
-			return err
-		}
-		for k, v := range slope {
-			u.best[k] += float32(by * v)
-		}
-	}
-	return nil
-}
-
-// shift is what the gradient of the reward is multiplied by at a step.
-func (s *siblings) shift(step int, slope []float64) (float64, error) {
-	row, err := s.plan.Row(step, step)
-	if err != nil {
-		return 0, err
-	}
-	by, length := s.t.config.Siblings.Gradient*row.Noise*row.Noise, 0.0
-	for _, v := range slope {
-		length += v * v
-	}
-	if length = by * math.Sqrt(length); length > 0 {
-		by *= min(1, row.Noise*math.Sqrt(float64(len(slope)))/length)
-	}
-	return by, nil
-}
-
-// slope is the derivative of the reward of the clean latents that the policy expects, with respect to the latents.
-func (s *siblings) slope(ctx context.Context, network sampling.Pullback, prompt string, x []float32, at float64, row sampling.Row) ([]float64, error) {
-	t := s.t
-	var direct []float32
-	out := make([]float32, len(x))
-	back, err := network(ctx, out, x, at, func() ([]float32, error) {
-		clean := make([]float32, len(x))
-		for k, v := range x {
-			clean[k] = float32(row.DataX*float64(v) + row.DataOut*float64(out[k]))
-		}
-		var err error
-		_, direct, err = t.ldm.DecodeGradient(ctx, clean, 1, t.size.Height/t.ldm.Factor, t.size.Width/t.ldm.Factor,
-			func(ctx context.Context, pixels []float32, width, height int) (float64, []float32, error) {
-				return t.config.Siblings.Reward.Gradient(ctx, prompt, pixels, width, height)
-			})
-		if err != nil {
-			return nil, err
-		}
-		through := make([]float32, len(x))
-		for k, v := range direct {
-			through[k] = float32(row.DataOut) * v
-		}
-		return through, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	sum := make([]float64, len(x))
-	for k := range sum {
-		sum[k] = row.DataX*float64(direct[k]) + float64(back[k])
-	}
-	return sum, nil
-}
-
 // collect makes the batch of all tuples: the network sees the latents that the siblings come from.
 func (s *siblings) collect(ctx context.Context, prompts []string, tuples []tuple) (*steps, error) {
 	t := s.t
-	out := &steps{scale: t.config.Siblings.Guidance, in: rows{height: t.size.Height / t.ldm.Factor, width: t.size.Width / t.ldm.Factor}}
+	out := &steps{of: 1, scale: t.config.Siblings.Guidance, in: rows{height: t.size.Height / t.ldm.Factor, width: t.size.Width / t.ldm.Factor}}
 	var names []string
 	for _, u := range tuples {
 		row, err := s.plan.Row(u.step, u.step)
@@ -391,8 +332,10 @@ type steps struct {
 	in     rows // with guidance, the empty prompt's before the prompts'
 	scale  float64
 	tuples []measured
-	judged judged // to find them
+	of     float64 // share of the batch that they belong to
 }
+
+func (s *steps) share() float64 { return s.of }
 
 // measured is a step whose mean is byX·x + byOut·output.
 type measured struct {

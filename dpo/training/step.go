@@ -120,10 +120,14 @@ func (t *Trainer) Rate() float64 {
 
 // learn adds a batch's share of the gradient.
 func (t *Trainer) learn(ctx context.Context, s sample, m *Metrics) error {
-	if s, ok := s.(*steps); ok {
-		m.Samples += s.judged.samples
-		m.Reward += s.judged.reward / float64(s.judged.samples)
-		m.Spread += s.judged.spread / float64(s.judged.broods)
+	if p, ok := s.(*parts); ok {
+		m.take(p.judged)
+		for _, one := range p.rest {
+			if err := t.learn(ctx, one, m); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	ref, err := t.reference(ctx, s)
 	if err != nil {
@@ -167,9 +171,10 @@ func (t *Trainer) lose(s sample, ref []pairErrors, out []float32, m *Metrics) ([
 		return nil, named(err)
 	}
 	t.seen = append(t.seen, terms)
-	m.Loss += t.objective.Evaluate(terms, grad)
+	of := shareOf(s)
+	m.Loss += of * t.objective.Evaluate(terms, grad)
 	m.add(terms, grad, t.slope(terms))
-	share := 1 / float64(t.config.Accumulation)
+	share := of / float64(t.config.Accumulation)
 	for i := range grad {
 		grad[i].Chosen *= share
 		grad[i].Rejected *= share

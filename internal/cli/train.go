@@ -47,8 +47,8 @@ func (a *app) trainCommand() *cobra.Command {
 		Long: `Train fits a LoRA of the model's U-Net, and with --train-text-encoder of its text encoders,
 to preferences, and writes it in kohya's and in diffusers' layout, with checkpoints, metrics
 and previews beside it. Methods dpo, vrpo, chats, smpo and sft learn from pairs: --data takes
-every set that "winnow data" reads, such as the output of "winnow label". Method tailorpo
-makes its own pictures for --prompts and asks --reward. --list shows all methods with their
+every set that "winnow data" reads, such as the output of "winnow label". Methods tailorpo and spo
+make their own pictures for --prompts and ask --reward. --list shows all methods with their
 papers and what a unit of beta is.
 
 The same command goes on after a stop with --resume-from-checkpoint latest, bit for bit; where
@@ -137,7 +137,7 @@ func (o *trainOptions) optimiserFlags(f *pflag.FlagSet) {
 	f.Float64Var(&o.maxGradNorm, "max-grad-norm", 1, "clip the gradient at this norm; 0 does not")
 	f.Float64Var(&o.t.EMA, "ema-decay", 0, "save an exponential average of the weights with this largest decay")
 	f.IntVar(&o.t.Steps, "max-train-steps", 1000, "updates")
-	f.IntVar(&o.t.BatchSize, "train-batch-size", 4, "pairs of a batch; for tailorpo prompts")
+	f.IntVar(&o.t.BatchSize, "train-batch-size", 4, "pairs of a batch; prompts, for methods that make their own pictures")
 	f.IntVar(&o.t.Accumulation, "gradient-accumulation-steps", 1, "batches of an update")
 	f.Uint64Var(&o.t.Seed, "seed", 0, "of everything that is drawn")
 	f.BoolVar(&o.t.Checkpoint, "gradient-checkpointing", false, "compute activations twice instead of keeping them")
@@ -150,6 +150,7 @@ func (o *trainOptions) methodFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.lossOptions, "loss-option", nil, "setting of the loss, as in gamma=1 (repeatable); --list shows them")
 	f.Float64Var(&s.SFTWeight, "sft-weight", 0, "weight of the policy's error of chosen pictures, added to the loss of a preference method (default: none, for cpo and orpo 1)")
 	f.Float64Var(&s.LabelSmoothing, "label-smoothing", 0, "share of labels that are taken to be wrong, for losses that smooth labels, such as cdpo (default there: 0.1)")
+	f.Float64Var(&s.Clip, "clip-range", 0, "keep density ratios within 1 plus or minus this, for spo (default: the method's)")
 	f.Float64Var(&s.Gamma, "gamma", 0, "of smpo (default: 10)")
 	f.IntVar(&s.Draws, "draws", 0, "draws of timestep and noise for each pair, averaged ahead of the loss")
 	f.Float64Var(&o.t.Dropout, "prompt-dropout", 0, "share of pairs that are learnt without their prompt")
@@ -162,16 +163,7 @@ func (o *trainOptions) methodFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.t.Inversion.Iterations, "inversion-iterations", 0, "of the inversion's method (default: its own)")
 	f.Float64Var(&o.t.LevelDecay, "level-decay", 0.9, "of geometric levels: how the probability of bins of 50 timesteps falls from the noisiest on")
 	f.StringVar(&o.t.TimestepWeighting, "timestep-weighting", "", "weigh errors: none, or inverse-snr, from 1 at the least noise to 2 at the most (default: the method's, else none)")
-	f.StringVar(&o.prompts, "prompts", "", "prompts of tailorpo: a .txt, .jsonl, .json, .csv or .tsv file")
-	f.StringSliceVar(&o.reward, "reward", nil, "reward of tailorpo and of previews (default: the model's)"+rewardHelp)
-	f.StringArrayVar(&o.rewardModel, "reward-model", nil, "folder of the reward's model")
-	f.IntVar(&o.t.Siblings.Steps, "sibling-steps", 20, "sampling steps of tailorpo's paths")
-	f.IntVar(&o.t.Siblings.Learn, "sibling-learn", 5, "steps of a path that are learnt from")
-	f.IntVar(&o.t.Siblings.First, "sibling-first", 0, "take these steps from so many first ones of the path (default: from all)")
-	f.IntVar(&o.t.Siblings.Count, "sibling-count", 2, "samples of such a step; the best and the worst are learnt from")
-	f.StringVar(&o.t.Siblings.Continue, "sibling-continue", "random", "sample that a path goes on from: random, chosen or rejected")
-	f.Float64Var(&o.t.Siblings.Guidance, "sibling-guidance", 5, "guidance scale in paths and training")
-	f.Float64Var(&o.t.Siblings.Gradient, "sibling-gradient", 0, "tailorpo-g: move the better sample by this times the step's variance along the reward's gradient, at most by the length of the step's noise")
+	o.ownFlags(f)
 }
 
 func (o *trainOptions) watchFlags(f *pflag.FlagSet) {

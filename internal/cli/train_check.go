@@ -75,6 +75,12 @@ func (o *trainOptions) fill() {
 	if o.t.MaxGradNorm = o.maxGradNorm; o.maxGradNorm == 0 {
 		o.t.MaxGradNorm = -1
 	}
+	if o.changed("sibling-skip") && o.t.Siblings.Skip == 0 {
+		o.t.Siblings.Skip = -1
+	}
+	if o.changed("sibling-threshold") && o.t.Siblings.Threshold == 0 {
+		o.t.Siblings.Threshold = -1
+	}
 	if o.cache == "" {
 		o.cache = filepath.Join(o.output, "cache.sqlite")
 	}
@@ -114,7 +120,7 @@ func (o *trainOptions) checkGiven() error {
 		"rank": t.Rank == 0, "lora-alpha": t.Alpha == 0, "learning-rate": t.LearningRate == 0, "max-train-steps": t.Steps == 0,
 		"train-batch-size": t.BatchSize == 0, "gradient-accumulation-steps": t.Accumulation == 0, "beta-dpo": t.Settings.Beta == 0,
 		"gamma": t.Settings.Gamma == 0, "draws": t.Settings.Draws == 0, "label-smoothing": t.Settings.LabelSmoothing == 0,
-		"sft-weight":      t.Settings.SFTWeight == 0,
+		"sft-weight": t.Settings.SFTWeight == 0, "clip-range": t.Settings.Clip == 0,
 		"inversion-steps": t.Inversion.Steps == 0, "inversion-iterations": t.Inversion.Iterations == 0,
 		"sibling-steps": t.Siblings.Steps == 0, "sibling-learn": t.Siblings.Learn == 0, "sibling-count": t.Siblings.Count == 0,
 		"sibling-guidance": t.Siblings.Guidance == 0, "adam-beta1": t.Beta1 == 0, "adam-beta2": t.Beta2 == 0, "adam-epsilon": t.Epsilon == 0,
@@ -141,7 +147,7 @@ func (o *trainOptions) checkNumbers() error {
 	for name, v := range map[string]float64{
 		"checkpointing-steps": float64(o.every), "checkpoints-total-limit": float64(o.limit), "validation-steps": float64(o.validationEvery),
 		"validation-inference-steps": float64(o.validationSteps), "validation-guidance-scale": o.validationGuidance,
-		"max-grad-norm": o.maxGradNorm, "adam-weight-decay": o.t.WeightDecay,
+		"max-grad-norm": o.maxGradNorm, "sibling-skip": float64(o.t.Siblings.Skip), "sibling-threshold": o.t.Siblings.Threshold, "adam-weight-decay": o.t.WeightDecay,
 	} {
 		if !(v >= 0) {
 			errs = append(errs, usagef("--%s %g: want 0 or more", name, v))
