@@ -62,9 +62,15 @@ type Store interface {
 	io.Closer
 }
 
+// Kept is what is to be recalled: an answer, or one of several that were sampled. The key names everything that it depends on.
+type Kept struct {
+	Key    string
+	Answer Answer
+}
+
 // Call is a question that was asked.
 type Call struct {
-	Key      string // names everything that the answer depends on; "": it is not to be recalled
+	Kept     []Kept // none: nothing is to be recalled
 	Time     time.Time
 	Seconds  float64
 	URL      string
@@ -72,7 +78,7 @@ type Call struct {
 	Template string
 	Pictures int
 	Money    float64
-	Answer   Answer
+	Answer   Answer // with what was recalled of it, at the cost of what was not
 }
 
 // purse counts what a judge has cost since it was opened.
@@ -120,43 +126,60 @@ func (j *Judge) answer(ctx context.Context, t template, prompt string, images ..
 	return a, err
 }
 
+// recalled asks for what the store does not know.
 func (j *Judge) recalled(ctx context.Context, t template, prompt string, pictures []image.Image) (Answer, error) {
-	store, key := j.keeping.Store, ""
-	if store != nil {
-		key = j.key(j.asked(t), prompt, pictures)
-		a, known, err := store.Recall(ctx, key)
-		if err != nil {
-			return Answer{}, err
+	var q naming
+	var known []Answer
+	if j.keeping.Store != nil {
+		q = j.naming(t, prompt, pictures)
+		a, samples, err := j.lookUp(ctx, t, q)
+		if err != nil || a.Recalled {
+			return a, err
 		}
-		if known {
-			j.purse.mu.Lock()
-			j.purse.recalled++
-			j.purse.mu.Unlock()
-			a.Tokens, a.Recalled = Tokens{}, true
-			return a, nil
-		}
+		known = samples
 	}
 	if why := j.Limit(); why != "" {
 		return Answer{}, &LimitError{why}
 	}
 	began := time.Now()
-	a, err := j.ask(ctx, t, prompt, pictures...)
-	if err != nil {
-		return Answer{}, err
-	}
+	a, all, err := j.ask(ctx, t, prompt, known, pictures)
 	j.purse.mu.Lock()
 	j.purse.tokens = j.purse.tokens.plus(a.Tokens)
 	j.purse.mu.Unlock()
-	if store == nil {
-		return a, nil
+	if j.keeping.Store == nil || err != nil && len(all) == len(known) {
+		return a, err
 	}
-	if a.Abstained && (a.Protocol == ProtocolVotes) { // another sample may be readable
-		key = ""
+	kept := j.keepSamples(q, len(known), all)
+	if !j.settled.protocol.written() && !(a.Abstained && a.Protocol == ProtocolVotes) {
+		kept = []Kept{{q.key(), a}}
 	}
-	return a, store.Keep(ctx, Call{
-		Key: key, Time: began, Seconds: time.Since(began).Seconds(), URL: j.info.URL, Model: servedOr(j.info), Template: j.asked(t).ID,
+	// What was paid for is kept, even if the run is being stopped.
+	return a, errors.Join(err, j.keeping.Store.Keep(context.WithoutCancel(ctx), Call{
+		Kept: kept, Time: began, Seconds: time.Since(began).Seconds(), URL: j.info.URL, Model: servedOr(j.info), Template: j.asked(t).ID,
 		Pictures: len(pictures), Money: j.keeping.Limits.Price(a.Tokens), Answer: a,
-	})
+	}))
+}
+
+// lookUp finds a whole answer, or the sampled ones that are known of it.
+func (j *Judge) lookUp(ctx context.Context, t template, q naming) (a Answer, samples []Answer, err error) {
+	known := false
+	if j.settled.protocol.written() {
+		samples, err = j.recallSamples(ctx, q)
+		known = len(samples) == j.options.Votes
+	} else {
+		a, known, err = j.keeping.Store.Recall(ctx, q.key())
+	}
+	if err != nil || !known {
+		return Answer{}, samples, err
+	}
+	if samples != nil {
+		a = j.ballot(t, samples).result()
+	}
+	j.purse.mu.Lock()
+	j.purse.recalled++
+	j.purse.mu.Unlock()
+	a.Tokens, a.Recalled = Tokens{}, true
+	return a, samples, nil
 }
 
 // asked is the identity of a question in the form in which it is asked.
@@ -167,8 +190,24 @@ func (j *Judge) asked(t template) Template {
 // keyVersion changes when answers are made of replies in another way.
 const keyVersion = 1
 
-// key names a question with everything that its answer depends on. Pictures count by their pixels.
-func (j *Judge) key(question Template, prompt string, pictures []image.Image) string {
+// naming is all that an answer depends on.
+type naming struct {
+	Version                          int
+	Model, API, Question, Prompt     string
+	Pictures                         []string // hashes of their pixels
+	Protocol                         Protocol
+	Votes, AnswerTokens, PixelBudget int
+	Seed                             int64
+	BySchema                         bool          `json:",omitempty"`
+	Sample                           *sampleNaming `json:",omitempty"`
+}
+
+type sampleNaming struct {
+	Index       int
+	Temperature float64
+}
+
+func (j *Judge) naming(t template, prompt string, pictures []image.Image) naming {
 	sums := make([]string, len(pictures))
 	for i, img := range pictures {
 		pixels := imageproc.Opaque(img)
@@ -184,17 +223,20 @@ func (j *Judge) key(question Template, prompt string, pictures []image.Image) st
 	if model == "" { // then only the address tells judges apart
 		model = j.info.URL
 	}
-	data, err := json.Marshal(struct {
-		Version                          int
-		Model, API, Question, Prompt     string
-		Pictures                         []string
-		Protocol                         Protocol
-		Votes, AnswerTokens, PixelBudget int
-		Seed                             int64
-		BySchema                         bool `json:",omitempty"`
-	}{
-		keyVersion, model, string(j.info.API), question.SHA256, prompt, sums, j.info.Protocol, j.options.Votes, j.options.AnswerTokens, j.options.PixelBudget, j.options.Seed, j.info.BySchema,
-	})
+	return naming{
+		keyVersion, model, string(j.info.API), j.asked(t).SHA256, prompt, sums, j.info.Protocol,
+		j.options.Votes, j.options.AnswerTokens, j.options.PixelBudget, j.options.Seed, j.info.BySchema, nil,
+	}
+}
+
+// sample is the key of one sampled answer, which does not depend on how many there are.
+func (n naming) sample(index int, temperature float64) string {
+	n.Votes, n.Sample = 0, &sampleNaming{index, temperature}
+	return n.key()
+}
+
+func (n naming) key() string {
+	data, err := json.Marshal(n)
 	if err != nil {
 		panic(err) // strings and numbers only
 	}

@@ -33,8 +33,8 @@ func (n *notes) Keep(_ context.Context, c Call) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.calls = append(n.calls, c)
-	if c.Key != "" {
-		n.known[c.Key] = c.Answer
+	for _, k := range c.Kept {
+		n.known[k.Key] = k.Answer
 	}
 	return nil
 }

@@ -156,7 +156,7 @@ func TestOpen_wording(t *testing.T) {
 		t.Errorf("%q", last.texts)
 	}
 	plain := mustOpen(t, quick(server.URL))
-	if j.key(j.asked(j.asks.pair), "x", nil) == plain.key(plain.asked(plain.asks.pair), "x", nil) || j.memoryKey() == plain.memoryKey() {
+	if j.naming(j.asks.pair, "x", nil).key() == plain.naming(plain.asks.pair, "x", nil).key() || j.memoryKey() == plain.memoryKey() {
 		t.Error("answers to other words have the same key")
 	}
 }

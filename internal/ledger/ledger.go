@@ -89,19 +89,23 @@ func (b *Book) Recall(ctx context.Context, key string) (a vlmjudge.Answer, known
 	return a, err == nil, b.wrap(err)
 }
 
-// Keep enters an answer and what it cost, both or neither.
+// Keep enters what is to be recalled and what it cost, all or nothing.
 func (b *Book) Keep(ctx context.Context, c vlmjudge.Call) error {
 	db, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(c.Answer)
-	if err != nil {
-		return b.wrap(err)
+	texts := make([]string, len(c.Kept))
+	for i, k := range c.Kept {
+		text, err := json.Marshal(k.Answer)
+		if err != nil {
+			return b.wrap(err)
+		}
+		texts[i] = string(text)
 	}
 	return b.wrap(sqlitefile.Transaction(ctx, db, func(tx *sql.Tx) error {
-		if c.Key != "" {
-			if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO answer (key, answer) VALUES (?, ?)", c.Key, string(text)); err != nil {
+		for i, k := range c.Kept {
+			if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO answer (key, answer) VALUES (?, ?)", k.Key, texts[i]); err != nil {
 				return err
 			}
 		}

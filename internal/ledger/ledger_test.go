@@ -24,9 +24,11 @@ func TestBook(t *testing.T) {
 		P: .7, Raw: .6, Mass: .9, Truncated: true, Protocol: vlmjudge.ProtocolLogprobs, Formula: "f", Replies: []string{"1"},
 		Tokens: vlmjudge.Tokens{Requests: 1, Prompt: 50, Completion: 2},
 	}
-	c := vlmjudge.Call{Key: "k", Time: time.Unix(1000, 0), Seconds: 1.5, URL: "u", Model: "m", Template: "t", Pictures: 2, Money: .25, Answer: a}
-	for i, key := range []string{"k", "k", ""} {
-		c.Key, c.Time = key, time.Unix(int64(1000+i), 0)
+	c := vlmjudge.Call{Time: time.Unix(1000, 0), Seconds: 1.5, URL: "u", Model: "m", Template: "t", Pictures: 2, Money: .25, Answer: a}
+	second := a
+	second.Replies = []string{"2"}
+	for i, kept := range [][]vlmjudge.Kept{{{Key: "k", Answer: a}, {Key: "l", Answer: second}}, {{Key: "k", Answer: second}}, nil} {
+		c.Kept, c.Time = kept, time.Unix(int64(1000+i), 0)
 		if err := b.Keep(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
@@ -41,6 +43,9 @@ func TestBook(t *testing.T) {
 	b = At(path) // another process
 	got, known, err := b.Recall(t.Context(), "k")
 	if err != nil || !known || !reflect.DeepEqual(got, a) {
+		t.Errorf("%+v, %v, %v", got, known, err)
+	}
+	if got, known, err := b.Recall(t.Context(), "l"); err != nil || !known || !reflect.DeepEqual(got, second) {
 		t.Errorf("%+v, %v, %v", got, known, err)
 	}
 	if _, known, err := b.Recall(t.Context(), ""); known || err != nil {
