@@ -39,9 +39,10 @@ func newFlowSchedule(sigmas []float32) (*NoiseSchedule, error) {
 type flowEuler struct {
 	sigmas     []float64 // float32 values, one more than there are steps
 	stochastic bool
+	noise      float64 // see PlanOptions.FlowNoise
 }
 
-func planFlow(s *Scheduler, steps int, _ *PlanOptions) (*Plan, error) {
+func planFlow(s *Scheduler, steps int, opt *PlanOptions) (*Plan, error) {
 	c, levels := &s.config, s.schedule.flow
 	total := float64(c.NumTrainTimesteps)
 	// The ends are those of the shifted training range, and what lies between is shifted, as in diffusers: for a shift, the lower end twice.
@@ -62,7 +63,10 @@ func planFlow(s *Scheduler, steps int, _ *PlanOptions) (*Plan, error) {
 			return nil, err
 		}
 	}
-	f := &flowEuler{stochastic: c.StochasticSampling}
+	f := &flowEuler{stochastic: c.StochasticSampling, noise: opt.FlowNoise}
+	if f.stochastic && f.noise > 0 {
+		return nil, fmt.Errorf("sampling: %s: stochastic_sampling draws noise in its own way; flow noise needs it off", c.Class)
+	}
 	p := &Plan{InitNoiseSigma: 1, solver: f}
 	for _, v := range append(sigmas, 0) {
 		sigma := float32(v)
@@ -84,7 +88,27 @@ func (f *flowEuler) row(i, _ int) (Row, error) {
 		return row, nil
 	}
 	row.X, row.Out = 1, float64(float32(to)-float32(from))
+	if f.noise > 0 {
+		f.diffuse(i, &row)
+	}
 	return row, nil
+}
+
+// maxFlowNoise bounds PlanOptions.FlowNoise; published runs end at 1.2.
+const maxFlowNoise = 100
+
+// diffuse turns Euler's step into one of the stochastic differential equation with the same distribution at every level. The
+// deviation has no value at pure noise, where that of the next level stands in, as in the published code.
+func (f *flowEuler) diffuse(i int, row *Row) {
+	sigma, dt := f.sigmas[i], row.Out
+	below := sigma
+	if sigma == 1 {
+		below = f.sigmas[1]
+	}
+	variance := f.noise * f.noise * sigma / (1 - below)
+	row.X = 1 + variance/(2*sigma)*dt
+	row.Out = (1 + variance*(1-sigma)/(2*sigma)) * dt
+	row.Noise, row.Draws = math.Sqrt(-variance*dt), true
 }
 
 // checkFlow refuses settings of a flow scheduler that need more than a number of steps, or are out of range.

@@ -64,6 +64,10 @@ type PlanOptions struct {
 	// Eta is the share of noise that a DDIM step adds back, from 0 (none, an ODE solver) to 1 (as much as DDPM). Other
 	// samplers ignore it, as in diffusers.
 	Eta float64
+	// FlowNoise makes flow-euler draw noise in every step, as Flow-GRPO does: 0, Euler's method, or more; 0.7 as published. It is the
+	// factor a of the step's standard deviation a·√(σ/(1−σ))·√Δσ; the velocity is corrected so that every level keeps its
+	// distribution for small steps (Liu et al. 2025, arXiv 2505.05470, equation 9). Other samplers ignore it.
+	FlowNoise float64
 	// ConsistentPrev lets a DDIM step lead to the timestep at which the next step starts. Diffusers always subtracts
 	// the integer ratio T/steps, which differs for linspace spacing and for trailing spacing when steps does not divide T.
 	ConsistentPrev bool
@@ -81,6 +85,9 @@ func (s *Scheduler) Plan(steps int, opt *PlanOptions) (*Plan, error) {
 	}
 	if !(opt.Eta >= 0 && opt.Eta <= 1) {
 		return nil, fmt.Errorf("sampling: eta %v is outside 0 to 1", opt.Eta)
+	}
+	if !(opt.FlowNoise >= 0 && opt.FlowNoise <= maxFlowNoise) {
+		return nil, fmt.Errorf("sampling: flow noise %v is outside 0 to %v", opt.FlowNoise, float64(maxFlowNoise))
 	}
 	p, err := planners[s.config.Class](s, steps, opt)
 	if err != nil {

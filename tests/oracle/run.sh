@@ -13,6 +13,7 @@ echo "== pipelines" >&2
 echo "== guided" >&2
 "$PYTHON" tests/oracle/guided.py
 "$PYTHON" tests/oracle/flow.py
+"$PYTHON" tests/oracle/flow_sde.py
 echo "== lora" >&2
 "$PYTHON" tests/oracle/lora.py
 "$PYTHON" tests/oracle/lora_write.py
