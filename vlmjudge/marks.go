@@ -9,8 +9,8 @@ import (
 
 // Mark is an expected mark: the marks of a question, weighted by their probabilities or by the answers that gave them.
 type Mark struct {
-	Expected float64   `json:"expected"` // Σ v·p / Σ p, between the least and the greatest mark
-	Spread   float64   `json:"spread"`   // standard deviation of that distribution, or of the answers
+	Expected float64   `json:"expected"`         // Σ v·p / Σ p, between the least and the greatest mark
+	Spread   float64   `json:"spread,omitempty"` // standard deviation of that distribution, or of the answers
 	Labels   []string  `json:"labels,omitempty"`
 	Shares   []float64 `json:"shares,omitempty"` // of the labels; they sum to 1
 }

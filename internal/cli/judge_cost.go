@@ -18,8 +18,9 @@ import (
 // judgeCostOptions is the command line of judge cost.
 type judgeCostOptions struct {
 	vlmjudge.EstimateOptions
-	ledger string
-	asked  judgeWording
+	ledger   string
+	question string
+	asked    judgeWording
 }
 
 func (a *app) judgeCostCommand() *cobra.Command {
@@ -42,7 +43,12 @@ less. With --ledger it shows what was spent, from a file of --judge-cache.`,
 				}
 				return a.judgeSpent(c.Context(), o.ledger)
 			}
-			if err := o.asked.read(); err != nil {
+			err := o.asked.read()
+			if o.question != questionYes && (o.question != questionMarks || !o.Single) {
+				err = fmt.Errorf("--question %s: want %s or %s, and --score", o.question, questionYes, questionMarks)
+			}
+			o.Marks = o.question == questionMarks
+			if err != nil {
 				return &usageError{command: c.CommandPath(), err: err}
 			}
 			o.Wordings = o.asked.wordings
@@ -56,6 +62,7 @@ less. With --ledger it shows what was spent, from a file of --judge-cache.`,
 	f.IntVar(&o.Width, "width", 1024, "of an image, in pixels")
 	f.IntVar(&o.Height, "height", 1024, "of an image, in pixels")
 	f.BoolVar(&o.Single, "score", false, "images are asked about one by one, as \"judge score\" does, and not compared")
+	f.StringVar(&o.question, "question", questionYes, "of --score: yes or marks")
 	f.StringVar(&o.Rank.Schedule, "judge-schedule", "", "which pairs are compared: "+strings.Join(vlmjudge.Schedules(), ", ")+" (default: "+usualSchedule+")")
 	f.IntVar(&o.Rank.Calls, "judge-budget", 0, "questions about the images of one prompt at most (default: no limit)")
 	f.StringVar(&o.Family, "judge-pictures", vlmjudge.Qwen2VL, "family of the model: "+strings.Join(vlmjudge.Families(), ", "))

@@ -11,29 +11,52 @@ import (
 	"winnow/vlmjudge"
 )
 
+// The questions of judge score.
+const (
+	questionYes   = "yes"
+	questionMarks = "marks"
+)
+
+// judgeScoreOptions is the command line of judge score.
+type judgeScoreOptions struct {
+	judgeQuestion
+	question string
+}
+
 func (a *app) judgeScoreCommand() *cobra.Command {
-	o := &judgeQuestion{}
+	o := &judgeScoreOptions{}
 	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "score --judge URL --prompt PROMPT IMAGE…",
-		Short: "How probably each picture shows everything that the prompt says",
+		Short: "How probably each picture shows everything that the prompt says, or its mark from 1 to 5",
 		Long: `Score asks the judge about each picture by itself: does it show everything that the
 prompt says? The score is the probability of Yes among Yes and No; "raw" is that of
-Yes among all that the judge might have said. Files that cannot be read, and pictures
-without a readable answer, are listed, and the exit code is 3.`,
+Yes among all that the judge might have said. With --question marks the judge gives a
+mark from 1 to 5, and the score is the expected mark: every mark by its probability,
+or the mean of sampled answers where the server gives none; "spread" is the standard
+deviation of the marks, and "place" the score from 0 for the least mark to 1 for the
+greatest. Another scale is another wording (winnow judge template mark.direct.v1). Files that
+cannot be read, and pictures without a readable answer, are listed, and the exit code
+is 3.`,
 		Example: `  winnow judge score --judge http://localhost:8000 --prompt "a red fox" photos/
+  winnow judge score --judge http://localhost:8000 --question marks --prompt "a red fox" photos/
   winnow judge score --judge mini --json a.png b.png`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return &usageError{command: c.CommandPath(), err: errors.New("name the images to score")}
 			}
-			if err := o.check(); err != nil {
+			err := o.check()
+			if err == nil && o.question != questionYes && o.question != questionMarks {
+				err = fmt.Errorf("--question %s: want %s or %s", o.question, questionYes, questionMarks)
+			}
+			if err != nil {
 				return &usageError{command: c.CommandPath(), err: err}
 			}
 			return a.judgeScore(c.Context(), o, args)
 		},
 	}
 	o.flags(c)
+	c.Flags().StringVar(&o.question, "question", questionYes, "what is asked: yes (does it show everything?) or marks (how well, from 1 to 5?)")
 	return c
 }
 
@@ -45,7 +68,7 @@ type answerLine struct {
 	vlmjudge.Answer
 }
 
-func (a *app) judgeScore(ctx context.Context, o *judgeQuestion, args []string) (err error) {
+func (a *app) judgeScore(ctx context.Context, o *judgeScoreOptions, args []string) (err error) {
 	files, err := expand(args)
 	if err != nil {
 		return err
@@ -69,7 +92,11 @@ func (a *app) judgeScore(ctx context.Context, o *judgeQuestion, args []string) (
 			if err != nil {
 				return err
 			}
-			answer, err := j.Yes(ctx, o.prompt, img)
+			ask := j.Yes
+			if o.question == questionMarks {
+				ask = j.Marks
+			}
+			answer, err := ask(ctx, o.prompt, img)
 			if err == nil {
 				lines[first+i] = &answerLine{"answer", some[i], o.prompt, answer}
 			}
@@ -81,10 +108,10 @@ func (a *app) judgeScore(ctx context.Context, o *judgeQuestion, args []string) (
 		task.Set(first + len(some))
 	}
 	a.showSpent(j)
-	return a.showAnswers(lines)
+	return a.showAnswers(lines, o.question)
 }
 
-func (a *app) showAnswers(lines []*answerLine) error {
+func (a *app) showAnswers(lines []*answerLine, question string) error {
 	silent := 0
 	var err error
 	for _, l := range lines {
@@ -97,6 +124,10 @@ func (a *app) showAnswers(lines []*answerLine) error {
 	}
 	if !a.json {
 		err = a.table(func(w io.Writer) {
+			if question == questionMarks {
+				tableMarks(w, lines)
+				return
+			}
 			fmt.Fprintln(w, "score\traw\tmass\tfile")
 			for _, l := range lines {
 				switch {
@@ -113,4 +144,20 @@ func (a *app) showAnswers(lines []*answerLine) error {
 		return &unansweredError{silent, len(lines)}
 	}
 	return err
+}
+
+// tableMarks prints expected marks.
+func tableMarks(w io.Writer, lines []*answerLine) {
+	fmt.Fprintln(w, "score\tspread\tplace\tmass\tfile")
+	for _, l := range lines {
+		switch {
+		case l == nil:
+		case l.Mark == nil:
+			fmt.Fprintf(w, "\t\t\t%.3f\t%s\n", l.Mass, l.File)
+		case l.Mark.Shares == nil: // a reward has no opinion on single marks
+			fmt.Fprintf(w, "%.4f\t\t%.4f\t%.3f\t%s\n", l.Mark.Expected, l.P, l.Mass, l.File)
+		default:
+			fmt.Fprintf(w, "%.4f\t%.4f\t%.4f\t%.3f\t%s\n", l.Mark.Expected, l.Mark.Spread, l.P, l.Mass, l.File)
+		}
+	}
 }
