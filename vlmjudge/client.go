@@ -113,7 +113,7 @@ type exchange struct {
 	gate      *gate
 	key       string
 	body      []byte // of the last complete reply
-	tries     int
+	tries     int // attempts that were made
 	plain500s int
 	timeouts  int
 	fault     string // of the last attempt
@@ -144,6 +144,9 @@ func (x *exchange) again(ctx context.Context, resp *http.Response, err error) (b
 	passing := err == nil && mayPass(resp.StatusCode)
 	if err == nil && !passing && x.body == nil {
 		return false, nil // it is read now, and then looked at again
+	}
+	if passing && x.body != nil {
+		return false, nil // so it was decided, and then it was read
 	}
 	x.report(resp, err)
 	switch {
@@ -187,8 +190,9 @@ func timedOut(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// report tells the gate what became of an attempt.
+// report counts an attempt and tells the gate what became of it.
 func (x *exchange) report(resp *http.Response, err error) {
+	x.tries++
 	if err != nil && !errors.Is(err, errReplyTooLong) {
 		x.fault = tidy(unwrapURL(err).Error(), x.key)
 		x.gate.fault(x.fault, timedOut(err), 0)
@@ -226,8 +230,7 @@ func (x *exchange) pause(_, _ time.Duration, attempt int, resp *http.Response) t
 }
 
 // last keeps the last reply instead of replacing it by a message.
-func (x *exchange) last(resp *http.Response, err error, tries int) (*http.Response, error) {
-	x.tries = tries
+func (x *exchange) last(resp *http.Response, err error, _ int) (*http.Response, error) {
 	if err != nil && resp != nil {
 		resp.Body.Close()
 	}

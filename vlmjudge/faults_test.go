@@ -107,6 +107,22 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// The error says how often it was tried, also where not all attempts were used.
+func TestRetries_counted(t *testing.T) {
+	for want, fault := range map[int]http.HandlerFunc{
+		1: status(400, "application/json", `{}`), 2: status(500, "text/plain", "Internal Server Error"), 4: status(503, "application/json", `{}`),
+	} {
+		server := faulty(t, always, fault)
+		o := quick(server.URL)
+		o.Retries = 3
+		_, err := Open(t.Context(), o)
+		var e *ServerError
+		if !errors.As(err, &e) || e.Tries != want || len(server.requests()) != want {
+			t.Errorf("%v after %d requests, want %d", err, len(server.requests()), want)
+		}
+	}
+}
+
 func TestRetryAfter_isHonoured(t *testing.T) {
 	for header, value := range map[string]string{"Retry-After": "1", "retry-after-ms": "1000"} {
 		server := faulty(t, 1, func(w http.ResponseWriter, _ *http.Request) {

@@ -272,6 +272,21 @@ func TestSystemone(t *testing.T) {
 	}
 }
 
+// A server that drops pictures leaves their names in the text, which has more tokens than that without names.
+func TestSystemone_dropped(t *testing.T) {
+	server := newNative(t, map[string]func(http.ResponseWriter, []byte){"/v1/systemone": func(w http.ResponseWriter, body []byte) {
+		var q decisionRequest
+		if err := json.Unmarshal(body, &q); err != nil {
+			t.Error(err)
+		}
+		fmt.Fprintf(w, `{"model":"own","answers":{"verdict":{"type":"noul","noul":0.7}},"usage":{"input_tokens":%d}}`, 20+len(q.State)/4)
+	}})
+	_, err := Open(t.Context(), quick(server.URL))
+	if err == nil || !strings.Contains(err.Error(), "drops pictures: their names stay in the text") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // The chat stays where no other form gives probabilities, and where one is asked for.
 func TestAPI_chatStays(t *testing.T) {
 	for api, tried := range map[API]int{APIAuto: 5, APIChat: 2} {

@@ -143,7 +143,11 @@ func (j *Judge) sample(ctx context.Context, pictures []string) (*chatReply, erro
 	if j.settled.api != APISystemone {
 		return j.chat(ctx, firstTokenRequest(j.asks.yes.messages(probePrompt, pictures)))
 	}
-	_, decided, err := j.decide(ctx, j.asks.decisions[questionYes], probePrompt, pictures)
+	return j.sampleDecision(ctx, j.asks.decisions[questionYes], pictures)
+}
+
+func (j *Judge) sampleDecision(ctx context.Context, d decision, pictures []string) (*chatReply, error) {
+	_, decided, err := j.decide(ctx, d, probePrompt, pictures)
 	if err != nil {
 		return nil, err
 	}
@@ -166,12 +170,39 @@ func (j *Judge) checkSight(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if prompt <= blind.Usage.Prompt {
-		return &ServerError{
-			URL: j.base, Status: http.StatusOK, Tries: 1,
-			Cause: fmt.Sprintf("the server drops pictures: the same question counts %d tokens with and %d without one", prompt, blind.Usage.Prompt),
-			Cure:  "serve a model that sees pictures (llama.cpp needs its --mmproj file)",
+		return j.droppedPictures(fmt.Sprintf("the same question counts %d tokens with and %d without one", prompt, blind.Usage.Prompt))
+	}
+	if j.settled.api == APISystemone {
+		if err := j.checkNames(ctx); err != nil {
+			return err
 		}
 	}
 	j.info.Pictures, j.info.PictureTokens = "seen", prompt-blind.Usage.Prompt
 	return nil
+}
+
+// checkNames asks once more with a picture of a longer name. Names stand in the text where pictures shall: the name of one that is dropped
+// stays there, and counts.
+func (j *Judge) checkNames(ctx context.Context) error {
+	picture, err := dataURL(greySquare(), j.options.PixelBudget)
+	if err != nil {
+		return err
+	}
+	d := j.asks.decisions[questionYes]
+	d.name = "picture-by-a-very-long-name-that-has-many-tokens"
+	long, err := j.sampleDecision(ctx, d, []string{picture})
+	if err != nil {
+		return err
+	}
+	if long.Usage.Prompt > j.settled.prompt {
+		return j.droppedPictures(fmt.Sprintf("their names stay in the text, which counts %d tokens by a long name and %d by a short one", long.Usage.Prompt, j.settled.prompt))
+	}
+	return nil
+}
+
+func (j *Judge) droppedPictures(why string) error {
+	return &ServerError{
+		URL: j.base, Status: http.StatusOK, Tries: 1, Cause: "the server drops pictures: " + why,
+		Cure: "serve a model that sees pictures (llama.cpp needs its --mmproj file)",
+	}
 }

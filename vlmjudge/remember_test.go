@@ -32,7 +32,7 @@ func TestMemory(t *testing.T) {
 	before = len(server.asked())
 	o.Model = "another"
 	mustOpen(t, o)
-	if got := server.asked()[before:]; len(got) != 3 {
+	if got := server.asked()[before:]; len(got) != 4 {
 		t.Errorf("another model was opened by %v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package vlmjudge
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,6 +22,7 @@ type decision struct {
 	Criteria     []string `json:"criteria,omitempty"`
 
 	values []float64 // of keys that are marks, which they spell
+	name   string    // of pictures, which the text holds in their place; "": picture
 }
 
 func (d decision) public() Template {
@@ -74,8 +76,8 @@ const question = "verdict"
 // pictures are data URLs; without them the question is the same with the pictures left out.
 func (d decision) request(model, prompt string, pictures []string) decisionRequest {
 	prompt = plain(prompt)
-	suffix := ""
-	for strings.Contains(prompt, "picture-1"+suffix) || strings.Contains(prompt, "picture-2"+suffix) {
+	called, suffix := cmp.Or(d.name, "picture"), ""
+	for strings.Contains(prompt, called+"-1"+suffix) || strings.Contains(prompt, called+"-2"+suffix) {
 		suffix += "x"
 	}
 	state := d.State
@@ -83,7 +85,7 @@ func (d decision) request(model, prompt string, pictures []string) decisionReque
 	for i := range strings.Count(d.State, pictureMark) {
 		name := ""
 		if i < len(pictures) {
-			name = fmt.Sprintf("picture-%d%s", i+1, suffix)
+			name = fmt.Sprintf("%s-%d%s", called, i+1, suffix)
 			assets[name] = decisionAsset{Type: "image", Format: "png", Data: strings.TrimPrefix(pictures[i], dataPrefix)}
 		}
 		state = strings.Replace(state, pictureMark, name, 1)
