@@ -113,7 +113,7 @@ type exchange struct {
 	gate      *gate
 	key       string
 	body      []byte // of the last complete reply
-	tries     int // attempts that were made
+	tries     int    // attempts that were made
 	plain500s int
 	timeouts  int
 	fault     string // of the last attempt
