@@ -22,7 +22,10 @@ const (
 )
 
 // elsewhere are the rewards that are no network of this process.
-var elsewhere = []string{Judge, VQAScore, Remote, Checker}
+var elsewhere = []string{Judge, VQAScore, Remote, Checker, JPEGSize}
+
+// programs are the rewards that are plain programs.
+var programs = map[string]Reward{Checker: checker{}, JPEGSize: jpegSize{}}
 
 // OpenReward opens any reward: a *Model as Open does, or one that runs elsewhere, for which dir is "" and opt says where.
 // Judges and remote rewards are asked a question at once, so wrong addresses, keys and names are found here.
@@ -31,17 +34,18 @@ func OpenReward(ctx context.Context, name, dir string, opt *Options) (Reward, er
 		opt = &Options{}
 	}
 	asks := name == Judge || name == VQAScore
+	program := programs[name]
 	switch {
-	case !asks && name != Remote && name != Checker:
+	case !asks && name != Remote && program == nil:
 		m, err := Open(ctx, name, dir, opt)
 		if err != nil {
 			return nil, err // not m, which as a Reward would not be nil
 		}
 		return m, nil
 	case dir != "":
-		return nil, &ArgumentError{fmt.Sprintf("the reward %q runs elsewhere and takes no folder", name)}
-	case name == Checker:
-		return checker{}, nil
+		return nil, &ArgumentError{fmt.Sprintf("the reward %q is no network of a folder and takes none", name)}
+	case program != nil:
+		return program, nil
 	case asks && opt.Judge == nil:
 		return nil, &ArgumentError{fmt.Sprintf("the reward %q asks a judge; say where it runs", name)}
 	case name == Remote && opt.Remote == nil:

@@ -61,6 +61,8 @@ const rewardsText = `Every reward gives a number per picture, higher is better. 
   mini                   embedded; pictures of the embedded model (coloured shapes)
   checker                exact: what a prompt of the embedded model's world asserts, and
                          is there, plus 0.3 × cleanness, 0 to 1.3; any pictures
+  jpeg-size              thousands of bytes as JPEG of quality 95: no quality at all, but easily
+                         exploited, to try what watches over training; any pictures
   clip                   any CLIP-type dual encoder: 100 × cosine, about 15 to 35
   hpsv2, hpsv2.1         human preference, cosine, about 0.2 to 0.36;
                          -legacy-resize: as the tables of 2023 were made

@@ -90,6 +90,7 @@ out and counted with --skip-bad-rows, and the exit code is 3 then. Ties are alwa
 	o.methodFlags(f)
 	o.referenceFlags(f)
 	o.watchFlags(f)
+	c.AddCommand(a.trainOnlineCommand())
 	return c
 }
 

@@ -20,13 +20,16 @@ type Aligned struct {
 	Request func(w float64) diffusion.Request
 }
 
+// RewardFunc scores pictures, one prompt each.
+type RewardFunc func(ctx context.Context, prompts []string, pictures []image.Image) ([]float64, error)
+
 // AlignOptions says how to compare.
 type AlignOptions struct {
 	Steps    int // 0 means 25
 	Guidance []float64
 	Seed     uint64 // of the noise of a recipe's first training seed; the next one's is one more, and so on
 	Over     string // model that others are held against; "" is the base
-	Reward   func(ctx context.Context, prompts []string, pictures []image.Image) ([]float64, error)
+	Reward   RewardFunc
 	OnPart   func(name string, done, total int) // pictures
 }
 
@@ -50,8 +53,8 @@ type AlignReport struct {
 	Wins map[string]Figure `json:"wins,omitempty"`
 }
 
-// each is what one model does on each prompt.
-type each map[string][]float64
+// Scores is what one model does on each prompt: strict, frac, clean, score, reward, and strict.KIND of the prompts of that sort.
+type Scores map[string][]float64
 
 // Align draws pictures of the base and of every model from the same noise and compares them.
 func Align(ctx context.Context, base Aligned, models []Aligned, prompts []miniworld.Prompt, o AlignOptions) ([]AlignReport, error) {
@@ -67,7 +70,7 @@ func Align(ctx context.Context, base Aligned, models []Aligned, prompts []miniwo
 			models[0].Open = append(slices.Clip(models[0].Open), base.Open[0])
 		}
 	}
-	drawn := make([]map[float64][]each, len(models))
+	drawn := make([]map[float64][]Scores, len(models))
 	for i := range models {
 		var err error
 		if drawn[i], err = models[i].measure(ctx, prompts, o); err != nil {
@@ -79,12 +82,12 @@ func Align(ctx context.Context, base Aligned, models []Aligned, prompts []miniwo
 		for _, w := range o.Guidance {
 			mine := drawn[i][w]
 			r := AlignReport{Name: m.Name, GuidanceScale: w, Prompts: len(prompts), Seeds: len(mine), Figures: map[string]Figure{}}
-			for name, v := range mean(mine) {
+			for name, v := range MeanScores(mine) {
 				r.Figures[name] = Interval(v)
 			}
 			if other := drawn[over][w]; i != over {
 				n := min(len(mine), len(other))
-				r.over(mine[:n], other[:n])
+				r.Over, r.Wins = Against(mine[:n], other[:n])
 			}
 			out = append(out, r)
 		}
@@ -92,13 +95,14 @@ func Align(ctx context.Context, base Aligned, models []Aligned, prompts []miniwo
 	return out, nil
 }
 
-// over fills in the comparison with another model, noise by noise.
-func (r *AlignReport) over(mine, other []each) {
-	r.Over, r.Wins = map[string]Difference{}, map[string]Figure{}
-	a, b := mean(mine), mean(other)
+// Against compares a model with another, noise by noise: as many of each. Differences are those of the means over noises, wins the share of
+// prompts on which the first scores higher, ties half, by checker and reward.
+func Against(mine, other []Scores) (over map[string]Difference, won map[string]Figure) {
+	over, won = map[string]Difference{}, map[string]Figure{}
+	a, b := MeanScores(mine), MeanScores(other)
 	for name, v := range a {
 		d := metric.PairedBootstrap(len(v), resamples, 1, 0.95, metric.MeanOf(v), metric.MeanOf(b[name]))
-		r.Over[name] = Difference{Figure{d.Value, d.Low, d.High}, d.P}
+		over[name] = Difference{Figure{d.Value, d.Low, d.High}, d.P}
 	}
 	for _, name := range []string{"score", "reward"} {
 		if a[name] == nil {
@@ -115,13 +119,14 @@ func (r *AlignReport) over(mine, other []each) {
 				}
 			}
 		}
-		r.Wins[name] = Interval(wins)
+		won[name] = Interval(wins)
 	}
+	return over, won
 }
 
 // measure draws with all seeds of a model; the answer has an item for each.
-func (m *Aligned) measure(ctx context.Context, prompts []miniworld.Prompt, o AlignOptions) (map[float64][]each, error) {
-	out := map[float64][]each{}
+func (m *Aligned) measure(ctx context.Context, prompts []miniworld.Prompt, o AlignOptions) (map[float64][]Scores, error) {
+	out := map[float64][]Scores{}
 	total := len(prompts) * len(m.Open) * len(o.Guidance)
 	for k, open := range m.Open {
 		p, err := open(ctx)
@@ -135,7 +140,7 @@ func (m *Aligned) measure(ctx context.Context, prompts []miniworld.Prompt, o Ali
 					o.OnPart(m.Name, (k*len(o.Guidance)+i)*n+done, total)
 				}
 			}}
-			e, err := figures(ctx, p, prompts, opt, o)
+			e, err := Measure(ctx, p, prompts, opt, o.Reward)
 			if err != nil {
 				return nil, errors.Join(err, p.Close())
 			}
@@ -148,9 +153,9 @@ func (m *Aligned) measure(ctx context.Context, prompts []miniworld.Prompt, o Ali
 	return out, nil
 }
 
-// mean is that over seeds, prompt by prompt.
-func mean(seeds []each) each {
-	sum := each{}
+// MeanScores are the means over seeds, prompt by prompt.
+func MeanScores(seeds []Scores) Scores {
+	sum := Scores{}
 	for _, e := range seeds {
 		for name, v := range e {
 			if sum[name] == nil {
@@ -164,9 +169,9 @@ func mean(seeds []each) each {
 	return sum
 }
 
-// figures draws one picture per prompt and judges it.
-func figures(ctx context.Context, p *diffusion.Pipeline, prompts []miniworld.Prompt, opt Options, o AlignOptions) (each, error) {
-	e := each{}
+// Measure draws one picture per prompt and judges it, by a reward, too, where one is given.
+func Measure(ctx context.Context, p *diffusion.Pipeline, prompts []miniworld.Prompt, opt Options, reward RewardFunc) (Scores, error) {
+	e := Scores{}
 	var texts []string
 	var pictures []image.Image
 	err := Draw(ctx, p, prompts, opt, func(i int, im diffusion.Image, r miniworld.Result) error {
@@ -180,15 +185,15 @@ func figures(ctx context.Context, p *diffusion.Pipeline, prompts []miniworld.Pro
 		return nil, err
 	}
 	e.withKinds(prompts)
-	if o.Reward == nil {
+	if reward == nil {
 		return e, nil
 	}
-	e["reward"], err = o.Reward(ctx, texts, pictures)
+	e["reward"], err = reward(ctx, texts, pictures)
 	return e, err
 }
 
 // withKinds adds the strict figure of each sort of prompt.
-func (e each) withKinds(prompts []miniworld.Prompt) {
+func (e Scores) withKinds(prompts []miniworld.Prompt) {
 	for i, q := range prompts {
 		name := "strict." + string(q.Spec.Kind)
 		e[name] = append(e[name], e["strict"][i])

@@ -51,6 +51,7 @@ var layer = map[string]int{
 
 	"winnow/dpo/training":        7,
 	"winnow/internal/minibench":  7,
+	"winnow/internal/online":     7,
 	"winnow/internal/report":     7,
 	"winnow/internal/evaluation": 7,
 	"winnow/internal/ledger":     6,
