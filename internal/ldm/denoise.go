@@ -76,6 +76,7 @@ func (p *Pipeline) Denoise(ctx context.Context, dst, x []float32, n, height, wid
 
 // DenoiseRows is Denoise with a timestep for every sample, or one for all.
 func (p *Pipeline) DenoiseRows(ctx context.Context, dst, x []float32, n, height, width int, ts []float64, c Cond) error {
+	p.evaluations.Add(int64(n))
 	in, err := p.denoiserInputs(x, n, height, width, ts, c)
 	if err != nil {
 		return err

@@ -97,6 +97,7 @@ func (p *Pipeline) DenoiseGradient(ctx context.Context, dst, x []float32, n, hei
 func (p *Pipeline) denoiserBack(ctx context.Context, in map[string]tensor.Tensor, spec graph.GradientSpec, dst []float32, n, height, width int,
 	cot func() ([]float32, error),
 ) (map[string]tensor.Tensor, error) {
+	p.evaluations.Add(int64(3 * n)) // the way back does two products for each one of the way forth
 	return p.denoiser.VJP(ctx, in, spec, func(res map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 		y := res[p.ports.out]
 		if err := p.takePrediction(dst, y, n, height, width); err != nil {

@@ -227,3 +227,27 @@ func TestChannels(t *testing.T) {
 		t.Errorf("default %v", got)
 	}
 }
+
+// A row through the denoiser is one evaluation, and three with the way back.
+func TestPipeline_Evaluations(t *testing.T) {
+	p := openMini(t)
+	e, err := p.EncodeRows(t.Context(), []string{"a red circle", "a blue square"}, TextOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	side := p.Defaults.Height / p.Factor
+	x := make([]float32, 2*p.LatentChannels*side*side)
+	out, cond := make([]float32, len(x)), e.Cond(p.Defaults.Height, p.Defaults.Width)
+	if err := p.Denoise(t.Context(), out, x, 2, side, side, 500, cond); err != nil {
+		t.Fatal(err)
+	}
+	if n := p.Evaluations(); n != 2 {
+		t.Errorf("two rows are %d evaluations", n)
+	}
+	if _, err := p.DenoiseGradient(t.Context(), out, x, 2, side, side, 500, cond, func() ([]float32, error) { return make([]float32, len(x)), nil }); err != nil {
+		t.Fatal(err)
+	}
+	if n := p.Evaluations(); n != 8 {
+		t.Errorf("two rows and two more with the way back are %d evaluations", n)
+	}
+}

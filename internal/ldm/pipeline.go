@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"winnow/internal/graph"
 	"winnow/internal/kernel"
@@ -63,6 +64,8 @@ type Pipeline struct {
 	encoder    *model.Model // nil when the folder has none
 	log        *slog.Logger
 	fraction   sync.Once // the warning about cut timesteps
+
+	evaluations atomic.Int64
 }
 
 // Open loads the networks of a folder. Weights are mapped, not read, so this is quick; graphs are compiled at first use.
@@ -209,3 +212,6 @@ func component(name string, i int) string {
 	}
 	return fmt.Sprintf("%s_%d", name, i+1)
 }
+
+// Evaluations counts what the denoiser has done so far: one for each row of a call, three where the way back is gone, too.
+func (p *Pipeline) Evaluations() int64 { return p.evaluations.Load() }
