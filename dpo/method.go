@@ -121,6 +121,9 @@ func (m Method) UsesReference(loss string) bool {
 	return m.Reference && !(err == nil && info.NoReference && slices.Contains(m.Losses, loss))
 }
 
+// OwnPictures reports whether the method makes what it learns from out of prompts, and asks a reward.
+func (m Method) OwnPictures() bool { return m.Kind == KindSiblings }
+
 func oneAdapter() []string { return []string{"default"} }
 
 // method sets m.New.

@@ -113,6 +113,7 @@ func (t *Trainer) measure(ctx context.Context, s sample, a *anchor, keep keeper)
 		keys = nil
 	}
 	if ok, err := t.recall(ctx, keys, out); ok || err != nil {
+		t.recalled += int64(s.rows().n)
 		return out, err
 	}
 	pred, err := t.predictUnder(ctx, s.rows(), a)

@@ -165,6 +165,7 @@ func (m Metrics) Named() []Named {
 		{monitor.GradNorm, m.GradNorm},
 		{monitor.Rate, m.LearningRate},
 		{monitor.Epoch, m.Epoch},
+		{monitor.Evaluations, float64(m.Evaluations)},
 	}
 	if m.Samples > 0 {
 		all = append(all, Named{monitor.Reward, m.Reward}, Named{monitor.RewardSpread, m.Spread})

@@ -27,6 +27,7 @@ type Metrics struct {
 	Samples      int     // of the policy's own, that a reward has scored
 	Reward       float64 // their mean reward, and the mean of the best minus the worst of those that are compared
 	Spread       float64
+	Evaluations  int64 // of the denoiser: a row forwards is one, with the way back three; answers that the cache had count
 }
 
 // add takes the terms of a batch in.
@@ -75,7 +76,7 @@ func (e *NonFiniteError) Error() string {
 
 // Step does the next update of the factors.
 func (t *Trainer) Step(ctx context.Context) (Metrics, error) {
-	m := Metrics{Step: t.done + 1}
+	m, before := Metrics{Step: t.done + 1}, t.evaluations()
 	t.seen = nil
 	if err := t.follow(ctx); err != nil {
 		return m, err
@@ -91,6 +92,7 @@ func (t *Trainer) Step(ctx context.Context) (Metrics, error) {
 		}
 	}
 	m.mean(t.config.Accumulation)
+	m.Evaluations = t.evaluations() - before
 	m.GradNorm = optim.ClipGradNorm(t.params, t.config.MaxGradNorm)
 	for what, v := range map[string]float64{"loss": m.Loss, "gradient": m.GradNorm} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -109,6 +111,9 @@ func (t *Trainer) Step(ctx context.Context) (Metrics, error) {
 	m.Epoch = t.source.epoch(t.done * t.config.Accumulation)
 	return m, nil
 }
+
+// evaluations are those of the denoiser so far, asked for in this process.
+func (t *Trainer) evaluations() int64 { return t.ldm.Evaluations() + t.recalled }
 
 // Rate is the learning rate before the schedule.
 func (t *Trainer) Rate() float64 {

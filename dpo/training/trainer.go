@@ -51,6 +51,7 @@ type Trainer struct {
 	fixed    []anchor // what the policy is measured against; see anchors
 	moving   *moving  // nil: the reference stays
 	done     int      // steps
+	recalled int64    // evaluations whose results the cache had
 	guard    monitor.GuardState
 }
 

@@ -34,7 +34,7 @@ func (a *app) benchCommand() *cobra.Command {
 		Args:  subcommandOnly,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.benchMiniCommand(), a.benchRewardCommand(), a.benchSearchCommand(), a.benchAlignCommand(), a.benchJudgeCommand(), a.benchPromptsCommand())
+	c.AddCommand(a.benchMiniCommand(), a.benchRewardCommand(), a.benchSearchCommand(), a.benchAlignCommand(), a.benchJudgeCommand(), a.benchMethodsCommand(), a.benchPromptsCommand())
 	return c
 }
 

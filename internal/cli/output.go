@@ -162,6 +162,12 @@ func parameters(p diffusion.Params) pngmeta.Parameters {
 
 // markdownTable prints a table as Markdown.
 func (a *app) markdownTable(head []string, rows [][]string) error {
+	_, err := io.WriteString(a.stdout, markdown(head, rows))
+	return err
+}
+
+// markdown is a table.
+func markdown(head []string, rows [][]string) string {
 	var b strings.Builder
 	line := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
 	line(head)
@@ -169,6 +175,5 @@ func (a *app) markdownTable(head []string, rows [][]string) error {
 	for _, cells := range rows {
 		line(cells)
 	}
-	_, err := io.WriteString(a.stdout, b.String())
-	return err
+	return b.String()
 }

@@ -24,6 +24,9 @@ const (
 	Reward       = "reward"        // mean reward of the policy's own samples, for methods that make them
 	RewardSpread = "reward_spread" // best minus worst of the samples that are compared, on average
 
+	// Evaluations are those of the denoiser that the step asked for: a row forwards is one, with the way back three.
+	Evaluations = "unet_evaluations"
+
 	PairsPerSecond = "pairs_per_second"
 	Memory         = "memory_bytes" // held by the process
 )

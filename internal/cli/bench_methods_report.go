@@ -1,0 +1,227 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"path/filepath"
+	"strings"
+
+	"winnow/diffusion"
+	"winnow/internal/minibench"
+	"winnow/internal/miniworld"
+	"winnow/internal/report"
+)
+
+// report writes the tables.
+func (b *methodsBench) report(ctx context.Context, contenders []minibench.Contender) error {
+	reports := minibench.CompareMethods(contenders, b.protocol.Guidance)
+	data, err := json.MarshalIndent(reports, "", " ")
+	if err != nil {
+		return err
+	}
+	at := func(name string) string { return filepath.Join(b.o.output, name) }
+	if err := writeFile(at("methods.json"), append(data, '\n')); err != nil {
+		return err
+	}
+	var md bytes.Buffer
+	for _, w := range b.protocol.Guidance {
+		fmt.Fprintf(&md, "Guidance %v\n\n", w)
+		for _, t := range b.tables(reports, w) {
+			fmt.Fprintln(&md, markdown(t.Head, t.Rows))
+		}
+		for _, line := range b.agreement(reports, w) {
+			fmt.Fprintf(&md, "%s\n", line)
+		}
+		fmt.Fprintln(&md)
+	}
+	if err := writeFile(at("methods.md"), md.Bytes()); err != nil {
+		return err
+	}
+	page, err := b.page(ctx, contenders, reports)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(at("methods.html"), page); err != nil {
+		return err
+	}
+	if b.a.json {
+		for _, r := range reports {
+			if err := b.a.line(struct {
+				Type string `json:"type"`
+				minibench.MethodReport
+			}{"method_figures", r}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, name := range []string{"methods.md", "methods.json", "methods.html"} {
+		if _, err := fmt.Fprintln(b.a.stdout, at(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tables are those of one guidance scale: what the pictures are worth, what sorts of prompts come out right, and what it cost.
+func (b *methodsBench) tables(reports []minibench.MethodReport, w float64) []*report.Table {
+	figures := &report.Table{Head: []string{"method", "checker", "over base", "over dpo", "trained reward", "over base", "over dpo", "wins over base", "wins over dpo"}}
+	kinds := &report.Table{Head: []string{"method"}}
+	cost := &report.Table{Head: []string{"method", "winnow train", "chosen of the trials", "updates", "U-Net evaluations", "processor seconds", "memory, MiB"}}
+	for _, r := range reports {
+		if r.Guidance != w {
+			continue
+		}
+		figures.Rows = append(figures.Rows, []string{
+			r.Name, fmt.Sprint(r.Figures["score"]), signed(r.OverBase, "score"), signed(r.OverDPO, "score"),
+			fmt.Sprint(r.Figures["reward"]), signed(r.OverBase, "reward"), signed(r.OverDPO, "reward"), won(r.WinsBase), won(r.WinsDPO),
+		})
+		row := []string{r.Name}
+		if len(kinds.Head) == 1 {
+			kinds.Head = append(kinds.Head, append([]string{"strict, all"}, r.Kinds()...)...)
+		}
+		for _, name := range append([]string{"strict"}, prefixed("strict.", r.Kinds())...) {
+			cell := fmt.Sprintf("%.3f", r.Figures[name].Mean)
+			if d, ok := r.OverBase[name]; ok {
+				cell += " (" + d.Signed() + ")"
+			}
+			row = append(row, cell)
+		}
+		kinds.Rows = append(kinds.Rows, row)
+		if r.Name != minibench.BaseName {
+			cost.Rows = append(cost.Rows, []string{
+				r.Name, r.Method, r.Setting, fmt.Sprintf("%.0f", r.Updates), fmt.Sprintf("%.0f", r.Evaluations), fmt.Sprintf("%.0f", r.Seconds), fmt.Sprintf("%.0f", r.Memory/(1<<20)),
+			})
+		}
+	}
+	return []*report.Table{figures, kinds, cost}
+}
+
+func signed(d map[string]minibench.Difference, name string) string {
+	if v, ok := d[name]; ok {
+		return v.Signed()
+	}
+	return ""
+}
+
+// won is the share of wins by the checker.
+func won(w map[string]minibench.Figure) string {
+	if v, ok := w["score"]; ok {
+		return fmt.Sprint(v)
+	}
+	return ""
+}
+
+func prefixed(prefix string, names []string) []string {
+	var out []string
+	for _, n := range names {
+		out = append(out, prefix+n)
+	}
+	return out
+}
+
+// agreement says in words what became of the papers' claims against Diffusion-DPO, by the checker.
+func (b *methodsBench) agreement(reports []minibench.MethodReport, w float64) []string {
+	holds, open, refuted := minibench.Agreement(reports, w, "score")
+	var out []string
+	for _, v := range []struct {
+		what  string
+		names []string
+	}{
+		{"Claimed against Diffusion-DPO and found here by the checker", holds},
+		{"Claimed, and neither found nor excluded", open},
+		{"Claimed, and the contrary found", refuted},
+	} {
+		list := "none"
+		if len(v.names) > 0 {
+			list = strings.Join(v.names, ", ")
+		}
+		out = append(out, fmt.Sprintf("- %s: %s.", v.what, list))
+	}
+	return out
+}
+
+// methodsShown is the number of prompts whose pictures are on the page.
+const methodsShown = 6
+
+// page is the HTML page, with pictures of the first seed.
+func (b *methodsBench) page(ctx context.Context, contenders []minibench.Contender, reports []minibench.MethodReport) ([]byte, error) {
+	p := &report.Page{
+		Title:    "Training methods at equal cost",
+		Subtitle: fmt.Sprintf("%d evaluations of the U-Net each, %d trials, %d seeds, %d held-out prompts of the mini world", b.protocol.Evaluations, b.protocol.Trials, len(b.protocol.Seeds), b.protocol.HeldOut),
+		Facts: []report.Fact{
+			{Name: "command", Value: "winnow bench methods --protocol " + b.o.protocol},
+			{Name: "labels", Value: "reward " + b.protocol.Reward + "; the exact checker decides about nothing"},
+		},
+		Footer: "winnow " + diffusion.Version(),
+	}
+	for _, w := range b.protocol.Guidance {
+		tables := b.tables(reports, w)
+		s := report.Section{Title: fmt.Sprintf("Guidance %v", w), Note: strings.Join(b.agreement(reports, w), "\n"), Table: tables[0]}
+		for _, v := range []struct{ title, name string }{{"exact checker, over the base", "score"}, {"trained reward, over the base", "reward"}} {
+			chart := report.IntervalChart{Title: v.title, Unit: "mean difference"}
+			for _, r := range reports {
+				if d, ok := r.OverBase[v.name]; ok && r.Guidance == w {
+					chart.Items = append(chart.Items, report.IntervalItem{Label: r.Name, Value: d.Mean, Low: d.Low, High: d.High})
+				}
+			}
+			s.Charts = append(s.Charts, chart)
+		}
+		p.Sections = append(p.Sections, s, report.Section{Title: fmt.Sprintf("Sorts of prompts, guidance %v", w), Table: tables[1]})
+		if w == b.protocol.Guidance[0] {
+			p.Sections = append(p.Sections, report.Section{Title: "Cost", Table: tables[2]})
+		}
+	}
+	examples, err := b.samples(ctx, contenders)
+	if err != nil {
+		return nil, err
+	}
+	p.Sections = append(p.Sections, report.Section{Title: "Pictures", Note: "Of the first seed, from the same noise.", Examples: examples})
+	var out bytes.Buffer
+	err = p.WriteHTML(&out)
+	return out.Bytes(), err
+}
+
+// samples draws the first held-out prompts with every contender.
+func (b *methodsBench) samples(ctx context.Context, contenders []minibench.Contender) ([]report.Example, error) {
+	prompts, err := minibench.Prompts("heldout", methodsShown)
+	if err != nil {
+		return nil, err
+	}
+	examples := make([]report.Example, len(prompts))
+	for i, q := range prompts {
+		examples[i].Caption = q.Text
+	}
+	for _, c := range contenders {
+		if err := b.sample(ctx, c, prompts, examples); err != nil {
+			return nil, err
+		}
+	}
+	return examples, nil
+}
+
+func (b *methodsBench) sample(ctx context.Context, c minibench.Contender, prompts []miniworld.Prompt, into []report.Example) (err error) {
+	o := &benchAlignOptions{benchOptions: benchOptions{model: diffusion.Mini, threads: b.o.threads}, alpha: 0.5}
+	model := o.side(b.a, c.Name, [][]diffusion.LoRA{nil}, false)
+	if c.Name != minibench.BaseName {
+		run := filepath.Join(b.o.output, c.Name, fmt.Sprintf("seed-%d", b.protocol.Seeds[0]), "run")
+		if model, err = o.aligned(b.a, c.Name+"="+run); err != nil {
+			return err
+		}
+	}
+	p, err := model.Open[0](ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	req := model.Request(b.protocol.Guidance[0])
+	return minibench.Draw(ctx, p, prompts, minibench.Options{Steps: b.protocol.Steps, Seed: noiseSeed, Request: &req}, func(i int, im diffusion.Image, r miniworld.Result) error {
+		var img image.Image = im.NRGBA
+		into[i].Pictures = append(into[i].Pictures, report.Picture{Label: c.Name, Image: img, Lines: []string{fmt.Sprintf("checker %.2f", r.Score)}, Good: r.Strict})
+		return nil
+	})
+}
