@@ -24,6 +24,9 @@ type Config struct {
 	Targets []string       // target_modules of PEFT; to_q, to_k, to_v, to_out.0
 	Ranks   map[string]int // of the denoiser's modules
 	Init    string         // "kaiming" (PEFT's own), "gaussian" (diffusers' scripts) or "orthogonal" (even ranks)
+	// InitFrom is an adapter file, or a folder with one, whose factors the training begins with; its modules must be among those that
+	// are trained, and its ranks theirs. "": fresh ones.
+	InitFrom string
 	// RSLoRA scales by alpha/√rank instead of alpha/rank.
 	RSLoRA bool
 	// TrainText trains adapters of the text encoders, too, of the same rank.

@@ -91,7 +91,7 @@ func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, er
 	}
 	t.pool = kernel.NewPool(c.Threads)
 	if t.ldm, err = ldm.Open(ctx, from, ldm.Options{
-		Pool: t.pool, Executor: exec, Logger: c.Logger, Adapters: c.Reference.adapters(), Trainable: t.adapters(), TrainableText: t.textAdapters(),
+		Pool: t.pool, Executor: exec, Logger: c.Logger, Adapters: c.Reference.adapters(), Initial: c.InitFrom, Trainable: t.adapters(), TrainableText: t.textAdapters(),
 	}); err != nil {
 		t.pool.Close()
 		return nil, t.adapterError(err)
@@ -171,7 +171,7 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 			t.byName[f.Name], t.network[f.Name] = p, a.Network
 		}
 	}
-	if err := errors.Join(t.initialise(), t.fixReference()); err != nil {
+	if err := errors.Join(t.initialise(), t.warm(), t.fixReference()); err != nil {
 		return err
 	}
 	t.moving = t.newMoving()

@@ -122,6 +122,7 @@ func (o *trainOptions) adapterFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.t.TrainText, "train-text-encoder", false, "also train a LoRA of the text encoders, of the same rank; slower, as nothing of theirs is cached")
 	f.StringSliceVar(&o.t.TextTargets, "text-encoder-target-modules", []string{"q_proj", "k_proj", "v_proj", "out_proj"}, "modules of the text encoders that are adapted")
 	f.StringVar(&o.t.Init, "init-lora-weights", "kaiming", "kaiming (PEFT's default), gaussian (diffusers' scripts) or orthogonal (PEFT's; even ranks)")
+	f.StringVar(&o.t.InitFrom, "init-lora", "", "begin with this adapter, a file or a folder with one, instead of fresh weights; its ranks must be those of the training")
 	f.BoolVar(&o.t.RSLoRA, "use-rslora", false, "scale by alpha over the root of the rank")
 }
 

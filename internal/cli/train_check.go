@@ -174,6 +174,7 @@ func (o *trainOptions) checkFiles() error {
 		check("data", path)
 	}
 	check("images", o.t.Images)
+	check("init-lora", o.t.InitFrom)
 	check("prompts", o.prompts)
 	for _, dir := range o.rewardModel {
 		check("reward-model", dir)

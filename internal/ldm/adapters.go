@@ -98,6 +98,12 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 	if err := p.readAdapters(graphs, into); err != nil {
 		return err
 	}
+	if p.initial != "" {
+		var err error
+		if p.Initial, err = lora.ReadNetworks(p.initial, graphs); err != nil {
+			return fmt.Errorf("adapter: %w", err)
+		}
+	}
 	if len(p.trainable) > 0 {
 		frozen, err := lora.Inject(graphs[lora.UNet], into[lora.UNet]...)
 		if err != nil {

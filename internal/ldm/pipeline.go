@@ -26,6 +26,8 @@ type Options struct {
 	Executor graph.Executor // nil is the embedded one
 	Logger   *slog.Logger   // nil discards
 	Adapters []AdapterFile
+	// Initial is an adapter file whose factors the trainable adapters may begin with; it is only read, see Pipeline.Initial.
+	Initial string
 	// Trainable are adapters of the denoiser whose factors the caller fills in and changes between calls.
 	Trainable []lora.Adapter
 	// TrainableText are adapters of every text encoder, likewise.
@@ -47,7 +49,8 @@ type Pipeline struct {
 	forceZeros     bool
 	Adapters       []Adapter
 	Trainable      []*Trainable
-	Perturbed      []string // self-attentions that Options.Perturb chose
+	Initial        map[string]*lora.Weights // of the networks that the file Options.Initial is about
+	Perturbed      []string                 // self-attentions that Options.Perturb chose
 
 	tokenizers []*tokenizer.CLIP
 	texts      []*model.Model
@@ -59,6 +62,7 @@ type Pipeline struct {
 	trainable  []lora.Adapter
 	ofTexts    []lora.Adapter // trainable, too
 	perturb    []string
+	initial    string
 	factors    map[string]map[string]tensor.Tensor // inputs of networks, of all adapters, by component
 	decoder    *model.Model
 	encoder    *model.Model // nil when the folder has none
@@ -70,7 +74,7 @@ type Pipeline struct {
 
 // Open loads the networks of a folder. Weights are mapped, not read, so this is quick; graphs are compiled at first use.
 func Open(_ context.Context, f model.Folder, opt Options) (*Pipeline, error) {
-	p := &Pipeline{Folder: f, log: opt.Logger, wanted: opt.Adapters, trainable: opt.Trainable, ofTexts: opt.TrainableText, perturb: opt.Perturb}
+	p := &Pipeline{Folder: f, log: opt.Logger, wanted: opt.Adapters, trainable: opt.Trainable, ofTexts: opt.TrainableText, perturb: opt.Perturb, initial: opt.Initial}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
