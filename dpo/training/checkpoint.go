@@ -79,16 +79,14 @@ func (t *Trainer) settings() map[string]string {
 		out["train-text-encoder"], out["text-encoder-target-modules"] = "true", strings.Join(c.TextTargets, ",")
 	}
 	t.referenceSettings(out)
-<<<<<<< HEAD
 	if c.TimestepSampling == geometricLevels {
 		out["timestep-sampling"], out["level-decay"] = c.TimestepSampling, fmt.Sprint(c.LevelDecay)
 	}
 	if c.TimestepWeighting == inverseSNR {
 		out["timestep-weighting"] = c.TimestepWeighting
-=======
+	}
 	if c.InitFrom != "" {
 		out["init-lora"] = t.warmth()
->>>>>>> e6198bd (dpo/training, cli: trainings that begin with an adapter; online rounds tested)
 	}
 	if c.TimestepSampling == logitNormalLevels {
 		out["timestep-sampling"], out["logit-mean"], out["logit-std"] = c.TimestepSampling, fmt.Sprint(c.LogitMean), fmt.Sprint(c.LogitStd)
