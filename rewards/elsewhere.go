@@ -43,7 +43,7 @@ func OpenReward(ctx context.Context, name, dir string, opt *Options) (Reward, er
 		}
 		return m, nil
 	case dir != "":
-		return nil, &ArgumentError{fmt.Sprintf("the reward %q is no network of a folder and takes none", name)}
+		return nil, &ArgumentError{fmt.Sprintf("the reward %q is no network here and takes no folder", name)}
 	case program != nil:
 		return program, nil
 	case asks && opt.Judge == nil:
