@@ -59,7 +59,7 @@ func setFromConfig(c *cobra.Command, key string, value any) error {
 	list := []any{value}
 	switch v := value.(type) {
 	case []any:
-		if list = v; !slices.Contains([]string{"stringArray", "stringSlice", "stringToInt"}, flag.Value.Type()) {
+		if list = v; !slices.Contains([]string{"stringArray", "stringSlice", "float64Slice", "intSlice", "stringToInt"}, flag.Value.Type()) {
 			return fmt.Errorf("%s takes one value, not a list", key)
 		}
 	case map[string]any:

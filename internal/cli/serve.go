@@ -64,6 +64,8 @@ Protocols of others:
   OpenRLHF           --reward.remote_url http://HOST:8400/openrlhf; the label holds the image
   flow_grpo          http://HOST:8400/ (pickle, read by a fixed list of plain data types)
   verl, UnifiedReward http://HOST:8400/v1/chat/completions ("Final Score: x", 1 to 5)
+  winnow             --judge http://HOST:8400: the reward answers as a judge, with label
+                     probabilities
   OpenEnv            http://HOST:8400/openenv (its WebSocket, and HTTP: /reset, /step)
   TRL                a reward function that posts to /v1/score; see cmd/winnow/examples
 

@@ -27,6 +27,7 @@ type chatRequest struct {
 	Messages []chatMessage `json:"messages"`
 	Stream   bool          `json:"stream"`
 	N        int           `json:"n"`
+	Logprobs bool          `json:"logprobs"`
 }
 
 type chatMessage struct {
@@ -70,7 +71,7 @@ func (s *Server) serveChat(w http.ResponseWriter, c *call) error {
 	case req.N > 1:
 		return badRequest("n is %d, and a reward has one answer; leave it out", req.N)
 	}
-	prompt, images, err := req.read()
+	prompt, labels, images, err := req.read()
 	if err != nil {
 		return err
 	}
@@ -81,26 +82,34 @@ func (s *Server) serveChat(w http.ResponseWriter, c *call) error {
 		return badRequest("the message has %d images; one is graded, two are compared, and more go to /v1/rank", len(images))
 	}
 	var content string
-	var plain any
-	if len(images) == 1 {
+	var logprobs, plain any
+	switch {
+	case labels[0] != "":
+		content, logprobs, plain, err = s.labelOf(c, labels, prompt, images)
+	case len(images) == 1:
 		content, plain, err = s.grade(c, prompt, images)
-	} else {
+	default:
 		content, plain, err = s.verdictOn(c, prompt, images)
 	}
 	if err != nil {
 		return err
 	}
+	choice := map[string]any{"index": 0, "message": map[string]string{"role": "assistant", "content": content}, "finish_reason": "stop"}
+	if logprobs != nil && req.Logprobs {
+		choice["logprobs"] = logprobs
+	}
 	writeJSON(w, http.StatusOK, map[string]any{
 		"id": fmt.Sprintf("chatcmpl-%x", time.Now().UnixNano()), "object": "chat.completion", "created": time.Now().Unix(), "model": s.options.Info.Name,
-		"choices": []map[string]any{{"index": 0, "message": map[string]string{"role": "assistant", "content": content}, "finish_reason": "stop"}},
-		"usage":   map[string]int{"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
-		"winnow":  plain,
+		"choices": []map[string]any{choice},
+		// Pictures count as one token each: a client that looks whether they are seen finds a difference.
+		"usage":  map[string]int{"prompt_tokens": len(images), "completion_tokens": 1, "total_tokens": len(images) + 1},
+		"winnow": plain,
 	})
 	return nil
 }
 
-// read takes caption and pictures from the last message of the user.
-func (r *chatRequest) read() (prompt string, images []source, err error) {
+// read takes caption, pictures and the labels of the answer from the last message of the user; labels are empty where it does not name two.
+func (r *chatRequest) read() (prompt string, labels [2]string, images []source, err error) {
 	for i := len(r.Messages) - 1; i >= 0; i-- {
 		m := r.Messages[i]
 		if m.Role != "user" {
@@ -114,15 +123,20 @@ func (r *chatRequest) read() (prompt string, images []source, err error) {
 			case "image_url":
 				images = append(images, sourceOf(p.ImageURL.URL))
 			default:
-				return "", nil, badRequest("a part of type %q is not read; want text and image_url", p.Type)
+				return "", labels, nil, badRequest("a part of type %q is not read; want text and image_url", p.Type)
 			}
 		}
-		return caption(strings.Join(texts, "\n")), images, nil
+		text := strings.Join(texts, "\n")
+		labels, _ = labelsIn(text)
+		return caption(text), labels, images, nil
 	}
-	return "", nil, badRequest("there is no message of the user")
+	return "", labels, nil, badRequest("there is no message of the user")
 }
 
 func caption(text string) string {
+	if inside, ok := fenced(text); ok {
+		return inside
+	}
 	for _, re := range captions {
 		if m := re.FindStringSubmatch(text); m != nil {
 			return strings.TrimSpace(m[1])

@@ -12,28 +12,36 @@ import (
 	"testing"
 )
 
-// TestServe has winnow use winnow: rank by a server is rank by the reward that it serves. Stopping is how a server ends.
-func TestServe(t *testing.T) {
-	redSet(t)
-	server := exec.Command(os.Args[0], "serve", "--listen", "127.0.0.1:0", "--cache", "scores.db", "--json")
-	server.Env = append(os.Environ(), asCommand+"=1", "WINNOW_SERVE_KEYS=other,k-7")
+// serving runs winnow serve in a folder, "" for the current one, and gives its address.
+func serving(t *testing.T, dir string, args ...string) (server *exec.Cmd, url string, stderr *strings.Builder) {
+	t.Helper()
+	server = exec.Command(os.Args[0], append([]string{"serve", "--listen", "127.0.0.1:0", "--json"}, args...)...)
+	server.Dir, server.Env = dir, append(os.Environ(), asCommand+"=1")
 	out, err := server.StdoutPipe()
 	mustDo(t, err)
-	var stderr strings.Builder
-	server.Stderr = &stderr
+	stderr = &strings.Builder{}
+	server.Stderr = stderr
 	mustDo(t, server.Start())
-	defer func() { _ = server.Process.Kill() }()
+	t.Cleanup(func() { _ = server.Process.Kill() })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		_ = server.Wait()
-		t.Fatalf("%v: %s", err, &stderr)
+		t.Fatalf("%v: %s", err, stderr)
 	}
 	var ready struct{ Type, URL string }
 	mustDo(t, json.Unmarshal([]byte(line), &ready))
 	if ready.Type != "serve" {
 		t.Errorf("%s", line)
 	}
-	resp, err := http.Get(ready.URL + "/metrics")
+	return server, ready.URL, stderr
+}
+
+// TestServe has winnow use winnow: rank by a server is rank by the reward that it serves. Stopping is how a server ends.
+func TestServe(t *testing.T) {
+	t.Setenv("WINNOW_SERVE_KEYS", "other,k-7")
+	redSet(t)
+	server, url, stderr := serving(t, "", "--cache", "scores.db")
+	resp, err := http.Get(url + "/metrics")
 	mustDo(t, err)
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusUnauthorized {
@@ -56,7 +64,7 @@ func TestServe(t *testing.T) {
 	want := scores("--reward", "mini")
 	t.Setenv("WINNOW_API_KEY", "k-7")
 	for range 2 { // computed, and from the cache
-		got := scores("--reward-url", ready.URL+"/v1/score")
+		got := scores("--reward-url", url+"/v1/score")
 		for i := range want {
 			if a, ok := want[i].(float64); ok && max(a-got[i].(float64), got[i].(float64)-a) < 1e-5 {
 				continue
@@ -68,6 +76,6 @@ func TestServe(t *testing.T) {
 	}
 	mustDo(t, server.Process.Signal(syscall.SIGTERM))
 	if err := server.Wait(); err != nil || !strings.Contains(stderr.String(), "stopped") || strings.Contains(stderr.String(), "k-7") {
-		t.Errorf("%v: %s", err, &stderr)
+		t.Errorf("%v: %s", err, stderr)
 	}
 }

@@ -120,3 +120,32 @@ func TestTrainOnline_hacked(t *testing.T) {
 		t.Errorf("best round %d, an adapter is there: %v", last.Best, got)
 	}
 }
+
+// A judge at an address labels the pictures, and compares the held-out pictures of each round with those of the base.
+func TestTrainOnline_judge(t *testing.T) {
+	dir := onlineDir(t)
+	server, url, _ := serving(t, dir)
+	args := onlineArgs("--judge", url, "--json", "--judge-cache", "answers.sqlite")
+	cmd, stdout, stderr := process(t, dir, args...)
+	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != 5 {
+		t.Fatalf("%v: %s", err, stderr)
+	}
+	for _, want := range []string{`"trained":"wins by judge:` + url, `"heldout":"checker"`, `"round":2`} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("%s is not said: %s", want, stdout)
+		}
+	}
+	// What is done is not asked again: the server may be gone.
+	mustDo(t, server.Process.Kill())
+	again, second, stderr := process(t, dir, args...)
+	if err := again.Run(); err != nil && again.ProcessState.ExitCode() != 5 {
+		t.Fatalf("%v: %s", err, stderr)
+	}
+	lines := func(s string) []string {
+		all := strings.Split(strings.TrimSpace(s), "\n")
+		return all[:len(all)-1] // the last one has the time
+	}
+	if a, b := lines(stdout.String()), lines(second.String()); strings.Join(a, "\n") != strings.Join(b, "\n") {
+		t.Errorf("%v\n%v", a, b)
+	}
+}
