@@ -1,7 +1,6 @@
 package dpo
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -19,6 +18,7 @@ const (
 	KindPairs     = "pairs"     // pictures of a data set, noised
 	KindInversion = "inversion" // pictures of a data set, inverted by the policy
 	KindSiblings  = "siblings"  // samples of one step of the policy's own sampler, ranked by a reward
+	KindPaths     = "paths"     // whole paths of the policy's own sampler, by the reward of the pictures that they end with
 )
 
 // Method describes a training method that can be named: winnow train NAME.
@@ -46,7 +46,7 @@ type Method struct {
 	// Levels and Weighting are the default ways to draw noise levels and to weigh their errors; "": the trainer's.
 	Levels, Weighting string
 	Labels            string // LabelsHard or LabelsSoft; see UsesLabels
-	Kind              string // KindPairs, KindInversion or KindSiblings
+	Kind              string // KindPairs, KindInversion, KindSiblings or KindPaths
 	// Own are the defaults of methods that learn from samples of their own.
 	Own Own
 
@@ -65,7 +65,7 @@ type Method struct {
 	// New makes the objective. Errors name the flag that is wrong.
 	New func(Settings) (Objective, error)
 
-	scale float64                        // of implicit rewards, per unit of beta; 0: 1
+	scale float64                        // of errors, per unit of beta, for methods with a choice of losses
 	make  func(Settings, Loss) Objective // with settings that are complete and valid
 }
 
@@ -77,6 +77,10 @@ type Own struct {
 	Guidance  float64 // guidance scale in paths and in training
 	Count     int     // siblings of a step
 	Threshold float64 // siblings are learnt from where the shares of their scores' softmax differ by more; 0: where the scores differ
+	Paths     int     // of a prompt
+	Inner     int     // passes over a batch of paths before new ones are drawn
+	Group     bool    // a path is measured by the others of its prompt in its batch; else by the last ones of the prompt
+	KL        bool    // takes Settings.KL, and needs reference and drifts where that is above 0
 }
 
 // Settings are the parameters of a method. Zero values are the method's defaults.
@@ -88,13 +92,15 @@ type Settings struct {
 	Clip           float64 // --clip-range, of methods that clamp density ratios; above 0 and below 1
 	Draws          int     // --draws, of timestep and noise for each pair
 
+	KL float64 // --kl-weight, of the divergence from the reference; 0: none
+
 	LossOptions map[string]float64 // --loss-option, by the names of LossInfo.Options
 	SFTWeight   float64            // --sft-weight, see [WithSFT]; above 0
 }
 
 // Methods lists the methods.
 func Methods() []Method {
-	return []Method{methodDPO(), methodCHATS(), methodTailorPO(), methodSPO(), methodSmPO(), methodVRPO(), methodMaPO(), methodSFT()}
+	return []Method{methodDPO(), methodCHATS(), methodTailorPO(), methodSPO(), methodSmPO(), methodVRPO(), methodSFT(), methodD3PO(), methodDDPO(), methodFlowGRPO()}
 }
 
 // FindMethod describes a method.
@@ -123,25 +129,7 @@ func (m Method) UsesReference(loss string) bool {
 }
 
 // OwnPictures reports whether the method makes what it learns from out of prompts, and asks a reward.
-func (m Method) OwnPictures() bool { return m.Kind == KindSiblings }
-
-// RewardScale is what the method multiplies implicit rewards by with these settings: z is that times a margin. 0 for methods without a reference.
-func (m Method) RewardScale(s Settings) (float64, error) {
-	if !m.UsesReference(s.Loss) {
-		return 0, nil
-	}
-	var info LossInfo
-	var err error
-	if m.Losses != nil {
-		if info, err = m.loss(s.Loss); err != nil {
-			return 0, err
-		}
-	}
-	if s, err = m.complete(s, info); err != nil {
-		return 0, err
-	}
-	return s.Beta * cmp.Or(m.scale, 1) * cmp.Or(s.Gamma, 1), nil
-}
+func (m Method) OwnPictures() bool { return m.Kind == KindSiblings || m.Kind == KindPaths }
 
 func oneAdapter() []string { return []string{"default"} }
 
@@ -193,7 +181,7 @@ func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 	var err error
 	beta := m.Beta
 	if loss.Scale != 0 {
-		beta = loss.Scale / cmp.Or(m.scale, 1)
+		beta = loss.Scale / m.scale
 	}
 	if s.Beta, err = m.number("--beta-dpo", "beta", s.Beta, beta); err != nil {
 		return s, err
@@ -207,6 +195,9 @@ func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 	if s.Clip >= 1 {
 		return s, fmt.Errorf("dpo: --clip-range %g: must be below 1; the default of %s is %g", s.Clip, m.Name, m.Clip)
 	}
+	if err := m.checkKL(s.KL); err != nil {
+		return s, err
+	}
 	switch {
 	case m.Losses == nil && s.Loss != "":
 		return s, fmt.Errorf("dpo: --loss %s: %s has a loss of its own; leave the flag out", s.Loss, m.Name)
@@ -215,7 +206,7 @@ func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 	case m.Losses == nil && len(s.LossOptions) > 0:
 		return s, fmt.Errorf("dpo: --loss-option: %s has a loss of its own; leave the flag out", m.Name)
 	case s.SFTWeight != 0 && !m.Rejected:
-		return s, fmt.Errorf("dpo: --sft-weight: %s is supervised already; leave the flag out", m.Name)
+		return s, fmt.Errorf("dpo: --sft-weight: %s compares no pictures; leave the flag out", m.Name)
 	case !(s.SFTWeight >= 0 && s.SFTWeight <= maxSetting):
 		return s, fmt.Errorf("dpo: --sft-weight %g: must be above 0 and at most %g", s.SFTWeight, maxSetting)
 	case s.SFTWeight == 0:
@@ -230,6 +221,24 @@ func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 		s.Draws = m.Draws
 	}
 	return s, nil
+}
+
+// checkKL refuses weights of a divergence that are none, or that the method has none for.
+func (m Method) checkKL(weight float64) error {
+	switch {
+	case weight != 0 && !m.Own.KL:
+		return fmt.Errorf("dpo: --kl-weight %g: %s has no divergence in its loss; leave the flag out", weight, m.Name)
+	case !(weight >= 0 && weight <= maxSetting):
+		return fmt.Errorf("dpo: --kl-weight %g: must be 0, for none, or more, at most %g", weight, maxSetting)
+	}
+	return nil
+}
+
+// With is the method as it is with some settings: what hangs on those is what they say.
+func (m Method) With(s Settings) Method {
+	m.Reference = m.UsesReference(s.Loss) || m.Own.KL && s.KL > 0
+	m.Drift = m.Drift || m.Own.KL && s.KL > 0
+	return m
 }
 
 // maxSetting bounds beta and gamma: beyond it losses of large errors are no longer finite. Published betas end at 5000.

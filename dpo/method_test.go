@@ -21,7 +21,7 @@ func TestMethods(t *testing.T) {
 		if (m.Beta == 0) != (m.BetaUnit == "") {
 			t.Errorf("%s: beta %g has the unit %q", m.Name, m.Beta, m.BetaUnit)
 		}
-		if len(m.Adapters) == 0 || !slices.Contains([]string{KindPairs, KindInversion, KindSiblings}, m.Kind) ||
+		if len(m.Adapters) == 0 || !slices.Contains([]string{KindPairs, KindInversion, KindSiblings, KindPaths}, m.Kind) ||
 			!slices.Contains([]string{LabelsHard, LabelsSoft}, m.Labels) {
 			t.Errorf("%s: adapters %q, kind %q, labels %q", m.Name, m.Adapters, m.Kind, m.Labels)
 		}
@@ -35,6 +35,7 @@ func TestMethods(t *testing.T) {
 			t.Fatal(err)
 		}
 		terms := pairTerms(.10, .12, .101, .1205, .8)
+		terms.Advantage = -1 // of clipped ratios, the side that keeps its slope
 		moves := func(change func(*Terms)) bool {
 			moved := terms
 			change(&moved)
@@ -50,7 +51,7 @@ func TestMethods(t *testing.T) {
 			got, wants bool
 		}{
 			{"policy", moves(func(t *Terms) { t.PolicyChosen += .01 }), true},
-			{"reference", moves(func(t *Terms) { t.RefChosen += .01 }), m.Reference},
+			{"reference", moves(func(t *Terms) { t.RefChosen += .01 }), m.Reference || !m.Rejected && m.Clip > 0}, // for those, of the policy that drew the step
 			{"rejected picture", moves(func(t *Terms) { t.PolicyRejected += .01 }), m.Rejected},
 			{"label", moves(func(t *Terms) { t.Label = .6 }), m.UsesLabels("")},
 		} {
@@ -59,7 +60,7 @@ func TestMethods(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"dpo", "chats", "tailorpo", "spo", "smpo", "vrpo", "mapo", "sft"} {
+	for _, name := range []string{"dpo", "chats", "tailorpo", "spo", "smpo", "vrpo", "sft", "d3po", "ddpo", "flow-grpo"} {
 		if !names[name] {
 			t.Errorf("no method %s", name)
 		}
@@ -110,7 +111,7 @@ func TestMethod_refused(t *testing.T) {
 		{"sft", Settings{Beta: 10}, []string{"--beta-dpo", "sft has no beta", "leave the flag out"}},
 		{"dpo", Settings{Gamma: 10}, []string{"--gamma", "dpo has no gamma"}},
 		{"smpo", Settings{Gamma: -3}, []string{"--gamma -3"}},
-		{"dpo", Settings{Loss: "tpo"}, []string{"--loss tpo", "sigmoid, hinge, ipo, cdpo, robust, soft"}},
+		{"dpo", Settings{Loss: "kto"}, []string{"--loss kto", "sigmoid, hinge, ipo, cdpo, robust, soft"}},
 		{"chats", Settings{Loss: "ipo"}, []string{"--loss ipo", "chats", "leave the flag out"}},
 		{"chats", Settings{LabelSmoothing: .1}, []string{"--label-smoothing", "chats"}},
 		{"dpo", Settings{LabelSmoothing: .1}, []string{"--label-smoothing", "sigmoid", "cdpo, robust"}},
@@ -121,7 +122,7 @@ func TestMethod_refused(t *testing.T) {
 		{"chats", Settings{LossOptions: map[string]float64{"tau": 1}}, []string{"--loss-option", "chats"}},
 		{"dpo", Settings{SFTWeight: -1}, []string{"--sft-weight -1", "above 0"}},
 		{"dpo", Settings{SFTWeight: math.NaN()}, []string{"--sft-weight"}},
-		{"sft", Settings{SFTWeight: 1}, []string{"--sft-weight", "supervised already"}},
+		{"sft", Settings{SFTWeight: 1}, []string{"--sft-weight", "compares no pictures"}},
 		{"dpo", Settings{Draws: -2}, []string{"--draws -2"}},
 		{"tailorpo", Settings{Draws: 4}, []string{"--draws 4", "tailorpo"}},
 	} {

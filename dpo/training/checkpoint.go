@@ -52,6 +52,11 @@ func (t *Trainer) state() map[string]tensor.Tensor {
 		}
 	}
 	t.saveReference(out)
+	if s, ok := t.source.(stateful); ok {
+		for name, v := range s.state(t.done) {
+			out["source."+name] = v
+		}
+	}
 	return out
 }
 
@@ -71,6 +76,9 @@ func (t *Trainer) settings() map[string]string {
 		"width": t.size.Width, "height": t.size.Height,
 	} {
 		out[name] = fmt.Sprint(v)
+	}
+	if s.KL > 0 {
+		out["kl-weight"] = fmt.Sprint(s.KL)
 	}
 	if s.Clip > 0 {
 		out["clip-range"] = fmt.Sprint(s.Clip)
@@ -262,6 +270,12 @@ func (t *Trainer) restoreState(file string, at *position) error {
 	if err != nil {
 		return err
 	}
+	place := func() {}
+	if s, ok := t.source.(stateful); ok {
+		if place, err = s.check(at.Step, parts["source"]); err != nil {
+			return err
+		}
+	}
 	if err := dpo.Restore(t.objective, at.Loss); err != nil {
 		return named(err)
 	}
@@ -277,6 +291,7 @@ func (t *Trainer) restoreState(file string, at *position) error {
 		copy(p.Value, factors[i])
 	}
 	t.moving = reference
+	place()
 	return nil
 }
 

@@ -148,11 +148,12 @@ func (c Config) Check() error {
 		return named(err)
 	}
 	c.defaults()
+	m = m.With(c.Settings)
 	c.moves(&m)
 	if _, err := m.New(c.Settings); err != nil {
 		return named(err)
 	}
-	errs := []error{c.Reference.check(m.UsesReference(c.Settings.Loss), m.Name), c.checkCounts(), c.checkNumbers(), c.checkNames(), c.Siblings.check(m.Kind)}
+	errs := []error{c.Reference.check(m.Reference, m.Name), c.checkCounts(), c.checkNumbers(), c.checkNames(), c.Siblings.check(m)}
 	if c.Inversion.Iterations != 0 || m.Kind == dpo.KindInversion {
 		o := sampling.InvertOptions{Method: c.Inversion.Method, Iterations: c.Inversion.Iterations}
 		if err := o.Check(); err != nil {

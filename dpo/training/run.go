@@ -33,6 +33,8 @@ func (t *Trainer) Begin(d *Data) error {
 		t.source, err = t.newInversion(d)
 	case dpo.KindSiblings:
 		t.source, err = t.newSiblings()
+	case dpo.KindPaths:
+		t.source, err = t.newPaths()
 	default:
 		err = fmt.Errorf("training: samples of kind %q are not known", t.method.Kind)
 	}
@@ -80,7 +82,10 @@ func (t *Trainer) one(ctx context.Context, o RunOptions, guard *monitor.Guard) e
 	m.Beta = t.EffectiveBeta()
 	seen := monitor.Metrics{Step: m.Step}
 	for _, v := range m.Named() {
-		seen.Values = append(seen.Values, monitor.Value(v))
+		// A loss of advantages is 0 where the policy is still the one that drew the paths, whatever is learnt: it says nothing.
+		if v.Name != monitor.Loss || t.method.Kind != dpo.KindPaths || t.method.Rejected {
+			seen.Values = append(seen.Values, monitor.Value(v))
+		}
 	}
 	found, err := guard.Observe(seen)
 	if err != nil || o.OnStep == nil {
@@ -137,10 +142,19 @@ func (t *Trainer) Parameters() int {
 // Done is the number of steps that have been done.
 func (t *Trainer) Done() int { return t.done }
 
-// EffectiveBeta is what implicit rewards are multiplied by in the loss, half of --beta-dpo for Diffusion-DPO. 0 for methods without a reference.
+// EffectiveBeta is what implicit rewards are multiplied by in the loss −log σ(z), half of --beta-dpo for Diffusion-DPO: twice the
+// derivative with respect to the error of the chosen picture, where policy and reference agree. 0 for methods without a reference.
 func (t *Trainer) EffectiveBeta() float64 {
-	scale, _ := t.method.RewardScale(t.config.Settings) // settings were checked by Open
-	return scale
+	if !t.method.Reference {
+		return 0
+	}
+	grad := make([]dpo.Grad, t.draws)
+	terms := make([]dpo.Terms, t.draws)
+	for i := range terms {
+		terms[i].Label = 1
+	}
+	t.objective.Evaluate(terms, grad)
+	return 2 * grad[0].Chosen * float64(t.draws)
 }
 
 // Named is a metric under its name in TRL.
@@ -160,6 +174,9 @@ func (m Metrics) Named() []Named {
 	}
 	if m.Samples > 0 {
 		all = append(all, Named{monitor.Reward, m.Reward}, Named{monitor.RewardSpread, m.Spread})
+	}
+	if m.Samples > 0 && m.Beta == 0 { // density ratios to the policy that drew the samples
+		all = append(all, Named{monitor.Clipped, m.Saturated})
 	}
 	if m.Beta == 0 { // no reference, no implicit reward
 		return all

@@ -3,7 +3,6 @@ package training
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -25,47 +24,16 @@ type siblings struct {
 }
 
 func (t *Trainer) newSiblings() (*siblings, error) {
-	c := &t.config.Siblings
-	if len(c.Prompts) == 0 {
-		return nil, errors.New("training on the policy's own samples needs prompts; name a file with --prompts")
-	}
-	if c.Reward.Score == nil {
-		return nil, errors.New("training on the policy's own samples needs a reward; name one with --reward")
-	}
-	if c.Gradient != 0 && c.Reward.Gradient == nil {
-		return nil, fmt.Errorf("--sibling-gradient: the reward %s has no derivative", c.Reward.Name)
-	}
-	config, err := t.ldm.Scheduler.As("ddim")
-	if err != nil {
+	if err := t.checkOwn(); err != nil {
 		return nil, err
 	}
-	if config.ClipSample || config.Thresholding {
-		return nil, errors.New("the model's scheduler clips its predictions, so that a step is not normal with a mean linear in them; set clip_sample and thresholding to false in scheduler_config.json")
-	}
-	scheduler, err := sampling.New(config)
-	if err != nil {
+	s := &siblings{t: t, order: newOrder(t.config.Seed, t.config.BatchSize, make([]int, len(t.config.Siblings.Prompts)))}
+	var err error
+	if s.plan, err = t.ownPlan(); err != nil {
 		return nil, err
 	}
-	s := &siblings{t: t, order: newOrder(t.config.Seed, t.config.BatchSize, make([]int, len(c.Prompts)))}
-	if s.plan, err = scheduler.Plan(c.Steps, &sampling.PlanOptions{Eta: 1}); err != nil {
-		return nil, err
-	}
-	first := s.plan.Len() - 1
-	if c.First > 0 {
-		first = min(first, c.First)
-	}
-	for i := max(c.Skip, 0); i < first; i++ { // what a sample of the last step becomes, it is
-		if row, err := s.plan.Row(i, i); err == nil && row.Noise > 0 {
-			s.learn = append(s.learn, i)
-		}
-	}
-	if s.steps = c.Learn; s.steps == 0 {
-		s.steps = max(1, len(s.learn))
-	}
-	if len(s.learn) < s.steps {
-		return nil, fmt.Errorf("--sibling-learn %d: only %d of the sampler's steps can be learnt from (the last one and those without noise cannot)", s.steps, len(s.learn))
-	}
-	return s, nil
+	s.learn, s.steps, err = t.ownSteps(s.plan, s.plan.Len()-1) // what a sample of the last step becomes, it is
+	return s, err
 }
 
 func (s *siblings) epoch(i int) float64 { return float64(i) / float64(s.order.perEpoch()) }
@@ -294,75 +262,44 @@ func extremes(rewards [][]float64, prompt int, r *rand.Rand) (best, worst int) {
 
 // collect makes the batch of all tuples: the network sees the latents that the siblings come from.
 func (s *siblings) collect(ctx context.Context, prompts []string, tuples []tuple) (*steps, error) {
-	t := s.t
-	out := &steps{of: 1, scale: t.config.Siblings.Guidance, in: rows{height: t.size.Height / t.ldm.Factor, width: t.size.Width / t.ldm.Factor}}
+	out := &steps{of: 1}
+	var x []float32
+	var at []float64
 	var names []string
 	for _, u := range tuples {
-		row, err := s.plan.Row(u.step, u.step)
+		step, err := linearStep(s.plan, u.step)
 		if err != nil {
 			return nil, err
 		}
-		out.tuples = append(out.tuples, measured{u.from, u.best, u.worst, row.X + row.Data*row.DataX, row.Out + row.Data*row.DataOut, row.Noise})
-		out.in.x = append(out.in.x, u.from...)
-		out.in.t = append(out.in.t, s.plan.Timesteps[u.step])
-		names = append(names, prompts[u.prompt])
+		out.tuples = append(out.tuples, measured{u.from, u.best, u.worst, step})
+		x, at, names = append(x, u.from...), append(at, s.plan.Timesteps[u.step]), append(names, prompts[u.prompt])
 	}
-	g, err := t.guide(ctx, names, t.size, out.scale, "")
-	if err != nil {
-		return nil, err
-	}
-	out.in.n, out.in.cond = g.rows(), t.cond(g.cond, t.size)
-	if out.scale > 1 {
-		out.in.x = append(out.in.x, out.in.x...)
-		out.in.t = append(out.in.t, out.in.t...)
-		out.in.cond = t.cond(g.both, t.size)
-	}
-	if t.config.TrainText {
-		out.in.text = readings(names)
-		if out.scale > 1 {
-			empty := slices.Repeat([]reading{{zeros: t.ldm.ZerosForEmpty()}}, len(names))
-			out.in.text = append(empty, out.in.text...)
-		}
-	}
-	return out, nil
+	var err error
+	out.guidedRows, err = s.t.guideRows(ctx, x, at, names)
+	return out, err
 }
 
 // steps is a batch of siblings: the errors are minus the log-densities of the step under the network.
 type steps struct {
-	in     rows // with guidance, the empty prompt's before the prompts'
-	scale  float64
+	guidedRows
 	tuples []measured
 	of     float64 // share of the batch that they belong to
 }
 
 func (s *steps) share() float64 { return s.of }
 
-// measured is a step whose mean is byX·x + byOut·output.
+// measured is a step and two samples of it.
 type measured struct {
 	x, chosen, rejected []float32
-	byX, byOut, sigma   float64
+	linear
 }
-
-func (s *steps) rows() *rows  { return &s.in }
-func (s *steps) known() []Key { return nil }
 
 func (s *steps) labels() []float64 { return slices.Repeat([]float64{1}, len(s.tuples)) }
 
 // mean is that of step i.
 func (s *steps) mean(i int, out []float32) []float32 {
 	u := &s.tuples[i]
-	n := len(u.x)
-	guided := out[i*n : (i+1)*n]
-	if s.scale > 1 {
-		both := len(s.tuples) * n
-		guided = make([]float32, n)
-		sampling.Guide(guided, out[i*n:(i+1)*n], out[both+i*n:both+(i+1)*n], s.scale)
-	}
-	mean := make([]float32, n)
-	for k, x := range u.x {
-		mean[k] = float32(u.byX*float64(x) + u.byOut*float64(guided[k]))
-	}
-	return mean
+	return u.linear.mean(u.x, s.answer(out, i, len(u.x)))
 }
 
 func (s *steps) errors(dst []pairErrors, out []float32) {
@@ -374,19 +311,8 @@ func (s *steps) errors(dst []pairErrors, out []float32) {
 
 func (s *steps) cotangent(dst, out []float32, grad []dpo.Grad) {
 	for i, u := range s.tuples {
-		n := len(u.x)
-		cot := make([]float32, n)
+		cot := make([]float32, len(u.x))
 		dpo.SiblingCotangent(cot, u.chosen, u.rejected, s.mean(i, out), u.sigma, grad[i])
-		if s.scale <= 1 {
-			for k, v := range cot {
-				dst[i*n+k] = float32(u.byOut) * v
-			}
-			continue
-		}
-		both := len(s.tuples) * n
-		for k, v := range cot {
-			dst[i*n+k] = float32(u.byOut*(1-s.scale)) * v
-			dst[both+i*n+k] = float32(u.byOut*s.scale) * v
-		}
+		s.back(dst, i, cot, u.byOut)
 	}
 }

@@ -193,7 +193,7 @@ func (t *Trainer) lose(s sample, ref []pairErrors, out []float32, m *Metrics) ([
 
 // slope is the derivative where policy and reference agree; nil without a reference.
 func (t *Trainer) slope(terms []dpo.Terms) []dpo.Grad {
-	if !t.method.Reference {
+	if !t.method.Reference && t.method.Clip == 0 {
 		return nil
 	}
 	same, grad := make([]dpo.Terms, len(terms)), make([]dpo.Grad, len(terms))

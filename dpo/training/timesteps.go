@@ -1,7 +1,6 @@
 package training
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -163,8 +162,6 @@ func (t *Trainer) fitPrediction() error {
 		return nil
 	case c.SNRGamma > 0:
 		return setting("snr-gamma", c.SNRGamma, "weighs errors of noise, v and clean latents; the model is a flow: leave it out, and choose levels by --timestep-sampling")
-	case t.method.Kind == dpo.KindSiblings:
-		return &SettingError{Err: fmt.Errorf("%s learns from steps of DDIM, and the model is a flow, whose steps draw no noise; train dpo, vrpo, chats, smpo or sft", t.method.Name)}
 	}
 	return nil
 }

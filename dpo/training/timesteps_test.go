@@ -120,7 +120,6 @@ func TestFlow_run(t *testing.T) {
 	}
 	for want, c := range map[string]Config{
 		"--snr-gamma": {Method: "dpo", SNRGamma: 5},
-		"tailorpo":    {Method: "tailorpo", Siblings: Siblings{Prompts: []string{"a"}, Reward: byRedness()}},
 	} {
 		_, err := Open(t.Context(), dir, nil, c)
 		var setting *SettingError

@@ -65,7 +65,7 @@ func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, er
 	if err != nil {
 		return nil, err
 	}
-	m.Reference = m.UsesReference(c.Settings.Loss)
+	m = m.With(c.Settings)
 	c.defaults()
 	c.moves(&m)
 	t := &Trainer{config: c, method: m, cache: cache, size: c.Size, soft: m.UsesLabels(c.Settings.Loss)}
@@ -150,8 +150,8 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 	if f := t.step(); t.size.Width%f != 0 || t.size.Height%f != 0 || t.size.Width < f || t.size.Height < f {
 		return &SettingError{Err: fmt.Errorf("--width %d --height %d: want multiples of %d, what the model's VAE makes of one latent", t.size.Width, t.size.Height, f)}
 	}
-	if t.method.Kind != dpo.KindSiblings && !t.ldm.CanEncode() {
-		return fmt.Errorf("%s is missing: training on pictures needs the VAE's encoder; export it, too (assets/export/export_onnx.py does), or train tailorpo, which makes its own pictures", from.Path("vae_encoder/model.onnx"))
+	if !t.method.OwnPictures() && !t.ldm.CanEncode() {
+		return fmt.Errorf("%s is missing: training on pictures needs the VAE's encoder; export it, too (assets/export/export_onnx.py does), or train a method that makes its own pictures, such as ddpo", from.Path("vae_encoder/model.onnx"))
 	}
 	if t.identity, err = identify(from.FS()); err != nil {
 		return fmt.Errorf("%s: %w", from.Path(""), err)

@@ -47,8 +47,8 @@ func (a *app) trainCommand() *cobra.Command {
 		Long: `Train fits a LoRA of the model's U-Net, and with --train-text-encoder of its text encoders,
 to preferences, and writes it in kohya's and in diffusers' layout, with checkpoints, metrics
 and previews beside it. Methods dpo, vrpo, chats, smpo and sft learn from pairs: --data takes
-every set that "winnow data" reads, such as the output of "winnow label". Methods tailorpo and spo
-make their own pictures for --prompts and ask --reward. --list shows all methods with their
+every set that "winnow data" reads, such as the output of "winnow label". Methods tailorpo, spo, d3po,
+ddpo and flow-grpo make their own pictures for --prompts and ask --reward. --list shows all methods with their
 papers and what a unit of beta is.
 
 The same command goes on after a stop with --resume-from-checkpoint latest, bit for bit; where
@@ -63,6 +63,7 @@ out and counted with --skip-bad-rows, and the exit code is 3 then. Ties are alwa
   winnow train dpo --data pairs.parquet --output aligned --max-train-steps 400
   winnow train dpo --data pairs.parquet --output aligned --resume-from-checkpoint latest
   winnow train --config cmd/winnow/configs/mini-dpo.yaml --data pairs.parquet --output aligned
+  winnow train ddpo --prompts prompts.txt --reward checker --output aligned --sibling-steps 10
   winnow train tailorpo --prompts prompts.txt --output aligned --learning-rate 5e-4
   winnow generate --lora aligned/aligned.safetensors "a red circle above a blue square"`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -152,7 +153,6 @@ func (o *trainOptions) methodFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.lossOptions, "loss-option", nil, "setting of the loss, as in gamma=1 (repeatable); --list shows them")
 	f.Float64Var(&s.SFTWeight, "sft-weight", 0, "weight of the policy's error of chosen pictures, added to the loss of a preference method (default: none, for cpo and orpo 1)")
 	f.Float64Var(&s.LabelSmoothing, "label-smoothing", 0, "share of labels that are taken to be wrong, for losses that smooth labels, such as cdpo (default there: 0.1)")
-	f.Float64Var(&s.Clip, "clip-range", 0, "keep density ratios within 1 plus or minus this, for spo (default: the method's)")
 	f.Float64Var(&s.Gamma, "gamma", 0, "of smpo (default: 10)")
 	f.IntVar(&s.Draws, "draws", 0, "draws of timestep and noise for each pair, averaged ahead of the loss")
 	f.Float64Var(&o.t.Dropout, "prompt-dropout", 0, "share of pairs that are learnt without their prompt")

@@ -17,9 +17,20 @@ var trainKinds = []struct {
 	prefix string // of flags
 	kinds  []string
 }{
-	{"sibling-", []string{dpo.KindSiblings}},
+	{"sibling-steps", []string{dpo.KindSiblings, dpo.KindPaths}},
+	{"sibling-learn", []string{dpo.KindSiblings, dpo.KindPaths}},
+	{"sibling-first", []string{dpo.KindSiblings, dpo.KindPaths}},
+	{"sibling-skip", []string{dpo.KindSiblings, dpo.KindPaths}},
+	{"sibling-guidance", []string{dpo.KindSiblings, dpo.KindPaths}},
+	{"sibling-count", []string{dpo.KindSiblings}},
+	{"sibling-threshold", []string{dpo.KindSiblings}},
+	{"sibling-continue", []string{dpo.KindSiblings}},
+	{"sibling-gradient", []string{dpo.KindSiblings}},
+	{"path-count", []string{dpo.KindPaths}},
+	{"inner-epochs", []string{dpo.KindPaths}},
+	{"flow-noise", []string{dpo.KindSiblings, dpo.KindPaths}},
 	{"inversion-", []string{dpo.KindInversion}},
-	{"prompts", []string{dpo.KindSiblings}},
+	{"prompts", []string{dpo.KindSiblings, dpo.KindPaths}},
 	{"data", []string{dpo.KindPairs, dpo.KindInversion}},
 	{"images", []string{dpo.KindPairs, dpo.KindInversion}},
 	{"buckets", []string{dpo.KindPairs, dpo.KindInversion}},
@@ -104,9 +115,9 @@ func (o *trainOptions) checkKind(m dpo.Method) error {
 		errs = append(errs, usagef("--text-encoder-target-modules: needs --train-text-encoder"))
 	}
 	switch {
-	case m.Kind == dpo.KindSiblings && o.prompts == "":
+	case m.OwnPictures() && o.prompts == "":
 		errs = append(errs, usagef("%s needs --prompts FILE", m.Name))
-	case m.Kind != dpo.KindSiblings && len(o.data) == 0:
+	case !m.OwnPictures() && len(o.data) == 0:
 		errs = append(errs, usagef("%s needs --data, a set of preferences; winnow label makes one", m.Name))
 	}
 	return errors.Join(errs...)
@@ -120,7 +131,7 @@ func (o *trainOptions) checkGiven() error {
 		"rank": t.Rank == 0, "lora-alpha": t.Alpha == 0, "learning-rate": t.LearningRate == 0, "max-train-steps": t.Steps == 0,
 		"train-batch-size": t.BatchSize == 0, "gradient-accumulation-steps": t.Accumulation == 0, "beta-dpo": t.Settings.Beta == 0,
 		"gamma": t.Settings.Gamma == 0, "draws": t.Settings.Draws == 0, "label-smoothing": t.Settings.LabelSmoothing == 0,
-		"sft-weight": t.Settings.SFTWeight == 0, "clip-range": t.Settings.Clip == 0,
+		"sft-weight": t.Settings.SFTWeight == 0, "clip-range": t.Settings.Clip == 0, "path-count": t.Siblings.Paths == 0, "inner-epochs": t.Siblings.Inner == 0, "flow-noise": t.Siblings.FlowNoise == 0,
 		"inversion-steps": t.Inversion.Steps == 0, "inversion-iterations": t.Inversion.Iterations == 0,
 		"sibling-steps": t.Siblings.Steps == 0, "sibling-learn": t.Siblings.Learn == 0, "sibling-count": t.Siblings.Count == 0,
 		"sibling-guidance": t.Siblings.Guidance == 0, "adam-beta1": t.Beta1 == 0, "adam-beta2": t.Beta2 == 0, "adam-epsilon": t.Epsilon == 0,
@@ -147,7 +158,7 @@ func (o *trainOptions) checkNumbers() error {
 	for name, v := range map[string]float64{
 		"checkpointing-steps": float64(o.every), "checkpoints-total-limit": float64(o.limit), "validation-steps": float64(o.validationEvery),
 		"validation-inference-steps": float64(o.validationSteps), "validation-guidance-scale": o.validationGuidance,
-		"max-grad-norm": o.maxGradNorm, "sibling-skip": float64(o.t.Siblings.Skip), "sibling-threshold": o.t.Siblings.Threshold, "adam-weight-decay": o.t.WeightDecay,
+		"max-grad-norm": o.maxGradNorm, "sibling-skip": float64(o.t.Siblings.Skip), "kl-weight": o.t.Settings.KL, "sibling-threshold": o.t.Siblings.Threshold, "adam-weight-decay": o.t.WeightDecay,
 	} {
 		if !(v >= 0) {
 			errs = append(errs, usagef("--%s %g: want 0 or more", name, v))
@@ -195,7 +206,7 @@ func (o *trainOptions) checkFiles() error {
 
 // checkReward misses the reward that a method asks.
 func (o *trainOptions) checkReward(m dpo.Method) error {
-	if m.Kind == dpo.KindSiblings && len(o.reward) == 0 && o.model != diffusion.Mini {
+	if m.OwnPictures() && len(o.reward) == 0 && o.model != diffusion.Mini {
 		return usagef("%s needs a reward, as in --reward imagereward --reward-model DIR", m.Name)
 	}
 	return nil

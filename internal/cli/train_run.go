@@ -128,7 +128,7 @@ func (r *trainRun) openReward(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if m.Kind != dpo.KindSiblings {
+	if !m.OwnPictures() {
 		return nil
 	}
 	o.t.Siblings.Reward = training.Reward{Name: strings.Join(named, ","), Score: scoreEach(r.mix)}

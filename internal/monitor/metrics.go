@@ -23,6 +23,7 @@ const (
 
 	Reward       = "reward"        // mean reward of the policy's own samples, for methods that make them
 	RewardSpread = "reward_spread" // best minus worst of the samples that are compared, on average
+	Clipped      = "clipped"       // share of steps whose density ratio is beyond its range, for methods that keep it within one
 
 	// Evaluations are those of the denoiser that the step asked for: a row forwards is one, with the way back three.
 	Evaluations = "unet_evaluations"

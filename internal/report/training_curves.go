@@ -95,6 +95,7 @@ var meanings = []struct{ metric, name, meaning string }{
 	{monitor.ChosenDrift, "drift of the chosen", "error of the policy minus the reference's; should not be above zero"},
 	{monitor.Reward, "reward", "of what the policy's own samples would become; should rise"},
 	{monitor.RewardSpread, "reward spread", "best minus worst of the samples that are compared"},
+	{monitor.Clipped, "clipped steps", "share that has moved as far as it may since the paths were drawn"},
 	{monitor.Rate, "learning rate", ""},
 	{monitor.PairsPerSecond, "pairs per second", ""},
 	{monitor.Memory, "memory, MiB", "held by the process"},

@@ -66,6 +66,7 @@ var killed = []struct {
 	{"dpo", 20, []string{"dpo", "--data", "../pairs.jsonl", "--max-train-steps", "6", "--gradient-accumulation-steps", "2", "--ema-decay", "0.9", "--prompt-dropout", "0.3"}},
 	{"dpo with a limit", 5, []string{"dpo", "--data", "../pairs.jsonl", "--max-train-steps", "8", "--checkpoints-total-limit", "1", "--optimizer", "adamw8bit", "--lr-scheduler", "cosine"}},
 	{"tailorpo", 4, []string{"tailorpo", "--prompts", "../p.txt", "--max-train-steps", "4", "--sibling-steps", "4", "--sibling-learn", "2"}},
+	{"ddpo", 6, []string{"ddpo", "--prompts", "../p.txt", "--max-train-steps", "8", "--sibling-steps", "4", "--path-count", "2", "--inner-epochs", "3", "--sibling-learn", "2"}},
 	{"chats", 4, []string{"chats", "--data", "../pairs.jsonl", "--max-train-steps", "4"}},
 }
 
