@@ -88,7 +88,8 @@ func (o *optional) refuse(fields, known []string) (progress bool) {
 	return progress
 }
 
-var refusal = regexp.MustCompile(`(?i)unexpected|unknown|unsupported|unrecognized|not supported|not permitted|extra`)
+// llama.cpp gives no more choices at once than it has slots.
+var refusal = regexp.MustCompile(`(?i)unexpected|unknown|unsupported|unrecognized|not supported|not permitted|extra|'n': value must be`)
 
 // refusedFields are the optional fields that an error names as not understood.
 func refusedFields(err error) (fields []string) {

@@ -179,10 +179,27 @@ func mayPass(status int) bool {
 
 const statusOverloaded = 529 // of some hosted servers
 
-// hopeless is how Python servers answer when a picture or a text breaks them, which trying again does not change.
+// noSight is how llama.cpp's server says, by a status 500, that its model has no part for pictures.
+const noSight = "image input is not supported"
+
+// hopeless is how Python servers answer when a picture or a text breaks them, which trying again does not change, and llama.cpp when it
+// sees no pictures.
 func hopeless(resp *http.Response) bool {
+	if resp.StatusCode != http.StatusInternalServerError {
+		return false
+	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return resp.StatusCode == http.StatusInternalServerError && kind == "text/plain"
+	return kind == "text/plain" || bytes.Contains(peek(resp), []byte(noSight))
+}
+
+// peek is the start of a body, which stays to be read.
+func peek(resp *http.Response) []byte {
+	start, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // what is wrong with it is found when all of it is read
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(start), resp.Body), resp.Body}
+	return start
 }
 
 func timedOut(err error) bool {

@@ -51,10 +51,17 @@ var causes = map[int][2]string{
 	http.StatusServiceUnavailable:    {"the server is not ready", "wait until it has loaded its model"},
 }
 
+// serveSight is the cure of a judge that is blind.
+const serveSight = "serve a model that sees pictures (llama.cpp needs its --mmproj file)"
+
 func newServerError(address string, resp *http.Response, body []byte, key string, tries int) *ServerError {
 	e := &ServerError{URL: address, Status: resp.StatusCode, Tries: tries}
 	e.Message, e.fields = messageOf(body)
 	e.Message = tidy(e.Message, key)
+	if strings.Contains(e.Message, noSight) {
+		e.Cause, e.Cure = "the model sees no pictures", serveSight
+		return e
+	}
 	if c, ok := causes[resp.StatusCode]; ok {
 		e.Cause, e.Cure = c[0], c[1]
 		return e

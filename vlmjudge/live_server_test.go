@@ -43,6 +43,17 @@ func liveServer(t *testing.T) string {
 // serveFolder runs transformers serve on a model until the test ends.
 func serveFolder(t *testing.T, python, folder string) string {
 	t.Helper()
+	return runServer(t, func(port string) *exec.Cmd {
+		server := exec.Command(python, "-m", "transformers.cli.transformers", "serve", folder, "--host", "127.0.0.1", "--port", port,
+			"--device", "cpu", "--dtype", "float32", "--default-seed", "0")
+		server.Env = append(os.Environ(), "HF_HUB_OFFLINE=1", "HF_HOME="+t.TempDir(), "OMP_NUM_THREADS=1", "CUDA_VISIBLE_DEVICES=")
+		return server
+	})
+}
+
+// runServer is the address of a server that runs until the test ends.
+func runServer(t *testing.T, command func(port string) *exec.Cmd) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -50,9 +61,7 @@ func serveFolder(t *testing.T, python, folder string) string {
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	listener.Close()
 	var log bytes.Buffer
-	server := exec.Command(python, "-m", "transformers.cli.transformers", "serve", folder, "--host", "127.0.0.1", "--port", port,
-		"--device", "cpu", "--dtype", "float32", "--default-seed", "0")
-	server.Env = append(os.Environ(), "HF_HUB_OFFLINE=1", "HF_HOME="+t.TempDir(), "OMP_NUM_THREADS=1", "CUDA_VISIBLE_DEVICES=")
+	server := command(port)
 	server.Stdout, server.Stderr = &log, &log
 	if err := server.Start(); err != nil {
 		t.Fatal(err)

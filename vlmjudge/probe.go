@@ -203,6 +203,6 @@ func (j *Judge) checkNames(ctx context.Context) error {
 func (j *Judge) droppedPictures(why string) error {
 	return &ServerError{
 		URL: j.base, Status: http.StatusOK, Tries: 1, Cause: "the server drops pictures: " + why,
-		Cure: "serve a model that sees pictures (llama.cpp needs its --mmproj file)",
+		Cure: serveSight,
 	}
 }
