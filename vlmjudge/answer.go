@@ -36,7 +36,9 @@ type Answer struct {
 	Mark      *Mark    `json:"mark,omitempty"`      // of a question for a mark; P is then its place between the least and the greatest one
 	Protocol  Protocol `json:"protocol"`
 	Formula   string   `json:"formula"`
-	Replies   []string `json:"replies"` // as written; untrusted
+	Replies   []string `json:"replies"`            // as written; untrusted
+	Given     []int    `json:"given,omitempty"`    // number of the label in each written answer, from 0; −1: none that can be read
+	Thoughts  []string `json:"thoughts,omitempty"` // behind each, where the server keeps them apart; untrusted
 	Tokens    Tokens   `json:"tokens"`
 }
 

@@ -120,8 +120,23 @@ type choice struct {
 	Finish  string `json:"finish_reason"`
 	Message struct {
 		Content json.RawMessage `json:"content"`
+		// Two names for what a model thought, of servers that keep it apart.
+		Reasoning        looseText `json:"reasoning"`
+		ReasoningContent looseText `json:"reasoning_content"`
 	} `json:"message"`
 	Logprobs json.RawMessage `json:"logprobs"`
+}
+
+// looseText is a string; anything else in its place says nothing, since no question needs it.
+type looseText string
+
+// UnmarshalJSON never fails.
+func (t *looseText) UnmarshalJSON(data []byte) error {
+	var s string
+	if json.Unmarshal(data, &s) == nil {
+		*t = looseText(s)
+	}
+	return nil
 }
 
 // text is the content, which is a string, a list of parts, or null.

@@ -35,7 +35,8 @@ type (
 		Error   string `json:"error"`
 		Model   string `json:"model"`
 		Message *struct {
-			Content string `json:"content"`
+			Content  string    `json:"content"`
+			Thinking looseText `json:"thinking"`
 		} `json:"message"`
 		Reason     string          `json:"done_reason"`
 		Prompt     int             `json:"prompt_eval_count"`
@@ -73,7 +74,7 @@ func (j *Judge) sendOllama(ctx context.Context, req chatRequest) (*chatReply, er
 			"lower the pixel budget")
 	}
 	out := &chatReply{Model: reply.Model, Choices: []choice{{Finish: reply.Reason, Logprobs: asContent(reply.Logprobs)}}}
-	out.Choices[0].Message.Content = asText(reply.Message.Content)
+	out.Choices[0].Message.Content, out.Choices[0].Message.Reasoning = asText(reply.Message.Content), reply.Message.Thinking
 	out.Usage.Prompt, out.Usage.Completion = reply.Prompt, reply.Completion
 	return out, nil
 }

@@ -21,7 +21,8 @@ func (j *Judge) ballot(t template, samples []Answer) *ballot {
 // add takes in a reply.
 func (b *ballot) add(c choice) {
 	s := Answer{P: .5, Abstained: true}
-	switch label := b.t.read(c.text(), c.Finish); {
+	label := b.t.read(c.text(), c.Finish)
+	switch {
 	case label < 0:
 	case b.reasoned:
 		if at, ok := b.t.reasoned(c, label); ok {
@@ -35,7 +36,10 @@ func (b *ballot) add(c choice) {
 	default:
 		s.P, s.Raw, s.Mass, s.Abstained = float64(1-label), float64(1-label), 1, false
 	}
-	s.Protocol, s.Replies = ProtocolVotes, []string{c.text()}
+	s.Protocol, s.Replies, s.Given = ProtocolVotes, []string{c.text()}, []int{label}
+	if thoughts := c.apart(); thoughts != "" {
+		s.Thoughts = []string{thoughts}
+	}
 	if b.reasoned {
 		s.Protocol = ProtocolReasoned
 	}
@@ -48,7 +52,7 @@ func (b *ballot) result() Answer {
 	shares := make([]float64, len(b.t.Labels)) // of marks
 	var a Answer
 	for _, s := range b.samples {
-		a.Replies = append(a.Replies, s.Replies...)
+		a.add(s)
 		if s.Abstained {
 			continue
 		}
