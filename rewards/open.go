@@ -47,6 +47,9 @@ type Options struct {
 	First string
 	// OnPair is called after each pair that the reward "judge" has compared, with the number of pairs that this call needs at most.
 	OnPair func(done, pairs int)
+	// OnTournament is called with what the reward "judge" made of the pictures of a prompt: members are their numbers among the
+	// samples.
+	OnTournament func(prompt string, members []int, t vlmjudge.Tournament)
 }
 
 // Info describes a loaded reward; it belongs into every record of its scores.

@@ -14,12 +14,13 @@ import (
 // Tournament is the reward Judge.
 type Tournament struct {
 	judged
-	rank   vlmjudge.RankOptions
-	first  *Model  // a cheaper reward; nil: none
-	unit   float64 // of its scores, in log-odds
-	onPair func(done, pairs int)
-	mu     sync.Mutex
-	sum    vlmjudge.Tournament
+	rank         vlmjudge.RankOptions
+	first        *Model  // a cheaper reward; nil: none
+	unit         float64 // of its scores, in log-odds
+	onPair       func(done, pairs int)
+	onTournament func(prompt string, members []int, t vlmjudge.Tournament)
+	mu           sync.Mutex
+	sum          vlmjudge.Tournament
 }
 
 // OpenTournament opens the reward Judge, as OpenReward does.
@@ -27,7 +28,7 @@ func OpenTournament(ctx context.Context, opt *Options) (*Tournament, error) {
 	if err := opt.Rank.Check(); err != nil {
 		return nil, &ArgumentError{strings.TrimPrefix(err.Error(), "vlmjudge: ")}
 	}
-	t := &Tournament{rank: opt.Rank, onPair: opt.OnPair, unit: 1}
+	t := &Tournament{rank: opt.Rank, onPair: opt.OnPair, onTournament: opt.OnTournament, unit: 1}
 	if t.rank.Schedule == vlmjudge.Cascade && opt.First == "" {
 		return nil, &ArgumentError{"the schedule cascade asks about pairs that a cheaper reward leaves open; name that reward"}
 	}
@@ -159,6 +160,9 @@ func (t *Tournament) ScoreSamples(ctx context.Context, samples []Sample) ([]floa
 		t.mu.Lock()
 		t.sum = t.sum.Add(result)
 		t.mu.Unlock()
+		if t.onTournament != nil {
+			t.onTournament(prompt, members, result)
+		}
 	}
 	return scores, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"slices"
 	"strings"
 )
 
@@ -43,6 +44,15 @@ func (j *Judge) Yes(ctx context.Context, prompt string, img image.Image) (Answer
 		return Answer{}, err
 	}
 	return j.answer(ctx, j.asks.yes, prompt, img)
+}
+
+// Labels are the answers that count to a question: "pair", "yes" or "marks".
+func (j *Judge) Labels(question string) []string {
+	t, ok := map[string]template{questionPair: j.asks.pair, questionYes: j.asks.yes, questionMarks: j.asks.marks}[question]
+	if !ok {
+		return nil
+	}
+	return slices.Clone(t.Labels)
 }
 
 // YesFormula is what [Judge.Yes] gives, in the labels of the question.

@@ -12,6 +12,7 @@ import (
 	"winnow/datasets"
 	"winnow/internal/evaluation"
 	"winnow/internal/imageproc"
+	"winnow/internal/report"
 	"winnow/rewards"
 	"winnow/vlmjudge"
 )
@@ -81,6 +82,9 @@ func (r *evalRun) judge(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
+	if r.o.html != "" && r.o.asked.reason {
+		r.explained = explainedBy(j.Judge(), &r.o.asked)
+	}
 	for _, in := range r.inputs() {
 		if err := r.judgeSet(ctx, in, j); err != nil {
 			return err
@@ -104,7 +108,7 @@ func (r *evalRun) judgeSet(ctx context.Context, in *evalInput, j *rewards.Tourna
 	g := &judging{app: r.app, concurrency: r.o.asked.concurrency}
 	var waiting []datasets.Record
 	flush := func() error {
-		results := make([]vlmjudge.Tournament, len(waiting))
+		results, said := make([]vlmjudge.Tournament, len(waiting)), make([][]report.Account, len(waiting))
 		first := next
 		next += len(waiting)
 		err := g.each(ctx, len(waiting), func(i int) string { return fmt.Sprintf("%s, row %d", in.in.file, waiting[i].Row) },
@@ -118,9 +122,17 @@ func (r *evalRun) judgeSet(ctx context.Context, in *evalInput, j *rewards.Tourna
 				} else if err == nil && results[i].Unmet() > 0 {
 					err = fmt.Errorf("%d pictures were compared with none", results[i].Unmet())
 				}
+				if err == nil && r.explained != nil && in == r.main && first+i < accountsShown {
+					said[i] = r.explained.row(&waiting[i], pictures, results[i].Matches)
+				}
 				return err
 			},
-			func(i int) { column.Judge(first+i, results[i]) })
+			func(i int) {
+				column.Judge(first+i, results[i])
+				for _, a := range said[i] {
+					r.explained.add(a)
+				}
+			})
 		waiting = waiting[:0]
 		task.Set(next)
 		return err

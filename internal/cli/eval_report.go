@@ -61,6 +61,9 @@ func (r *evalRun) report(ctx context.Context, lines []evalLine) error {
 		p.Sections = append(p.Sections, s)
 	}
 	p.Sections = append(p.Sections, examples...)
+	if e := r.explained; e != nil {
+		p.Sections = append(p.Sections, report.Section{Title: "What the judge said", Note: e.note(), Accounts: e.accounts})
+	}
 	return writePage(r.o.html, p)
 }
 

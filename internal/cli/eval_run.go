@@ -27,6 +27,7 @@ type evalRun struct {
 	judgeAs    vlmjudge.Calibration // of the judge that was asked, without a fit
 	failed     int                  // rows and scores that could not be used
 	start      time.Time
+	explained  *explained // what the judge said, for the page; nil: none does
 }
 
 // evalInput is a set that is evaluated.

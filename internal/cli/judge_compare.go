@@ -4,15 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"winnow/vlmjudge"
 )
 
+// judgeCompareOptions is the command line of judge compare.
+type judgeCompareOptions struct {
+	judgeQuestion
+	html string
+}
+
 func (a *app) judgeCompareCommand() *cobra.Command {
-	o := &judgeQuestion{}
+	o := &judgeCompareOptions{}
 	o.asked.log = a.logger()
 	c := &cobra.Command{
 		Use:   "compare --judge URL --prompt PROMPT A B",
@@ -22,8 +30,10 @@ and prints the probability that A is better. "logit mean", the mean of both log-
 takes an additive preference for a place out of it and decides; "mean" is that of the
 probabilities, "bias" the log-odds that the judge gives to what is shown first, and
 "inconsistent" by how much its two answers differ. An answer that is none of the
-labels decides nothing, and the exit code is 3.`,
+labels decides nothing, and the exit code is 3. --explain has the judge give reasons
+first, which --html shows beside the pictures.`,
 		Example: `  winnow judge compare --judge http://localhost:8000 --judge-model Qwen2.5-VL-7B --prompt "a red fox" a.png b.png
+  winnow judge compare --judge http://localhost:8000 --prompt "a red fox" --explain --html verdict.html a.png b.png
   winnow judge compare --judge mini a.png b.png`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 {
@@ -36,6 +46,7 @@ labels decides nothing, and the exit code is 3.`,
 		},
 	}
 	o.flags(c)
+	c.Flags().StringVar(&o.html, "html", "", "also write a report: one self-contained HTML file, with the judge's reasons where --explain asks for them")
 	return c
 }
 
@@ -50,7 +61,11 @@ type verdictLine struct {
 	vlmjudge.Comparison
 }
 
-func (a *app) judgeCompare(ctx context.Context, o *judgeQuestion, files []string) (err error) {
+func (a *app) judgeCompare(ctx context.Context, o *judgeCompareOptions, files []string) (err error) {
+	start := time.Now()
+	if err := writable(o.html); err != nil {
+		return err
+	}
 	if err := o.settlePrompt(files); err != nil {
 		return err
 	}
@@ -73,6 +88,13 @@ func (a *app) judgeCompare(ctx context.Context, o *judgeQuestion, files []string
 		v.Better = v.A
 	case c.LogitMean < .5:
 		v.Better = v.B
+	}
+	if o.html != "" {
+		e := explainedBy(j, &o.asked)
+		e.add(e.pair(o.prompt, [2]string(files), [2]image.Image{thumb(images[0]), thumb(images[1])}, c))
+		if err := writePage(o.html, e.page("winnow judge compare", "pair", start)); err != nil {
+			return err
+		}
 	}
 	if err := a.showVerdict(&v); err != nil {
 		return err

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"winnow/internal/report"
 	"winnow/vlmjudge"
 )
 
@@ -20,7 +23,7 @@ const (
 // judgeScoreOptions is the command line of judge score.
 type judgeScoreOptions struct {
 	judgeQuestion
-	question string
+	question, html string
 }
 
 func (a *app) judgeScoreCommand() *cobra.Command {
@@ -57,6 +60,7 @@ is 3.`,
 	}
 	o.flags(c)
 	c.Flags().StringVar(&o.question, "question", questionYes, "what is asked: yes (does it show everything?) or marks (how well, from 1 to 5?)")
+	c.Flags().StringVar(&o.html, "html", "", "also write a report: one self-contained HTML file, with the judge's reasons where --explain asks for them")
 	return c
 }
 
@@ -69,6 +73,10 @@ type answerLine struct {
 }
 
 func (a *app) judgeScore(ctx context.Context, o *judgeScoreOptions, args []string) (err error) {
+	start := time.Now()
+	if err := writable(o.html); err != nil {
+		return err
+	}
 	files, err := expand(args)
 	if err != nil {
 		return err
@@ -83,7 +91,7 @@ func (a *app) judgeScore(ctx context.Context, o *judgeScoreOptions, args []strin
 	defer func() { err = errors.Join(err, j.Close()) }()
 	task := a.progress().Start("asking about images", len(files))
 	defer task.Stop()
-	lines := make([]*answerLine, len(files))
+	lines, looks := make([]*answerLine, len(files)), make([]image.Image, len(files))
 	g := &judging{app: a, concurrency: 2 * o.asked.questions()} // one question each
 	for first := 0; first < len(files); first += judgeBatch {
 		some := files[first:min(first+judgeBatch, len(files))]
@@ -99,6 +107,9 @@ func (a *app) judgeScore(ctx context.Context, o *judgeScoreOptions, args []strin
 			answer, err := ask(ctx, o.prompt, img)
 			if err == nil {
 				lines[first+i] = &answerLine{"answer", some[i], o.prompt, answer}
+				if o.html != "" && first+i < accountsShown {
+					looks[first+i] = thumb(img)
+				}
 			}
 			return err
 		}, func(int) {})
@@ -108,6 +119,11 @@ func (a *app) judgeScore(ctx context.Context, o *judgeScoreOptions, args []strin
 		task.Set(first + len(some))
 	}
 	a.showSpent(j)
+	if o.html != "" {
+		if err := writePage(o.html, o.explain(j, lines, looks, start)); err != nil {
+			return err
+		}
+	}
 	return a.showAnswers(lines, o.question)
 }
 
@@ -160,4 +176,15 @@ func tableMarks(w io.Writer, lines []*answerLine) {
 			fmt.Fprintf(w, "%.4f\t%.4f\t%.4f\t%.3f\t%s\n", l.Mark.Expected, l.Mark.Spread, l.P, l.Mass, l.File)
 		}
 	}
+}
+
+// explain makes the page of --html.
+func (o *judgeScoreOptions) explain(j *vlmjudge.Judge, lines []*answerLine, looks []image.Image, start time.Time) *report.Page {
+	e := explainedBy(j, &o.asked)
+	for i, l := range lines {
+		if l != nil {
+			e.add(e.single(l.Prompt, l.File, o.question, looks[i], l.Answer))
+		}
+	}
+	return e.page("winnow judge score", o.question, start)
 }

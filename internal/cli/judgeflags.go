@@ -208,6 +208,7 @@ func (o *judgeOptions) settings(add func(key string, value any, when bool)) {
 	add("judge-pictures", o.pictures, o.pictures != "")
 	add("judge-pixels", o.pixels, o.pixels != 0)
 	add("judge-template", o.files, len(o.files) > 0)
+	add("explain", o.reason, o.reason)
 	add("judge-answer-tokens", o.answerTokens, o.answerTokens != 0)
 }
 

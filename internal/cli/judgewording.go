@@ -16,12 +16,13 @@ import (
 type judgeWording struct {
 	files        []string
 	answerTokens int
-	reason       bool // it gives reasons; where a command has --explain
+	reason       bool // it gives reasons first
 	wordings     []*vlmjudge.Wording
 }
 
 func (o *judgeWording) flags(f *pflag.FlagSet) {
 	o.templateFlag(f)
+	f.BoolVar(&o.reason, "explain", false, "have the judge write down its reasons before each of --judge-votes answers; reports show them")
 	f.IntVar(&o.answerTokens, "judge-answer-tokens", 0, "tokens of a written answer at most, where there are no label probabilities (default 16, 1024 of judges that give reasons)")
 }
 
@@ -35,6 +36,8 @@ func (o *judgeWording) check(url string) error {
 	switch set := len(o.files) > 0 || o.answerTokens != 0; {
 	case o.answerTokens < 0:
 		return usagef("--judge-answer-tokens %d: want 1 or more", o.answerTokens)
+	case o.reason && url == "":
+		return usagef("--explain asks a judge for reasons; name it by --judge URL")
 	case set && url == "":
 		return usagef("--judge-template and --judge-answer-tokens say how a judge is asked; name it by --judge URL")
 	case set && url == rewards.Mini:

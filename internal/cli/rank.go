@@ -14,6 +14,7 @@ import (
 	"winnow/diffusion"
 	"winnow/internal/report"
 	"winnow/rewards"
+	"winnow/vlmjudge"
 )
 
 // rankOptions is the command line of rank.
@@ -141,6 +142,9 @@ func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 	}
 	r := &rankRun{rankOptions: o, app: a}
 	o.onPair = r.showPairs
+	if o.html != "" && o.asked.reason {
+		o.onTournament = func(prompt string, members []int, t vlmjudge.Tournament) { r.explain(ctx, prompt, members, t) }
+	}
 	m, err := o.open(ctx, o.reward)
 	if err != nil {
 		return err
@@ -148,6 +152,7 @@ func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 	defer func() { err = errors.Join(err, m.Close()) }()
 	info := m.Info()
 	r.mix, r.info = m, info
+	r.explained = r.explainedBy(m)
 	if err := r.choosePrompt(files); err != nil {
 		return err
 	}
@@ -157,6 +162,9 @@ func (a *app) rank(ctx context.Context, o *rankOptions) (err error) {
 	result := &report.Result{
 		Command: "rank", Version: diffusion.Version(), Reward: &info, Members: membersOf(m), Alarm: o.alarm,
 		Judge: judgedBy(m), Groups: []report.Group{r.group}, Failed: r.failed, Seconds: time.Since(start).Seconds(),
+	}
+	if r.explained != nil {
+		result.Accounts, result.AccountsNote = r.explained.accounts, r.explained.note()
 	}
 	r.warn(result)
 	if o.html != "" {

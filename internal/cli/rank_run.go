@@ -15,12 +15,13 @@ import (
 // rankRun is one run of rank.
 type rankRun struct {
 	*rankOptions
-	app    *app
-	mix    *rewards.Mix
-	info   rewards.Info
-	pairs  *progress.Task // of a judge that compares
-	group  report.Group
-	failed []report.Failure
+	app       *app
+	mix       *rewards.Mix
+	info      rewards.Info
+	pairs     *progress.Task // of a judge that compares
+	group     report.Group
+	failed    []report.Failure
+	explained *explained // nil: no page shows what a judge said
 }
 
 // choosePrompt settles the prompt of all files, where they have one.

@@ -17,16 +17,17 @@ import (
 
 // rewardOptions say how rewards run that score the pictures of a set.
 type rewardOptions struct {
-	models    []string
-	transform string
-	truncate  bool
-	threads   int
-	cache     string
-	address   string // of the reward "remote"
-	reference []string
-	taken     []string // of reference, by scorers that were opened
-	asked     judgeOptions
-	onPair    func(done, pairs int)
+	models       []string
+	transform    string
+	truncate     bool
+	threads      int
+	cache        string
+	address      string // of the reward "remote"
+	reference    []string
+	taken        []string // of reference, by scorers that were opened
+	asked        judgeOptions
+	onPair       func(done, pairs int)
+	onTournament func(prompt string, members []int, t vlmjudge.Tournament)
 	executorOptions
 }
 
@@ -127,7 +128,7 @@ const rewardHelp = "; see winnow help rewards"
 // options are those of rewards.
 func (o *rewardOptions) options() *rewards.Options {
 	opt := &rewards.Options{
-		Threads: o.threads, Truncate: o.truncate, Executor: o.executor, ORTLibrary: o.ortLibrary, OnPair: o.onPair, References: o.reference,
+		Threads: o.threads, Truncate: o.truncate, Executor: o.executor, ORTLibrary: o.ortLibrary, OnPair: o.onPair, OnTournament: o.onTournament, References: o.reference,
 	}
 	o.asked.apply(opt)
 	return opt

@@ -104,6 +104,10 @@ once for each question (pair, yes, marks). The prompt is sent inside a fence wha
 the words are. A question with "thinks: yes" lets the judge give reasons first, up to
 --judge-answer-tokens; its answer is that between <answer> and </answer>.
 
+--explain asks for reasons in every question, --judge-votes chains each; --html shows
+them beside the pictures. That takes hundreds of times the tokens of one label, and the
+probabilities are those of other questions: calibrate, compare and keep them apart.
+
 --judge-cache FILE keeps every answer by the pixels of the images, the question, the
 model and the way of asking: a run that is repeated or goes on asks nothing twice.
 "winnow judge cost" estimates a run beforehand, and with --ledger FILE shows what was

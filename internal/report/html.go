@@ -30,7 +30,7 @@ var page = withBase(template.Must(template.New("report").Funcs(template.FuncMap{
 // withBase gives a page the shared style under the name "base".
 func withBase(t *template.Template) *template.Template {
 	template.Must(t.New("base").Parse(baseCSS))
-	return t
+	return withAccounts(t)
 }
 
 const (
@@ -74,6 +74,7 @@ type pageView struct {
 	Images, Failed int
 	Alarms         int
 	Failures       []Failure
+	Accounts       []accountView
 }
 
 // WriteHTML writes one self-contained file: thumbnails are inside as data URIs,
@@ -82,6 +83,13 @@ func (r *Result) WriteHTML(w io.Writer) error {
 	v := pageView{Result: r, Title: "winnow " + r.Command, Failures: r.Failed}
 	v.Images, v.Failed = r.Counts()
 	v.Alarms = len(r.Alarmed())
+	for i, a := range r.Accounts {
+		view, err := a.view()
+		if err != nil {
+			return fmt.Errorf("report: account %d: %w", i+1, err)
+		}
+		v.Accounts = append(v.Accounts, view)
+	}
 	for _, g := range r.Groups {
 		view := groupView{Prompt: g.title(), Ranked: len(g.Images) > 0 && g.Images[0].Rank > 0}
 		for _, im := range g.Images {

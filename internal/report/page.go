@@ -35,6 +35,7 @@ type Section struct {
 	Charts      []Chart
 	Matrix      *Matrix
 	Examples    []Example
+	Accounts    []Account
 }
 
 // Table is a table of text. Columns of numbers stand right.

@@ -271,3 +271,33 @@ func TestSeries_distinct(t *testing.T) {
 		seen[key] = n
 	}
 }
+
+// What a judge wrote is text wherever it stands, in both kinds of page.
+func TestAccount_escaped(t *testing.T) {
+	evil := `</pre></style><script>alert(1)</script><img src=x onerror=alert(1)>"'{{.}}`
+	a := Account{
+		Caption: evil, Summary: evil, Pictures: []Picture{{Label: evil, Lines: []string{evil}}, {Label: "B", Image: image.NewGray(image.Rect(0, 0, 4, 4))}},
+		Asked: []Asked{
+			{Title: evil, Value: evil, Chains: []Chain{{Verdict: evil, Place: 1, Thoughts: evil, Reply: evil + "."}, {Verdict: "same", Thoughts: "x y", Reply: " x y\n"}}},
+			{Title: "silent", Silence: evil},
+		},
+	}
+	var one, two bytes.Buffer
+	if err := (&Page{Title: "t", Sections: []Section{{Accounts: []Account{a}}}}).WriteHTML(&one); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&Result{Command: "rank", Accounts: []Account{a}, AccountsNote: evil}).WriteHTML(&two); err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{one.String(), two.String()} {
+		if strings.Contains(page, "<script") || strings.Contains(page, "<img src=x") || strings.Count(page, "</style>") != 1 {
+			t.Error("a judge's text is markup")
+		}
+		if n := strings.Count(page, "&lt;script&gt;alert(1)"); n < 10 {
+			t.Errorf("the text stands in %d places", n)
+		}
+		if n := strings.Count(page, "as it was written"); n != 1 {
+			t.Errorf("%d replies beside the thoughts that they are not", n)
+		}
+	}
+}

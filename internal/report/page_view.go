@@ -25,6 +25,7 @@ type (
 		Table           *tableView
 		Matrix          *matrixView
 		Examples        []exampleView
+		Accounts        []accountView
 		Large           bool // one of the examples is
 	}
 	tableView struct {
@@ -76,6 +77,13 @@ func (s Section) view() (sectionView, error) {
 	}
 	if s.Matrix != nil {
 		v.Matrix = s.Matrix.view()
+	}
+	for i, a := range s.Accounts {
+		av, err := a.view()
+		if err != nil {
+			return v, fmt.Errorf("account %d: %w", i+1, err)
+		}
+		v.Accounts = append(v.Accounts, av)
 	}
 	for _, e := range s.Examples {
 		ev := exampleView{Caption: e.Caption}

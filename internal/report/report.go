@@ -19,8 +19,11 @@ type Result struct {
 	Alarm   float64              // spread of the members above which a picture is marked; 0: spreads were not computed
 	Judge   *vlmjudge.Tournament // the comparisons of a judge; nil: there were none
 	Groups  []Group
-	Failed  []Failure
-	Seconds float64 // wall-clock time of the work
+	// Accounts are what a judge said about pairs, for the HTML form, and AccountsNote says which of them are shown.
+	Accounts     []Account
+	AccountsNote string
+	Failed       []Failure
+	Seconds      float64 // wall-clock time of the work
 }
 
 // Member is one reward of a sum.
