@@ -35,10 +35,10 @@ func FuzzObjective(f *testing.F) {
 					t.Errorf("%s: loss and derivatives %v of %+v", name, numbers, terms[0])
 				}
 			}
-			if missing && m.Reference && !math.IsNaN(value) {
+			if gone := missing && m.UsesReference(loss) || m.Rejected && math.IsNaN(policyChosen+policyRejected); gone && !math.IsNaN(value) && !math.IsInf(policyChosen+policyRejected, 0) {
 				t.Errorf("%s: loss %g of %+v hides a NaN", name, value, terms[0])
 			}
-			if bounded && m.Reference && loss != "robust" && value < 0 {
+			if bounded && m.UsesReference(loss) && loss != "robust" && value < -1e-15 {
 				t.Errorf("%s: loss %g is below 0", name, value)
 			}
 		})

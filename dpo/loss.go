@@ -66,6 +66,7 @@ type LossInfo struct {
 	Batch       bool // the loss of a pair depends on the others of its batch
 	NoReference bool // looks at the policy's errors alone; a trainer need not measure the reference
 
+	DefaultSmoothing float64 // of --label-smoothing
 	// Scale is what errors are multiplied by where --beta-dpo is not given; 0: what the method says.
 	Scale float64
 	// SFTWeight is the default of --sft-weight; 0: none.
@@ -87,8 +88,8 @@ type lossSettings struct {
 	option    map[string]float64
 }
 
-// defaultSmoothing is the share of swapped labels that losses assume where none is given. TRL's default of 0 turns both
-// cdpo and robust into the sigmoid loss.
+// defaultSmoothing is the share of swapped labels that losses which live by it assume where none is given. TRL's default of 0 turns cdpo
+// and robust into the sigmoid loss.
 const defaultSmoothing = 0.1
 
 // plain is a loss without parameters.
@@ -98,7 +99,13 @@ func plain(l Loss) func(lossSettings) Loss { return func(lossSettings) Loss { re
 // rejected picture, z is a−b, p the label, ε the label smoothing.
 func Losses() []LossInfo {
 	return []LossInfo{
-		infoSigmoid(), infoHinge(), infoIPO(), infoCDPO(), infoRobust(), infoSoft(),
+		infoSigmoid(), infoHinge(), infoIPO(), infoCDPO(), infoRobust(), infoSoft(), infoEXO(),
+		infoForwardKL(), infoJS(), infoAlpha(),
+		infoNCA(), infoBCO(), infoSPPO(), infoSPPOSoft(), infoAPOZero(), infoAPODown(),
+		infoSimPO(), infoCPO(), infoORPO(), infoASFT(),
+		infoKTO(), infoAOT(), infoAOTUnpaired(), infoDrDPO(), infoWPO(), infoBetaDPO(),
+		infoOmniDPO(), infoMaPPO(), infoRewardRPO(), infoRewardRPOSquared(), infoListwise(), infoMPOSet(),
+		infoDiscoPOP(),
 	}
 }
 
@@ -113,8 +120,11 @@ func namesOf(are func(LossInfo) bool) []string {
 	return names
 }
 
-// lossNames are the names of the losses for any pairs, the default first.
+// lossNames are the names of all losses, the default first.
 func lossNames() []string { return namesOf(func(LossInfo) bool { return true }) }
+
+// unscoredLosses are the names of those for pictures whose scores nobody keeps.
+func unscoredLosses() []string { return namesOf(func(l LossInfo) bool { return !l.Scores }) }
 
 // FindLoss describes a loss.
 func FindLoss(name string) (LossInfo, error) {
@@ -127,14 +137,14 @@ func FindLoss(name string) (LossInfo, error) {
 }
 
 // New makes the loss. smoothing is the probability that a label is swapped, above 0 and below ½; 0 is the default of
-// losses that smooth, 0.1, and the only value that others take. options are by the names of Options; what is missing there
+// losses that smooth, and the only value that others take. options are by the names of Options; what is missing there
 // has its default.
 func (l LossInfo) New(smoothing float64, options map[string]float64) (Loss, error) {
 	switch {
 	case smoothing != 0 && !l.Smoothing:
 		return nil, fmt.Errorf("dpo: --label-smoothing: loss %s does not smooth labels; %s do", l.Name, strings.Join(namesOf(func(l LossInfo) bool { return l.Smoothing }), ", "))
 	case smoothing == 0:
-		smoothing = defaultSmoothing
+		smoothing = l.DefaultSmoothing
 	case !(smoothing > 0 && smoothing < 0.5):
 		return nil, fmt.Errorf("dpo: --label-smoothing %g: must be above 0 and below 0.5, the probability that a label is swapped", smoothing)
 	}

@@ -12,6 +12,6 @@ func LossCDPO(smoothing float64) PairLoss {
 func infoCDPO() LossInfo {
 	return LossInfo{
 		Name: "cdpo", Formula: "−(1−ε)·log σ(z) − ε·log σ(−z)", Paper: "Mitchell, A note on DPO with noisy preferences, 2023",
-		Smoothing: true, make: func(s lossSettings) Loss { return LossCDPO(s.smoothing) },
+		Smoothing: true, DefaultSmoothing: defaultSmoothing, make: func(s lossSettings) Loss { return LossCDPO(s.smoothing) },
 	}
 }

@@ -14,6 +14,6 @@ func LossRobust(smoothing float64) PairLoss {
 func infoRobust() LossInfo {
 	return LossInfo{
 		Name: "robust", Formula: "(−(1−ε)·log σ(z) + ε·log σ(−z))/(1−2ε)", Paper: "Chowdhury et al., ICML 2024, arXiv 2403.00409",
-		Smoothing: true, make: func(s lossSettings) Loss { return LossRobust(s.smoothing) },
+		Smoothing: true, DefaultSmoothing: defaultSmoothing, make: func(s lossSettings) Loss { return LossRobust(s.smoothing) },
 	}
 }

@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -65,7 +66,7 @@ type Method struct {
 	// New makes the objective. Errors name the flag that is wrong.
 	New func(Settings) (Objective, error)
 
-	scale float64                        // of errors, per unit of beta, for methods with a choice of losses
+	scale float64                        // of implicit rewards, per unit of beta; 0: 1
 	make  func(Settings, Loss) Objective // with settings that are complete and valid
 }
 
@@ -100,7 +101,10 @@ type Settings struct {
 
 // Methods lists the methods.
 func Methods() []Method {
-	return []Method{methodDPO(), methodCHATS(), methodTailorPO(), methodSPO(), methodSmPO(), methodVRPO(), methodSFT(), methodD3PO(), methodDDPO(), methodFlowGRPO()}
+	return []Method{
+		methodDPO(), methodCHATS(), methodTailorPO(), methodSPO(), methodSmPO(), methodVRPO(), methodMaPO(), methodSFT(),
+		methodD3PO(), methodDDPO(), methodFlowGRPO(),
+	}
 }
 
 // FindMethod describes a method.
@@ -130,6 +134,24 @@ func (m Method) UsesReference(loss string) bool {
 
 // OwnPictures reports whether the method makes what it learns from out of prompts, and asks a reward.
 func (m Method) OwnPictures() bool { return m.Kind == KindSiblings || m.Kind == KindPaths }
+
+// RewardScale is what the method multiplies implicit rewards by with these settings: z is that times a margin. 0 for methods without a reference.
+func (m Method) RewardScale(s Settings) (float64, error) {
+	if !m.UsesReference(s.Loss) {
+		return 0, nil
+	}
+	var info LossInfo
+	var err error
+	if m.Losses != nil {
+		if info, err = m.loss(s.Loss); err != nil {
+			return 0, err
+		}
+	}
+	if s, err = m.complete(s, info); err != nil {
+		return 0, err
+	}
+	return s.Beta * cmp.Or(m.scale, 1) * cmp.Or(s.Gamma, 1), nil
+}
 
 func oneAdapter() []string { return []string{"default"} }
 
@@ -181,7 +203,7 @@ func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 	var err error
 	beta := m.Beta
 	if loss.Scale != 0 {
-		beta = loss.Scale / m.scale
+		beta = loss.Scale / cmp.Or(m.scale, 1)
 	}
 	if s.Beta, err = m.number("--beta-dpo", "beta", s.Beta, beta); err != nil {
 		return s, err

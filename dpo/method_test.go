@@ -60,7 +60,7 @@ func TestMethods(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"dpo", "chats", "tailorpo", "spo", "smpo", "vrpo", "sft", "d3po", "ddpo", "flow-grpo"} {
+	for _, name := range []string{"dpo", "chats", "tailorpo", "spo", "smpo", "vrpo", "mapo", "sft", "d3po", "ddpo", "flow-grpo"} {
 		if !names[name] {
 			t.Errorf("no method %s", name)
 		}
@@ -111,7 +111,7 @@ func TestMethod_refused(t *testing.T) {
 		{"sft", Settings{Beta: 10}, []string{"--beta-dpo", "sft has no beta", "leave the flag out"}},
 		{"dpo", Settings{Gamma: 10}, []string{"--gamma", "dpo has no gamma"}},
 		{"smpo", Settings{Gamma: -3}, []string{"--gamma -3"}},
-		{"dpo", Settings{Loss: "kto"}, []string{"--loss kto", "sigmoid, hinge, ipo, cdpo, robust, soft"}},
+		{"dpo", Settings{Loss: "tpo"}, []string{"--loss tpo", "sigmoid, hinge, ipo, cdpo, robust, soft"}},
 		{"chats", Settings{Loss: "ipo"}, []string{"--loss ipo", "chats", "leave the flag out"}},
 		{"chats", Settings{LabelSmoothing: .1}, []string{"--label-smoothing", "chats"}},
 		{"dpo", Settings{LabelSmoothing: .1}, []string{"--label-smoothing", "sigmoid", "cdpo, robust"}},

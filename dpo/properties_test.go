@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/diff/fd"
@@ -12,7 +13,9 @@ import (
 func randomTerms(r *rand.Rand, n int) []Terms {
 	terms := make([]Terms, n)
 	for i := range terms {
-		terms[i] = pairTerms(r.Float64(), r.Float64(), r.Float64(), r.Float64(), r.Float64())
+		e := func() float64 { return .05 + .95*r.Float64() }
+		terms[i] = pairTerms(e(), e(), e(), e(), r.Float64())
+		terms[i].ScoreChosen, terms[i].ScoreRejected, terms[i].Group = r.NormFloat64(), r.NormFloat64(), i/2
 	}
 	return terms
 }
@@ -40,11 +43,18 @@ func named(t testing.TB, beta float64, visit func(name string, m Method, loss st
 	}
 }
 
+// Losses that hold something constant which depends on the errors: differences see more than the derivative says. Those of torch's
+// detached weights are in the golden values.
+var holding = []string{"kto", "wpo", "beta-dpo", "omni-dpo"}
+
 // Derivatives of every objective against central differences, away from the kink of the hinge.
 func TestObjective_derivatives(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, beta := range []float64{0.5, 10, 200} {
 		named(t, beta, func(name string, _ Method, loss string, o Objective) {
+			if slices.Contains(holding, loss) || beta == 200 && slices.Contains([]string{"discopop", "forward-kl", "alpha"}, loss) { // too sharp for differences
+				return
+			}
 			terms := randomTerms(r, 5)
 			for i := range terms {
 				if z := max(beta, beta/2) * terms[i].Margin(); loss == "hinge" && (math.Abs(z-1) < .05 || math.Abs(z-2) < .05) {
@@ -63,7 +73,7 @@ func TestObjective_derivatives(t *testing.T) {
 					moved[i].PolicyChosen, moved[i].PolicyRejected = x[2*i], x[2*i+1]
 				}
 				return o.Evaluate(moved, make([]Grad, len(moved)))
-			}, x, &fd.Settings{Formula: fd.Central, Step: 1e-5})
+			}, x, &fd.Settings{Formula: fd.Central, Step: 1e-6})
 			for i, g := range grad {
 				for k, v := range []float64{g.Chosen, g.Rejected} {
 					if d := math.Abs(v - num[2*i+k]); d > 1e-5*max(1, math.Abs(v)) {
@@ -75,33 +85,45 @@ func TestObjective_derivatives(t *testing.T) {
 	}
 }
 
+// Values of losses where policy and reference agree, and derivatives with respect to both rewards, for scores of 1 and 0.
+func atStart(label float64) map[string][3]float64 {
+	one := 1 / (1 + math.Exp(-1)) // σ(1)
+	half := [3]float64{math.Ln2, -.5, .5}
+	return map[string][3]float64{
+		"": half, "sigmoid": half, "hinge": {1, -1, 1}, "ipo": {.25, -1, 1}, "cdpo": {math.Ln2, -.4, .4}, "robust": {math.Ln2, -.5 / .8, .5 / .8},
+		"soft": {math.Ln2, .5 - label, label - .5}, "exo": {-math.Log(.6), -math.Log(3) / 2, math.Log(3) / 2},
+		"forward-kl": half, "js": {math.Ln2, -.25, .25}, "alpha": half,
+		"nca": {2 * math.Ln2, -.25, .25}, "bco": {2 * math.Ln2, -.5, .5}, "sppo": {.5, -1, 1},
+		"sppo-soft": {2 * (label - .5) * (label - .5), 1 - 2*label, 2*label - 1}, "apo-zero": {1, -.25, .25}, "apo-down": {1, 0, .25},
+		"kto": {.5, -.125, .125}, "aot": half, "aot-unpaired": half, "dr-dpo": half, "wpo": half, "beta-dpo": half,
+		"omni-dpo": {one / 2 * math.Ln2, -one / 4, one / 4}, "mappo": {math.Ln2, -.5, one / 2},
+		"rpo-reward":         {one*math.Log(one) + (1-one)*math.Log(1-one) + math.Ln2, .5 - one, one - .5},
+		"rpo-reward-squared": {1, -2, 2}, "listwise": half, "mpo-set": half,
+		"discopop": {(math.Ln2 + 1) / 2, -.75 + 5*(1-math.Ln2), .75 - 5*(1-math.Ln2)},
+	}
+}
+
 // What every objective with a reference gives where policy and reference agree.
 func TestObjective_start(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	want := map[string]float64{"": math.Ln2, "sigmoid": math.Ln2, "hinge": 1, "ipo": .25, "cdpo": math.Ln2, "robust": math.Ln2, "soft": math.Ln2}
-	// Slopes with respect to z at 0.
-	slope := map[string]float64{"": .5, "sigmoid": .5, "hinge": 1, "ipo": 1, "cdpo": .4, "robust": .5 / .8}
 	named(t, 7, func(name string, m Method, loss string, o Objective) {
-		if !m.Reference {
+		if !m.UsesReference(loss) {
 			return
 		}
 		for _, term := range randomTerms(r, 20) {
 			term.PolicyChosen, term.PolicyRejected = term.RefChosen, term.RefRejected
+			term.ScoreChosen, term.ScoreRejected = 1, 0
 			got, g := one(o, term)
-			if math.Abs(got-want[loss]) > 1e-15 {
-				t.Errorf("%s: loss %g where policy = reference, want %g", name, got, want[loss])
+			want, ok := atStart(term.Label)[loss]
+			if !ok || math.Abs(got-want[0]) > 1e-15 {
+				t.Errorf("%s: loss %g where policy = reference, want %g", name, got, want)
 			}
 			scale := map[string]float64{"dpo": 3.5, "vrpo": 3.5, "smpo": 35 * (2*term.Label - 1), "chats": 7, "tailorpo": 7, "spo": 7, "d3po": 7}[m.Name]
-			s, ok := slope[loss]
-			if loss == "soft" {
-				s, ok = term.Label-.5, true
-			}
-			sign := -1.
 			if m.Name == "chats" {
-				sign = 1
+				want[2] = -want[2]
 			}
-			if !ok || !near(g.Chosen, s*scale, 1e-14, 35) || !near(g.Rejected, sign*s*scale, 1e-14, 35) {
-				t.Errorf("%s: derivative %v where policy = reference, want %g", name, g, s*scale)
+			if !near(g.Chosen, -want[1]*scale, 1e-14, 35) || !near(g.Rejected, -want[2]*scale, 1e-14, 35) {
+				t.Errorf("%s: derivative %v where policy = reference, want %g times %g", name, g, want, -scale)
 			}
 		}
 	})
@@ -110,14 +132,15 @@ func TestObjective_start(t *testing.T) {
 // A constant on both errors of a picture, or another order of the batch, changes nothing.
 func TestObjective_invariants(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	named(t, 3, func(name string, m Method, _ string, o Objective) {
+	named(t, 3, func(name string, m Method, loss string, o Objective) {
+		info, _ := FindLoss(loss)
 		terms := randomTerms(r, 6)
 		grad, swapped := make([]Grad, 6), make([]Grad, 6)
-		loss := o.Evaluate(terms, grad)
+		value := o.Evaluate(terms, grad)
 		reversed := make([]Terms, 6)
 		for i, term := range terms {
 			reversed[5-i] = term
-			if !m.Reference {
+			if !m.UsesReference(loss) {
 				continue
 			}
 			was, _ := one(o, term)
@@ -127,11 +150,15 @@ func TestObjective_invariants(t *testing.T) {
 				t.Errorf("%s: constants on the errors change the loss from %.17g to %.17g", name, was, got)
 			}
 		}
-		if got := o.Evaluate(reversed, swapped); !near(got, loss, 1e-14, max(1, loss)) {
-			t.Errorf("%s: loss %g, in reverse order %g", name, loss, got)
+		if loss == "beta-dpo" {
+			return // what it draws hangs on places
+		}
+		if got := o.Evaluate(reversed, swapped); !near(got, value, 1e-14, max(1, value)) {
+			t.Errorf("%s: loss %g, in reverse order %g", name, value, got)
 		}
 		for i, g := range grad {
-			if swapped[5-i] != g {
+			// Sums over a batch round in another order.
+			if other := swapped[5-i]; other != g && !(info.Batch && near(other.Chosen, g.Chosen, 1e-14, 3) && near(other.Rejected, g.Rejected, 1e-14, 3)) {
 				t.Errorf("%s: derivative of pair %d depends on its place", name, i)
 			}
 		}
@@ -244,19 +271,22 @@ func TestSmoothedLabel(t *testing.T) {
 // Both pictures the same: what the two rows add to the shared weights cancels to the last bit.
 func TestObjective_identicalPair(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
-	named(t, 900, func(name string, m Method, _ string, o Objective) {
-		if !m.Reference || m.Name == "chats" {
+	// These pull both pictures somewhere, whatever stands against them.
+	single := []string{"nca", "bco", "sppo", "sppo-soft", "apo-down", "cpo", "orpo", "asft", "mappo"}
+	named(t, 900, func(name string, m Method, loss string, o Objective) {
+		if !m.Reference || m.Name == "chats" || slices.Contains(single, loss) {
 			return
 		}
 		output, target := normal(r, 64), normal(r, 64)
-		e, ref := DenoisingError(output, target), r.Float64()
-		loss, g := one(o, pairTerms(e, e, ref, ref, r.Float64()))
+		e := DenoisingError(output, target)
+		ref := e + .01*r.NormFloat64()
+		value, g := one(o, pairTerms(e, e, ref, ref, r.Float64()))
 		a, b := make([]float32, 64), make([]float32, 64)
 		DenoisingCotangent(a, output, target, g.Chosen)
 		DenoisingCotangent(b, output, target, g.Rejected)
 		for i := range a {
 			if a[i]+b[i] != 0 {
-				t.Fatalf("%s: cotangents of an identical pair add up to %g, loss %g", name, a[i]+b[i], loss)
+				t.Fatalf("%s: cotangents of an identical pair add up to %g, loss %g", name, a[i]+b[i], value)
 			}
 		}
 	})

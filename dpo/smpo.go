@@ -48,6 +48,7 @@ func methodSmPO() Method {
 		Beta:     2000, // SD1.5; the authors take 5000 for SDXL
 		Gamma:    10,
 		Adapters: oneAdapter(), Reference: true, Rejected: true, Labels: LabelsSoft, Kind: KindInversion,
-		make: func(s Settings, _ Loss) Objective { return SmPO{Beta: s.Beta, Gamma: s.Gamma} },
+		scale: 0.5,
+		make:  func(s Settings, _ Loss) Objective { return SmPO{Beta: s.Beta, Gamma: s.Gamma} },
 	})
 }

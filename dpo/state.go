@@ -47,6 +47,8 @@ func stateful(o Objective, terms []Terms) (s Stateful, scale float64, seen []Ter
 		return stateful(o.Objective, MeanTerms(terms, o.Draws))
 	case WithSFT:
 		return stateful(o.Objective, terms)
+	case SDPO:
+		return stateful(o.Objective, terms)
 	case DiffusionDPO:
 		s, _ = o.Loss.(Stateful)
 		return s, 0.5 * o.Beta, terms

@@ -50,6 +50,8 @@ func MeanTerms(terms []Terms, draws int) []Terms {
 		m.Dot += t.Dot / n
 		m.ScoreChosen += t.ScoreChosen / n
 		m.ScoreRejected += t.ScoreRejected / n
+		m.Advantage += t.Advantage / n
+		m.Mismatched += t.Mismatched / n
 		m.Group = t.Group
 	}
 	return means

@@ -142,19 +142,10 @@ func (t *Trainer) Parameters() int {
 // Done is the number of steps that have been done.
 func (t *Trainer) Done() int { return t.done }
 
-// EffectiveBeta is what implicit rewards are multiplied by in the loss −log σ(z), half of --beta-dpo for Diffusion-DPO: twice the
-// derivative with respect to the error of the chosen picture, where policy and reference agree. 0 for methods without a reference.
+// EffectiveBeta is what implicit rewards are multiplied by in the loss, half of --beta-dpo for Diffusion-DPO. 0 for methods without a reference.
 func (t *Trainer) EffectiveBeta() float64 {
-	if !t.method.Reference {
-		return 0
-	}
-	grad := make([]dpo.Grad, t.draws)
-	terms := make([]dpo.Terms, t.draws)
-	for i := range terms {
-		terms[i].Label = 1
-	}
-	t.objective.Evaluate(terms, grad)
-	return 2 * grad[0].Chosen * float64(t.draws)
+	scale, _ := t.method.RewardScale(t.config.Settings) // settings were checked by Open
+	return scale
 }
 
 // Named is a metric under its name in TRL.

@@ -49,7 +49,7 @@ func lossNotes(l dpo.LossInfo) []string {
 	}{
 		{l.NoReference, "a and b are minus beta times the policy's errors: no reference"},
 		{l.SoftLabels, "soft labels"},
-		{l.Smoothing, "--label-smoothing"},
+		{l.Smoothing, fmt.Sprintf("--label-smoothing, %g unless given", l.DefaultSmoothing)},
 		{l.Scores, "needs scores of the pictures"},
 		{l.Batch, "pairs of a batch depend on each other"},
 		{l.SFTWeight != 0, fmt.Sprintf("--sft-weight %g unless given", l.SFTWeight)},
