@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -51,12 +52,13 @@ func TestLlamaServer(t *testing.T) {
 			if (api == APIAuto) != (i.API == APIChat) || i.Protocol != ProtocolLogprobs || i.Pictures != "seen" {
 				t.Errorf("info %+v, want probabilities, and pictures that are seen", i)
 			}
-			// A judge that is sure of every word cannot show whether seeds are honoured.
-			if o.Examine && (i.Structured != SupportHonoured || i.Seed != SupportHonoured && i.Seed != SupportUnclear) {
+			// A judge that is sure of every word cannot show whether seeds are honoured, and one that has not learned JSON fills it with spaces.
+			honoured := []Support{SupportHonoured, SupportUnclear}
+			if o.Examine && (!slices.Contains(honoured, i.Structured) || !slices.Contains(honoured, i.Seed)) {
 				t.Errorf("info %+v, want a schema and seeds that are honoured", i)
 			}
-			if got := compareByRedness(t, j, pairs); got.requests != 2*pairs {
-				t.Errorf("%+v, want a question for each order", got)
+			if got := compareByRedness(t, j, pairs); got.requests != 2*pairs || got.off > .05 {
+				t.Errorf("%+v, want a question for each order and probabilities as they were taught", got)
 			}
 			liveOrder(t, j)
 			liveRank(t, j)

@@ -110,7 +110,9 @@ def record(url):
     replies["chat, three samples"] = post(url, "/v1/chat/completions", {"messages": pair, "max_tokens": 16, "temperature": 1, "n": 3, "seed": 0})
     schema = {"type": "object", "properties": {"answer": {"type": "string", "enum": PAIR["labels"]}}, "required": ["answer"], "additionalProperties": False}
     form = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
-    replies["chat, schema"] = post(url, "/v1/chat/completions", {"messages": pair, "max_tokens": 32, "temperature": 0, "response_format": form})
+    got = post(url, "/v1/chat/completions", {"messages": pair, "max_tokens": 32, "temperature": 0, "response_format": form})
+    said = json.loads(got["body"]["choices"][0]["message"]["content"])["answer"]  # the judge has learned no JSON: any label
+    replies["chat, schema"] = {**got, "want": {"p": float(said == PAIR["labels"][0]), "mass": 1}}
     broken = messages(YES, [red[:200]])
     replies["chat, broken picture"] = post(url, "/v1/chat/completions", {"messages": broken, **soft})
     return replies
