@@ -33,17 +33,13 @@ func (d *ddpm) row(i, _ int) (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	alpha := at / ap
-	beta := 1 - alpha
-	row := Row{
-		DataX: data.x, DataOut: data.out,
-		X: math.Sqrt(alpha) * (1 - ap) / (1 - at), Data: math.Sqrt(ap) * beta / (1 - at),
-	}
+	x, clean, variance := posterior(at, ap)
+	row := Row{DataX: data.x, DataOut: data.out, X: x, Data: clean}
 	if t > 0 {
 		row.Draws = true
-		row.Noise = math.Sqrt(max((1-ap)/(1-at)*beta, 1e-20)) // fixed_small; fixed_small_log is the same number
+		row.Noise = math.Sqrt(max(variance, 1e-20)) // fixed_small; fixed_small_log is the same number
 		if d.varianceType == "fixed_large" {
-			row.Noise = math.Sqrt(beta)
+			row.Noise = math.Sqrt(1 - at/ap)
 		}
 	}
 	return row, nil

@@ -33,6 +33,7 @@ type Options struct {
 	// TrainableText are adapters of every text encoder, likewise.
 	TrainableText []lora.Adapter
 	Perturb       []string // self-attentions of the denoiser that Cond.Perturbed rows do without, see lora.Perturb
+	Features      bool     // Pipeline.Features is wanted
 }
 
 // Pipeline is a loaded model folder. It is safe for concurrent use.
@@ -57,6 +58,9 @@ type Pipeline struct {
 	maxTokens  []int
 	denoiser   *model.Model
 	frozen     *model.Model // the denoiser without trainable adapters, nil where there are none
+	features   *model.Model // the denoiser up to its middle without any adapter, nil where features are not wanted
+	feature    string       // its output
+	seeing     bool
 	ports      denoiserPorts
 	wanted     []AdapterFile
 	trainable  []lora.Adapter
@@ -69,12 +73,12 @@ type Pipeline struct {
 	log        *slog.Logger
 	fraction   sync.Once // the warning about cut timesteps
 
-	evaluations atomic.Int64
+	evaluations, looks atomic.Int64 // rows through the denoiser, and through its first half
 }
 
 // Open loads the networks of a folder. Weights are mapped, not read, so this is quick; graphs are compiled at first use.
 func Open(_ context.Context, f model.Folder, opt Options) (*Pipeline, error) {
-	p := &Pipeline{Folder: f, log: opt.Logger, wanted: opt.Adapters, trainable: opt.Trainable, ofTexts: opt.TrainableText, perturb: opt.Perturb, initial: opt.Initial}
+	p := &Pipeline{Folder: f, log: opt.Logger, wanted: opt.Adapters, trainable: opt.Trainable, ofTexts: opt.TrainableText, perturb: opt.Perturb, initial: opt.Initial, seeing: opt.Features}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -99,7 +103,7 @@ func (p *Pipeline) load(opt *model.Options) error {
 	}
 	p.ClassName, p.XL = idx.ClassName, isXL(idx.ClassName)
 	p.forceZeros = p.XL && (idx.ForceZerosEmptyPrompt == nil || *idx.ForceZerosEmptyPrompt)
-	for _, step := range []func(*model.Options) error{p.loadScheduler, p.loadText, p.loadDenoiser, p.loadAdapters, p.loadVAE, p.loadDefaults} {
+	for _, step := range []func(*model.Options) error{p.loadScheduler, p.loadText, p.loadDenoiser, p.loadFeatures, p.loadAdapters, p.loadVAE, p.loadDefaults} {
 		if err := step(opt); err != nil {
 			return err
 		}
@@ -200,8 +204,10 @@ func (p *Pipeline) CheckFinite() error {
 // Close unmaps every network.
 func (p *Pipeline) Close() error {
 	var errs []error
-	if p.frozen != nil {
-		errs = append(errs, p.frozen.Close())
+	for _, m := range []*model.Model{p.frozen, p.features} {
+		if m != nil {
+			errs = append(errs, m.Close())
+		}
 	}
 	for _, m := range p.Networks() {
 		errs = append(errs, m.Close())
@@ -217,5 +223,6 @@ func component(name string, i int) string {
 	return fmt.Sprintf("%s_%d", name, i+1)
 }
 
-// Evaluations counts what the denoiser has done so far: one for each row of a call, three where the way back is gone, too.
-func (p *Pipeline) Evaluations() int64 { return p.evaluations.Load() }
+// Evaluations counts what the denoiser has done so far: one for each row of a call, three where the way back is gone, too. Features are half
+// of that: the way to the middle is less than half of a U-Net's work.
+func (p *Pipeline) Evaluations() int64 { return p.evaluations.Load() + p.looks.Load()/2 }
