@@ -16,5 +16,26 @@
 //
 // It measures four errors a pair ([DenoisingError], [StepError]), asks an [Objective] for loss and derivative, and turns
 // the derivative into the cotangent of the network's outputs ([DenoisingCotangent], [StepCotangent]). The reference, the
-// labels and whatever else the errors were made from are constants.
+// labels and whatever else the errors were made from are constants. Objectives with [Method].Drift or Dot look at
+// differences of outputs, too; [State], [Observe] and [Restore] are for losses that learn from batch to batch.
+//
+// # Losses
+//
+// Methods with a choice take any of [Losses] by name. A [PairLoss] is one function of both implicit rewards; a [Loss] sees the
+// batch, which it may sort, weigh or cut. Scores of pictures, by which some weigh or rank, are in the terms. [WithSFT] and [SDPO]
+// wrap any objective, [VRPO] averages draws in front of it. Which pairs are learnt from, and when, is chosen by functions
+// on numbers: [CurriculumOrder], [ClearPreferences], [WorthAnnotating], [DiverseExtremes].
+//
+// Names that several methods share are not used alone. IPO is the squared loss ([LossIPO]) and not iterative preference
+// optimisation of videos; SPO is step-aware, with [ClampedRatios]; APO is anchored ([LossAPOZero]); "rpo-reward" is reward-aware
+// ([LossRewardRPO]); MPO is over sets ([LossMPOSet]), MaPO margin-aware ([MaPO]), MaPPO with a prior ([LossMaPPO]); SimPO is without
+// a reference ([LossSimPO]), SmPO with smoothed labels ([SmPO]).
+//
+// Some methods are others with samples of their own. InPO is [DiffusionDPO] on pictures that the policy inverted; SPIN-Diffusion is
+// [DiffusionDPO], and Pre-DPO any loss, with another reference; MRPO has several, whose errors are summed by weights that
+// add up to 1 in RefChosen and RefRejected; accelerated preference optimisation moves the reference.
+//
+// Left out, because no formula could be checked against a paper's text or code: MIPO; XPO and VPO, whose bonus has a sign that depends
+// on the setting; relative preference optimisation and DOVE, which compare pictures of different prompts by embeddings of
+// prompts that terms do not hold; DSPO's branch for SDXL, whose loss does not depend on the policy's direction.
 package dpo

@@ -39,6 +39,28 @@ func ExampleMethod() {
 	// dpo: --gamma 10: dpo has no gamma; leave the flag out
 }
 
+// A loss with a setting of its own, by name.
+func ExampleLossInfo() {
+	info, err := dpo.FindLoss("simpo")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	loss, err := info.New(0, map[string]float64{"gamma": 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	terms := []dpo.Terms{{PolicyChosen: .1, PolicyRejected: .3}}
+	grad := make([]dpo.Grad, 1)
+	fmt.Printf("%s: %.4f\n", info.Formula, loss.Evaluate(2, terms, grad))
+	_, err = info.New(0, map[string]float64{"gamma": -1})
+	fmt.Println(err)
+	// Output:
+	// −log σ(z−γ): 1.0375
+	// dpo: --loss-option gamma=-1: must be from 0 to 1000; the default of loss simpo is 0.5
+}
+
 // Both networks of CHATS learn to fit: both derivatives are positive.
 func ExampleCHATS() {
 	grad := make([]dpo.Grad, 1)

@@ -46,10 +46,10 @@ func (a *app) trainCommand() *cobra.Command {
 		Short: "Train a LoRA on preferences",
 		Long: `Train fits a LoRA of the model's U-Net, and with --train-text-encoder of its text encoders,
 to preferences, and writes it in kohya's and in diffusers' layout, with checkpoints, metrics
-and previews beside it. Methods dpo, vrpo, chats, smpo and sft learn from pairs: --data takes
+and previews beside it. Methods dpo, vrpo, chats, smpo, mapo and sft learn from pairs: --data takes
 every set that "winnow data" reads, such as the output of "winnow label". Methods tailorpo, spo, d3po,
 ddpo and flow-grpo make their own pictures for --prompts and ask --reward. --list shows all methods with their
-papers and what a unit of beta is.
+papers and what a unit of beta is, and all losses that --loss takes, with their formulas.
 
 The same command goes on after a stop with --resume-from-checkpoint latest, bit for bit; where
 there is no checkpoint yet it begins. A folder that holds a run is refused without that flag or
@@ -151,7 +151,7 @@ func (o *trainOptions) methodFlags(f *pflag.FlagSet) {
 	f.Float64Var(&s.Beta, "beta-dpo", 0, "strength of the pull to the reference, in the unit of the method's paper (default: the method's)")
 	f.StringVar(&s.Loss, "loss", "", "loss of implicit rewards, for methods that have the choice (default: sigmoid); --list shows all")
 	f.StringArrayVar(&o.lossOptions, "loss-option", nil, "setting of the loss, as in gamma=1 (repeatable); --list shows them")
-	f.Float64Var(&s.SFTWeight, "sft-weight", 0, "weight of the policy's error of chosen pictures, added to the loss of a preference method (default: none, for cpo and orpo 1)")
+	f.Float64Var(&s.SFTWeight, "sft-weight", 0, "weight of the policy's error of chosen pictures, added to the loss of a preference method (default: none; 1 for cpo)")
 	f.Float64Var(&s.LabelSmoothing, "label-smoothing", 0, "share of labels that are taken to be wrong, for losses that smooth labels, such as cdpo (default there: 0.1)")
 	f.Float64Var(&s.Gamma, "gamma", 0, "of smpo (default: 10)")
 	f.IntVar(&s.Draws, "draws", 0, "draws of timestep and noise for each pair, averaged ahead of the loss")
