@@ -88,7 +88,7 @@ func (p *Pipeline) Check(ctx context.Context, req Request) error {
 	if req.Truncate || req.Embeds != nil {
 		return nil
 	}
-	return public(p.ldm.CheckPrompts(append([]string{req.NegativePrompt}, req.Prompts...)))
+	return public(p.ldm.CheckPrompts(append([]string{req.NegativePrompt}, req.texts()...)))
 }
 
 // scheduler is the model's scheduler, switched as the request says.

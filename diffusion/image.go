@@ -30,7 +30,7 @@ func (r *run) images(first, n int, latents, pixels []float32) ([]Image, error) {
 func (r *run) params(i int) Params {
 	cfg := r.plan.Scheduler().Config()
 	return Params{
-		Prompt: r.req.Prompts[i/r.req.Count], NegativePrompt: r.req.NegativePrompt, Model: r.p.name,
+		Prompt: r.req.Prompts[i/r.req.Count], PromptSuffix: r.req.PromptSuffix, NegativePrompt: r.req.NegativePrompt, Model: r.p.name,
 		Scheduler: cfg.Class, Sigmas: r.req.Sigmas, Eta: r.req.Eta, Steps: r.req.Steps,
 		GuidanceScale: r.req.GuidanceScale, GuidanceRescale: r.req.GuidanceRescale,
 		Guidance: r.req.rule(), GuidanceInterval: r.req.interval(), CHATSAlpha: r.req.alpha(), NullPrompt: r.req.NullPrompt, LoRA: r.p.Adapters(),

@@ -12,6 +12,8 @@ import (
 // field says otherwise.
 type Request struct {
 	Prompts        []string // one or more prompts
+	// PromptSuffix is text behind every prompt that only the text encoders read; pictures are named, ranked and searched by the prompts alone.
+	PromptSuffix   string
 	NegativePrompt string   // applies to every prompt; "" means none, which XL models treat as zeros
 	Height, Width  int      // pixels, multiples of the VAE factor (8 for most models)
 	Steps          int      // sampling steps
@@ -73,6 +75,7 @@ type Step struct {
 // Params are the settings that made a picture, enough to make it again. They travel inside the PNG file.
 type Params struct {
 	Prompt          string  `json:"prompt"`
+	PromptSuffix    string  `json:"prompt_suffix,omitempty"`
 	NegativePrompt  string  `json:"negative_prompt,omitempty"`
 	Model           string  `json:"model"`
 	Scheduler       string  `json:"scheduler"` // diffusers class name
@@ -234,4 +237,16 @@ func (r *Request) seed(i int) uint64 {
 // latentSize is the number of latents of one picture.
 func (p *Pipeline) latentSize(r Request) int {
 	return p.ldm.LatentChannels * (r.Height / p.ldm.Factor) * (r.Width / p.ldm.Factor)
+}
+
+// texts are what the text encoders read.
+func (r *Request) texts() []string {
+	if r.PromptSuffix == "" {
+		return r.Prompts
+	}
+	out := make([]string, len(r.Prompts))
+	for i, p := range r.Prompts {
+		out[i] = p + r.PromptSuffix
+	}
+	return out
 }

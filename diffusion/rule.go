@@ -128,7 +128,7 @@ func (p *Pipeline) embed(ctx context.Context, req Request) (cond, negative ldm.E
 	var null ldm.Embeds
 	if req.Embeds != nil {
 		cond, null = req.Embeds.rows(req.needsNull())
-	} else if cond, err = p.ldm.Encode(ctx, req.Prompts, req.Truncate); err == nil && req.needsNull() {
+	} else if cond, err = p.ldm.Encode(ctx, req.texts(), req.Truncate); err == nil && req.needsNull() {
 		null, err = p.embedNull(ctx, req)
 	}
 	switch {

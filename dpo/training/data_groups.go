@@ -13,6 +13,9 @@ func (l *loader) pairs(rec *datasets.Record) iter.Seq[datasets.Pair] {
 	if l.t.loss.Groups && rec.Kind == datasets.KindGroup {
 		return l.ranked(rec)
 	}
+	if !l.t.method.Rejected && len(rec.Images) == 1 { // a picture alone is one to learn
+		return func(yield func(datasets.Pair) bool) { yield(datasets.Pair{Label: 1, Soft: 1}) }
+	}
 	return rec.Pairs()
 }
 

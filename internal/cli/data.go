@@ -24,7 +24,7 @@ the exit code is 3. "winnow data formats" lists what can be read.`,
 		Args: subcommandOnly,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.dataInspectCommand(), a.dataConvertCommand(), a.dataSplitCommand(), a.dataDedupeCommand(), a.dataFormatsCommand())
+	c.AddCommand(a.dataInspectCommand(), a.dataConvertCommand(), a.dataSplitCommand(), a.dataDedupeCommand(), a.dataConditionCommand(), a.dataFormatsCommand())
 	return c
 }
 

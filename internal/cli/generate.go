@@ -34,6 +34,7 @@ type generateOptions struct {
 	reward, rewardModel    []string
 	alarm                  float64
 	search                 searchOptions
+	condition              conditionFlags
 	by                     rewardOptions // the flags that the pictures' model has too stand above
 	config, saveConfig     string
 	executorOptions
@@ -114,6 +115,7 @@ func (o *generateOptions) settingFlags(f *pflag.FlagSet) {
 	f.Float64Var(&o.guidance, "guidance-scale", 0, "strength of guidance; 1 turns cfg off (default: the model's)")
 	f.Float64Var(&o.rescale, "guidance-rescale", 0, "correct over-exposure under guidance, 0 to 1")
 	o.guide.flags(f)
+	o.condition.flags(f)
 	f.StringVar(&o.scheduler, "scheduler", "", "ddim, ddpm, euler, euler-a, dpmpp-2m, flow-euler, … or a diffusers class name (default: the model's)")
 	f.StringVar(&o.sigmas, "sigmas", "", "noise levels: karras, exponential or beta (default: the scheduler's)")
 	f.Float64Var(&o.eta, "eta", 0, "share of fresh noise of ddim, 0 to 1")
@@ -182,7 +184,7 @@ func (o *generateOptions) checkSettings() error {
 	if o.threads < 0 {
 		return usagef("--threads %d: want at least 1, or 0 for all", o.threads)
 	}
-	if err := errors.Join(o.executorOptions.check(), o.guide.check()); err != nil {
+	if err := errors.Join(o.executorOptions.check(), o.guide.check(), o.condition.check()); err != nil {
 		return err
 	}
 	if o.changed("guidance-scale") && o.guidance == 0 {
@@ -200,7 +202,7 @@ func (o *generateOptions) pictures() int { return len(o.prompts) * o.count }
 // request is the part of the options that the pipeline takes.
 func (o *generateOptions) request() diffusion.Request {
 	return o.guide.apply(diffusion.Request{
-		NegativePrompt: o.negative, Height: o.height, Width: o.width, Steps: o.steps,
+		PromptSuffix: o.condition.suffix, NegativePrompt: o.negative, Height: o.height, Width: o.width, Steps: o.steps,
 		GuidanceScale: o.guidance, GuidanceRescale: o.rescale, Seed: o.seed, Count: o.count, BatchSize: o.batch,
 		Scheduler: o.scheduler, Sigmas: o.sigmas, Eta: o.eta, Truncate: o.truncate,
 	})
@@ -229,6 +231,7 @@ func (o *generateOptions) settings(d diffusion.Defaults) yaml.MapSlice {
 		scheduler = d.Scheduler
 	}
 	add("prompt", o.prompts, true)
+	o.condition.settings(add)
 	add("negative-prompt", o.negative, o.negative != "")
 	add("model", o.model, true)
 	add("steps", pick(o.steps, d.Steps), true)

@@ -92,6 +92,7 @@ func (o *labelOptions) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.rule.PerPrompt, "pairs-per-prompt", 0, "at most so many, those with the largest gaps (default: 1 of best-worst, else no limit)")
 	f.Float64Var(&o.rule.MinGap, "min-gap", 0, "smallest difference of scores that decides; below it a pair is a tie")
 	f.BoolVar(&o.rule.KeepTies, "keep-ties", false, "keep ties with label 0.5 instead of leaving them out")
+	f.BoolVar(&o.rule.Dominance, "dominance", false, "with several rewards: take a pair only if none of them contradicts the order of the sum")
 	f.Float64Var(&o.rule.Temperature, "soft-labels", 0, "soft labels σ(gap/TEMPERATURE) beside the hard ones (default: equal to them)")
 	f.StringVarP(&o.output, "output", "o", "", "file to write: .parquet, with a .jsonl beside it, or .jsonl alone")
 	f.StringVar(&o.pictures, "pictures", "", "folder of the pictures that are made (default: the output's name with .pictures for its ending)")
@@ -140,6 +141,9 @@ func (o *labelOptions) complete(args []string) error {
 	}
 	if len(o.reward) > 1 && o.judged() {
 		return usagef("--reward %s: the judge compares pictures and has no scores to add; name it alone", strings.Join(o.reward, ","))
+	}
+	if o.rule.Dominance && len(o.reward) < 2 {
+		return usagef("--dominance: one reward cannot contradict another; name several, as in --reward mini,aesthetic-v2=0.2")
 	}
 	return nil
 }

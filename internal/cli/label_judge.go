@@ -84,7 +84,7 @@ func (g *judgedGroups) flush(ctx context.Context) error {
 		return err
 	}
 	for i := range g.waiting {
-		if err := g.run.pairs(&g.waiting[i], all[i]); err != nil {
+		if err := g.run.pairs(&g.waiting[i], all[i], nil); err != nil {
 			return err
 		}
 	}

@@ -147,14 +147,14 @@ func (r *labelRun) labeller(ctx context.Context) (labelGroups, func() error, err
 	r.sum.Reward = s.mix.Info().Name
 	return &scoredGroups{scoring.NewRecords(by, r.source.name, func(rec *datasets.Record, results []scoring.Result) error {
 		r.sum.Computed, r.sum.Cached = by.Computed, by.Known
-		scores := make([]float64, len(results))
+		scores, parts := make([]float64, len(results)), make([][]float64, len(results))
 		for i, res := range results {
-			scores[i] = res.Score
+			scores[i], parts[i] = res.Score, res.Parts
 		}
 		for _, err := range scoring.Problems(results) {
 			r.app.warn("%v", err)
 		}
-		return r.pairs(rec, scores)
+		return r.pairs(rec, scores, parts)
 	})}, s.Close, nil
 }
 
@@ -212,8 +212,8 @@ func (r *labelRun) nothing() error {
 	return errors.New("no prompt has two pictures with a score; nothing was written")
 }
 
-// pairs writes the pairs of one prompt's pictures.
-func (r *labelRun) pairs(rec *datasets.Record, scores []float64) error {
+// pairs writes the pairs of one prompt's pictures. parts are the scores of single rewards; nil of a judge.
+func (r *labelRun) pairs(rec *datasets.Record, scores []float64, parts [][]float64) error {
 	r.sum.Prompts++
 	for _, s := range scores {
 		if math.IsNaN(s) {
@@ -222,7 +222,7 @@ func (r *labelRun) pairs(rec *datasets.Record, scores []float64) error {
 			r.sum.Pictures++
 		}
 	}
-	chosen, ties := r.o.rule.Choose(scores)
+	chosen, ties := r.o.rule.Choose(scores, parts)
 	r.sum.Ties += ties
 	if len(chosen) == 0 {
 		r.sum.Without++

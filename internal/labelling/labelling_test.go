@@ -38,13 +38,13 @@ func TestChoose(t *testing.T) {
 		{Rule{Pairs: All, KeepTies: true, MinGap: 2.5}, "0-1=0 1-4=1 1-3=1 1-5=1 0-3=0 0-5=0 0-4=0 3-4=0.5 4-5=0.5 3-5=0.5", 0}, // exactly 2.5 decides
 		{Rule{Pairs: All, PerPrompt: 3}, "0-1=0 1-4=1 1-3=1", 0},
 	} {
-		pairs, ties := c.rule.Choose(scores)
+		pairs, ties := c.rule.Choose(scores, nil)
 		if got := places(pairs); got != c.want || ties != c.ties {
 			t.Errorf("%+v: %s and %d ties, want %s and %d", c.rule, got, ties, c.want, c.ties)
 		}
 	}
 	for _, few := range [][]float64{nil, {1}, {math.NaN(), 1}} {
-		if pairs, ties := (Rule{Pairs: All, KeepTies: true}).Choose(few); len(pairs) != 0 || ties != 0 {
+		if pairs, ties := (Rule{Pairs: All, KeepTies: true}).Choose(few, nil); len(pairs) != 0 || ties != 0 {
 			t.Errorf("%v: %v, %d", few, pairs, ties)
 		}
 	}
@@ -65,7 +65,7 @@ func TestChoose_properties(t *testing.T) {
 			Pairs: Strategies()[r.IntN(3)], PerPrompt: r.IntN(4), MinGap: float64(r.IntN(3)) / 4, KeepTies: r.IntN(2) == 0,
 			Temperature: float64(r.IntN(2)) / 2,
 		}
-		pairs, ties := rule.Choose(scores)
+		pairs, ties := rule.Choose(scores, nil)
 		seen, last := map[[2]int]bool{}, math.Inf(1)
 		for _, p := range pairs {
 			if p.A >= p.B || seen[[2]int{p.A, p.B}] || math.Abs(p.Gap) > last || p.Gap != scores[p.A]-scores[p.B] {
@@ -84,9 +84,59 @@ func TestChoose_properties(t *testing.T) {
 			t.Fatalf("%+v of %v: %d ties left out", rule, scores, ties)
 		}
 	}
-	p, _ := Rule{Pairs: All, Temperature: 2}.Choose([]float64{3, 1})
+	p, _ := Rule{Pairs: All, Temperature: 2}.Choose([]float64{3, 1}, nil)
 	if want := 1 / (1 + math.Exp(-1)); math.Abs(p[0].Soft-want) > 1e-15 {
 		t.Errorf("soft label %v, want %v", p[0].Soft, want)
+	}
+}
+
+// With dominance no reward contradicts a pair, none that all agree on is missing, and the limit counts the pairs that are left.
+func TestChoose_dominance(t *testing.T) {
+	parts := [][]float64{{3, 1}, {2, 2}, {1, 0}, {3, 2}}
+	scores := make([]float64, len(parts))
+	for i, p := range parts {
+		scores[i] = p[0] + p[1]
+	}
+	for _, c := range []struct {
+		rule Rule
+		want string
+	}{
+		{Rule{Pairs: All, Dominance: true}, "2-3=0 0-2=1 1-2=1 0-3=0 1-3=0"}, // not 0 and 1, which tie in the sum and contradict each other
+		{Rule{Pairs: All, Dominance: true, PerPrompt: 4}, "2-3=0 0-2=1 1-2=1 0-3=0"},
+		{Rule{Pairs: Adjacent, Dominance: true}, "1-2=1 0-3=0"},
+	} {
+		if pairs, ties := c.rule.Choose(scores, parts); places(pairs) != c.want || ties != 0 {
+			t.Errorf("%+v: %s, %d ties; want %s", c.rule, places(pairs), ties, c.want)
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 500 {
+		n := 2 + r.IntN(5)
+		scores, parts := make([]float64, n), make([][]float64, n)
+		for i := range parts {
+			parts[i] = []float64{float64(r.IntN(5)), float64(r.IntN(5)), float64(r.IntN(5))}
+			scores[i] = parts[i][0] + parts[i][1] + parts[i][2]
+		}
+		pairs, _ := Rule{Pairs: All, Dominance: true}.Choose(scores, parts)
+		taken := map[[2]int]bool{}
+		for _, p := range pairs {
+			taken[[2]int{p.A, p.B}] = true
+		}
+		for i := range n {
+			for k := i + 1; k < n; k++ {
+				up, down := 0, 0
+				for m := range 3 {
+					if d := parts[i][m] - parts[k][m]; d > 0 {
+						up++
+					} else if d < 0 {
+						down++
+					}
+				}
+				if want := (up > 0) != (down > 0); taken[[2]int{i, k}] != want {
+					t.Fatalf("%v: %d and %d taken: %v", parts, i, k, !want)
+				}
+			}
+		}
 	}
 }
 

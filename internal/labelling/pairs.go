@@ -27,6 +27,8 @@ type Rule struct {
 	MinGap float64
 	// KeepTies takes ties as pairs with label 0.5; otherwise they are left out.
 	KeepTies bool
+	// Dominance takes pairs only whose better picture is at least as good by every single reward, as by the sum that Choose is given.
+	Dominance bool
 	// Temperature makes the soft label σ(gap/Temperature); 0 makes it equal the label.
 	Temperature float64
 }
@@ -54,10 +56,11 @@ func (r Rule) Check() error {
 	return nil
 }
 
-// Choose makes the pairs of one prompt, largest gap first; pictures whose score is NaN take no part. ties counts the pairs that were
-// left out as ties. Pictures keep their order within a pair, so that the better one stands first as often as not.
-func (r Rule) Choose(scores []float64) (pairs []Pair, ties int) {
-	for _, p := range r.candidates(scores) {
+// Choose makes the pairs of one prompt, largest gap first; pictures whose score is NaN take no part. parts are the scores of single rewards,
+// picture by picture, for Dominance, else nil. ties counts the pairs that were left out as ties. Pictures keep their order within a pair, so
+// that the better one stands first as often as not.
+func (r Rule) Choose(scores []float64, parts [][]float64) (pairs []Pair, ties int) {
+	for _, p := range r.candidates(scores, parts) {
 		gap := scores[p[0]] - scores[p[1]]
 		pair := Pair{A: p[0], B: p[1], Gap: gap, Label: 0.5}
 		if size := math.Abs(gap); size > 0 && size >= r.MinGap {
@@ -75,8 +78,22 @@ func (r Rule) Choose(scores []float64) (pairs []Pair, ties int) {
 	return pairs, ties
 }
 
+// dominates reports whether no single reward contradicts the order of two pictures.
+func dominates(scores []float64, parts [][]float64, p [2]int) bool {
+	a, b := p[0], p[1]
+	if scores[a] < scores[b] {
+		a, b = b, a
+	}
+	for k, v := range parts[a] {
+		if v < parts[b][k] {
+			return false
+		}
+	}
+	return true
+}
+
 // candidates are the pairs before ties are looked for, as the places of their pictures, the lower one first.
-func (r Rule) candidates(scores []float64) [][2]int {
+func (r Rule) candidates(scores []float64, parts [][]float64) [][2]int {
 	var order []int // best first
 	for i, s := range scores {
 		if !math.IsNaN(s) {
@@ -107,6 +124,9 @@ func (r Rule) candidates(scores []float64) [][2]int {
 	slices.SortStableFunc(all, func(a, b [2]int) int {
 		return cmp.Or(cmp.Compare(math.Abs(scores[b[0]]-scores[b[1]]), math.Abs(scores[a[0]]-scores[a[1]])), cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
 	})
+	if r.Dominance {
+		all = slices.DeleteFunc(all, func(p [2]int) bool { return !dominates(scores, parts, p) })
+	}
 	if limit > 0 && len(all) > limit {
 		all = all[:limit]
 	}
