@@ -11,7 +11,7 @@ import (
 // Request says what to generate. The zero value of every field but Prompts means the model's own default, unless the
 // field says otherwise.
 type Request struct {
-	Prompts        []string // one or more prompts
+	Prompts []string // one or more prompts
 	// PromptSuffix is text behind every prompt that only the text encoders read; pictures are named, ranked and searched by the prompts alone.
 	PromptSuffix   string
 	NegativePrompt string   // applies to every prompt; "" means none, which XL models treat as zeros
