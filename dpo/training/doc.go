@@ -3,12 +3,13 @@
 //	config.go            what a run is told
 //	data.go picture.go   records of data sets → pairs with latents; sizes (bucket.go), order of batches (order.go)
 //	cache.go stream.go   latents, text embeddings and reference errors by content; random numbers by pair and purpose
-//	source_*.go          where the samples of a step come from: noised pairs, inverted pairs, siblings of the policy's own sampler
+//	source_*.go          where the samples of a step come from: noised pairs, inverted pairs, siblings or whole paths of the
+//	                     policy's own sampler (own_sampler.go, paths_*.go)
 //	measure.go step.go   errors → terms → loss → derivatives of factors → optimiser
 //	rollout.go           the policy's own pictures, for siblings and previews
 //	checkpoint.go        state on disk
 //	run.go               the loop
 //
 // A step is a function of the settings, the number of the step and the factors: nothing else is carried from one to the next but
-// the state of the optimiser. So a run that was killed goes on bit for bit.
+// the state of the optimiser, and what paths are drawn from once more that several steps learn from. So a run that was killed goes on bit for bit.
 package training

@@ -29,6 +29,10 @@ type recordedCase struct {
 	SNRGamma                                  float64 `json:"snr_gamma"`
 	Guidance                                  float64
 	SamplerSteps                              int `json:"sampler_steps"`
+	First, Paths                              int
+	ClipRange                                 float64 `json:"clip_range"`
+	KL                                        float64 `json:"kl_weight"`
+	FlowNoise                                 float64 `json:"flow_noise"`
 	Batches                                   []recordedBatch
 	Results                                   []recordedStep
 	Float32                                   map[string]float64 // how far torch in float32 is from torch in float64
@@ -38,6 +42,8 @@ type recordedBatch struct {
 	Pairs, Level, Steps []int
 	T                   [][]int
 	Null                bool
+	Rewards             []float64
+	Old                 [][]float64
 }
 
 type recordedStep struct {
@@ -151,6 +157,7 @@ type replay struct {
 	c      *recordedCase
 	noise  []float32 // what is left of the recorded draws
 	tuples int
+	own    *paths       // for methods on whole paths
 	seen   []pairErrors // rewards of the step's pairs: the reference's errors minus the policy's
 }
 
@@ -177,6 +184,8 @@ func (s *replay) batch(ctx context.Context, i int) (sample, error) {
 		out, err = s.siblings(ctx, b)
 	case dpo.KindInversion:
 		out, err = s.inverted(ctx, b)
+	case dpo.KindPaths:
+		return s.own.batch(ctx, i)
 	default:
 		out, err = s.noised(ctx, b)
 	}
@@ -253,12 +262,12 @@ func (s *spy) errors(dst []pairErrors, out []float32) {
 
 func (c *recordedCase) config(r *recording) Config {
 	return Config{
-		Method: c.Method, Settings: dpo.Settings{Beta: c.Beta, Gamma: c.Gamma, Loss: c.Loss, LabelSmoothing: c.Smoothing, Draws: c.Draws},
+		Method: c.Method, Settings: dpo.Settings{Beta: c.Beta, Gamma: c.Gamma, Loss: c.Loss, LabelSmoothing: c.Smoothing, Draws: c.Draws, Clip: c.ClipRange, KL: c.KL},
 		Rank: r.about.Rank, Alpha: r.about.Alpha, Targets: c.Targets, RSLoRA: c.RSLoRA, TrainText: c.Text,
 		Optimizer: c.Optimizer, LearningRate: c.LR, Epsilon: c.Epsilon, Warmup: c.Warmup, MaxGradNorm: c.Clip, SNRGamma: c.SNRGamma,
 		BatchSize: c.Batch, Accumulation: c.Accumulation, Steps: len(c.Results), Mode: true,
 		Inversion: Inversion{Steps: c.Levels},
-		Siblings:  Siblings{Prompts: []string{"as recorded"}, Reward: byRedness(), Steps: c.SamplerSteps, Guidance: c.Guidance},
+		Siblings:  Siblings{Prompts: []string{"as recorded"}, Reward: byRedness(), Steps: c.SamplerSteps, First: c.First, Paths: c.Paths, Guidance: c.Guidance, FlowNoise: c.FlowNoise, Inner: len(c.Results)},
 	}
 }
 
@@ -285,6 +294,9 @@ func (c *recordedCase) start(t *testing.T, r *recording, dir string) *Trainer {
 	if _, ok := r.file.Tensor(c.Name + ".noise"); ok {
 		s.noise = r.floats(t, c.Name+".noise")
 	}
+	if tr.method.Kind == dpo.KindPaths {
+		s.own = c.round(t, r, tr)
+	}
 	tr.source = s
 	return tr
 }
@@ -295,7 +307,7 @@ type worst struct{ loss, norm, reward, factor, update float64 }
 // Three steps of every method equal torch, PEFT and diffusers. A factor may be off by 1e-4 of its norm, and no number of it by more than
 // 1e-3 of the largest that the run has moved the factor by, or of the learning rate.
 func TestStep_torch(t *testing.T) {
-	for _, kind := range []string{"sd15", "sd2", "sdxl", "sd15-text", "sdxl-text", "sd2-flow"} {
+	for _, kind := range []string{"sd15", "sd2", "sdxl", "sd15-text", "sdxl-text", "sd2-flow", "sd15-paths", "sd2-paths", "sd2-flow-paths"} {
 		r := openRecording(t, kind)
 		model, _, _ := strings.Cut(kind, "-")
 		dir := tiny(model)
@@ -372,7 +384,7 @@ func (w *worst) step(t *testing.T, k int, tr *Trainer, got Metrics, want recorde
 	check("learning rate", got.LearningRate, want.LR, 1, 1e-15, &nothing)
 	check("loss", got.Loss, want.Loss, want.Loss, 1e-5, &w.loss)
 	check("gradient norm", got.GradNorm, want.GradNorm, want.GradNorm, 1e-4, &w.norm)
-	if !tr.method.Reference {
+	if !tr.method.Reference || tr.method.Kind == dpo.KindPaths { // whose log-densities are recorded and used
 		return
 	}
 	scale := 5e-3 // of the rewards, which are differences of errors around 1: less than 5e-7 is rounding

@@ -18,6 +18,9 @@ func (a *app) trainList() error {
 			beta = fmt.Sprintf("%g; %s", m.Beta, m.BetaUnit)
 		}
 		fmt.Fprintf(a.stdout, "%s: %s\n  %s\n  loss   %s\n  beta   %s\n  learns from %s\n", m.Name, m.Title, m.Paper, m.Equation, beta, m.Kind)
+		if m.Clip > 0 {
+			fmt.Fprintf(a.stdout, "  --clip-range %g\n", m.Clip)
+		}
 		if len(m.Losses) > 1 {
 			fmt.Fprintf(a.stdout, "  --loss %s\n", strings.Join(m.Losses, ", "))
 		}
