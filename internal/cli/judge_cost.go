@@ -52,6 +52,9 @@ less. With --ledger it shows what was spent, from a file of --judge-cache.`,
 				return &usageError{command: c.CommandPath(), err: err}
 			}
 			o.Wordings = o.asked.wordings
+			if !c.Flags().Changed("answer-tokens") {
+				o.AnswerTokens = 0 // by the question
+			}
 			return a.judgeCost(c.CommandPath(), o)
 		},
 	}
@@ -75,6 +78,7 @@ less. With --ledger it shows what was spent, from a file of --judge-cache.`,
 	f.Float64Var(&o.Seconds, "seconds", 0, "that a question takes")
 	f.IntVar(&o.Concurrency, "judge-concurrency", defaultConcurrency, "questions at once")
 	o.asked.templateFlag(f)
+	f.BoolVar(&o.Reason, "explain", false, "the judge writes down its reasons first, 1024 tokens an answer unless --answer-tokens says otherwise")
 	f.StringVar(&o.ledger, "ledger", "", "show what was spent instead: a file of --judge-cache")
 	return c
 }

@@ -22,7 +22,7 @@ type judgeWording struct {
 
 func (o *judgeWording) flags(f *pflag.FlagSet) {
 	o.templateFlag(f)
-	f.BoolVar(&o.reason, "explain", false, "have the judge write down its reasons before each of --judge-votes answers; reports show them")
+	f.BoolVar(&o.reason, "explain", false, "have the judge write down its reasons before each of --judge-votes answers; the pages of judge compare, score and rank, rank and eval show them")
 	f.IntVar(&o.answerTokens, "judge-answer-tokens", 0, "tokens of a written answer at most, where there are no label probabilities (default 16, 1024 of judges that give reasons)")
 }
 
