@@ -62,6 +62,10 @@ func newServerError(address string, resp *http.Response, body []byte, key string
 		e.Cause, e.Cure = "the model sees no pictures", serveSight
 		return e
 	}
+	if resp.StatusCode == http.StatusBadRequest && anotherModel.MatchString(e.Message) {
+		e.Cause, e.Cure = "the server does not have the model", "give the model's name as the server has it, or none"
+		return e
+	}
 	if c, ok := causes[resp.StatusCode]; ok {
 		e.Cause, e.Cure = c[0], c[1]
 		return e
@@ -78,6 +82,9 @@ func newServerError(address string, resp *http.Response, body []byte, key string
 	}
 	return e
 }
+
+// anotherModel is how servers refuse a model by a 400: "Server is pinned to 'a'; requested 'b'", "model 'b' does not exist".
+var anotherModel = regexp.MustCompile(`(?i)pinned to|\bmodel\b.{0,80}(does not exist|not found|is unknown|not available)|(unknown|invalid|no such) model\b`)
 
 // noAnswer is the error of a status 200 without an answer.
 func noAnswer(address string, body []byte, key, cause, cure string) *ServerError {

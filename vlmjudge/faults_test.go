@@ -298,6 +298,22 @@ func TestRefusedFields_stubborn(t *testing.T) {
 	}
 }
 
+// A wrong model that is refused by a 400 is no matter of long contexts.
+func TestWrongModel(t *testing.T) {
+	for body, wrong := range map[string]bool{
+		`{"detail":"Server is pinned to 'tiny'; requested 'other'."}`:                                           true,
+		`{"error":{"message":"invalid model ID","type":"invalid_request_error"}}`:                               true,
+		`{"error":{"message":"The model gpt-9 does not exist"}}`:                                                true,
+		`{"error":{"message":"This model's maximum context length is 4096 tokens, you requested 5000 tokens"}}`: false,
+		`{"error":{"message":"response_format is not supported by this model"}}`:                                false,
+	} {
+		_, err := Open(t.Context(), quick(faulty(t, always, status(400, "application/json", body)).URL))
+		if err == nil || strings.Contains(err.Error(), "give the model's name") != wrong || strings.Contains(err.Error(), "context is too long, lower") == wrong {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
 func TestMessageOf(t *testing.T) {
 	for _, c := range []struct{ body, message, field string }{
 		{`{"error":{"message":"m","type":"t","param":"p","code":null}}`, "m", "p"},

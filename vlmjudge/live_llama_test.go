@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"winnow/tests/vlmserver"
 )
 
 // llamaServer is the address of llama.cpp's server with a judge that prefers the redder picture: that of WINNOW_TEST_LLAMA_URL, or of the
@@ -26,7 +28,7 @@ func llamaServer(t *testing.T) string {
 }
 
 func runLlama(t *testing.T, more ...string) string {
-	return runServer(t, func(port string) *exec.Cmd {
+	return vlmserver.Run(t, func(port string) *exec.Cmd {
 		return exec.Command(os.Getenv("WINNOW_TEST_LLAMA_SERVER"), append([]string{
 			"-m", os.Getenv("WINNOW_TEST_LLAMA_MODEL"), "--alias", "tiny-judge", "--host", "127.0.0.1", "--port", port,
 			"-c", "8192", "-np", "4", "-t", "1",

@@ -7,93 +7,14 @@ import (
 	"encoding/json"
 	"image/png"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
-
-// liveServer is the address of a real judge that prefers the redder picture: that of WINNOW_TEST_VLM_URL, or of transformers serve,
-// which WINNOW_TEST_VLM_PYTHON (an interpreter with transformers[serving]) runs on the folder WINNOW_TEST_VLM_FOLDER that
-// tests/oracle/vlm_judge.py makes. Without either the test does not run.
-func liveServer(t *testing.T) string {
-	t.Helper()
-	if url := os.Getenv("WINNOW_TEST_VLM_URL"); url != "" {
-		return url
-	}
-	python, folder := os.Getenv("WINNOW_TEST_VLM_PYTHON"), os.Getenv("WINNOW_TEST_VLM_FOLDER")
-	if python == "" || folder == "" {
-		t.Skip("neither WINNOW_TEST_VLM_URL nor WINNOW_TEST_VLM_PYTHON and WINNOW_TEST_VLM_FOLDER are set")
-	}
-	versions, err := exec.Command(python, "-c", "from importlib.metadata import version as v; print(*(n + ' ' + v(n) for n in ('transformers', 'torch', 'fastapi', 'uvicorn')), sep=', ')").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s", versions)
-	return serveFolder(t, python, folder)
-}
-
-// serveFolder runs transformers serve on a model until the test ends.
-func serveFolder(t *testing.T, python, folder string) string {
-	t.Helper()
-	return runServer(t, func(port string) *exec.Cmd {
-		server := exec.Command(python, "-m", "transformers.cli.transformers", "serve", folder, "--host", "127.0.0.1", "--port", port,
-			"--device", "cpu", "--dtype", "float32", "--default-seed", "0")
-		server.Env = append(os.Environ(), "HF_HUB_OFFLINE=1", "HF_HOME="+t.TempDir(), "OMP_NUM_THREADS=1", "CUDA_VISIBLE_DEVICES=")
-		return server
-	})
-}
-
-// runServer is the address of a server that runs until the test ends.
-func runServer(t *testing.T, command func(port string) *exec.Cmd) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	listener.Close()
-	var log bytes.Buffer
-	server := command(port)
-	server.Stdout, server.Stderr = &log, &log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Wait() }()
-	t.Cleanup(func() {
-		server.Process.Signal(os.Interrupt)
-		select {
-		case <-ended:
-		case <-time.After(time.Minute):
-			server.Process.Kill()
-		}
-	})
-	url := "http://127.0.0.1:" + port
-	for deadline := time.Now().Add(8 * time.Minute); time.Now().Before(deadline); {
-		if resp, err := http.Get(url + "/health"); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return url
-			}
-		}
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("the server has ended: %v\n%s", err, log.String())
-		case <-time.After(time.Second):
-		}
-	}
-	t.Fatal("the server is not ready after 8 minutes")
-	return ""
-}
 
 // wire stands before a server and keeps what is asked and answered.
 type wire struct {
@@ -120,7 +41,9 @@ func newWire(t *testing.T, server string) *wire {
 	}
 	w := &wire{}
 	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		// The server closes a connection after a fault, which a question under way would not survive.
+		Transport: &http.Transport{DisableKeepAlives: true},
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to) },
 		ModifyResponse: func(r *http.Response) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+
+	"winnow/tests/vlmserver"
 )
 
 // patches makes a picture of a random ground with up to three blocks and noise.
@@ -78,9 +80,9 @@ func compareByRedness(t *testing.T, j *Judge, pairs int) accordance {
 
 // TestLive asks a real server which of two pictures is redder, by its soft labels and by its chat.
 func TestLive(t *testing.T) {
-	w := newWire(t, liveServer(t))
+	w := newWire(t, vlmserver.Address(t))
 	o := Options{URL: w.URL, Model: os.Getenv("WINNOW_TEST_VLM_MODEL"), Concurrency: 2, Memory: filepath.Join(t.TempDir(), "judges.json"), Examine: true}
-	ours := os.Getenv("WINNOW_TEST_VLM_URL") == ""
+	ours := vlmserver.Ours()
 	pairs := 200
 	if testing.Short() {
 		pairs = 40
@@ -88,7 +90,7 @@ func TestLive(t *testing.T) {
 	t.Run("probe", func(t *testing.T) { liveProbe(t, w, o, ours) })
 	t.Run("soft", func(t *testing.T) {
 		j := mustOpen(t, o)
-		if got := compareByRedness(t, j, pairs); ours && (got.requests != 2*pairs || got.off > .05) {
+		if got := compareByRedness(t, j, pairs); ours && (got.requests != 2*pairs || got.off > .02) {
 			t.Errorf("%+v, want a question for each order and probabilities as they were taught", got)
 		}
 		liveOrder(t, j)

@@ -118,7 +118,7 @@ func liveFaults(t *testing.T, w *wire, o Options) {
 	}
 	o.API, o.Model = APIAuto, "another"
 	began := w.count()
-	if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "pinned") || w.count() != began+1 {
+	if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "give the model's name as the server has it") || w.count() != began+1 {
 		t.Errorf("another model: %v after %d attempts", err, w.count()-began)
 	}
 }

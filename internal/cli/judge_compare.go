@@ -7,6 +7,7 @@ import (
 	"image"
 	"io"
 	"time"
+	"math"
 
 	"github.com/spf13/cobra"
 
@@ -122,7 +123,7 @@ func (a *app) showVerdict(v *verdictLine) error {
 		fmt.Fprintf(w, "mean\t%.4f\tof both orders\n", v.Mean)
 		fmt.Fprintf(w, "%s first\t%.4f\tmass %.3f\n", v.A, v.AFirst.P, v.AFirst.Mass)
 		fmt.Fprintf(w, "%s first\t%.4f\tmass %.3f\n", v.B, 1-v.BFirst.P, v.BFirst.Mass)
-		fmt.Fprintf(w, "bias\t%+.4f\tlog-odds for what is shown first\n", v.Bias)
+		fmt.Fprintf(w, "bias\t%+.4f\tlog-odds for what is shown first\n", math.Round(v.Bias*1e4)/1e4+0) // no -0
 		fmt.Fprintf(w, "inconsistent\t%.4f\tbetween the orders\n", v.Inconsistent)
 		fmt.Fprintf(w, "formula\t%s\n", v.AFirst.Formula)
 		a, b := v.AFirst.Tokens, v.BFirst.Tokens
