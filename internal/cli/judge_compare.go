@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"time"
 	"math"
+	"time"
 
 	"github.com/spf13/cobra"
 
