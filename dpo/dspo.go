@@ -25,3 +25,16 @@ func (o DSPO) Evaluate(terms []Terms, grad []Grad) float64 {
 	}
 	return mean
 }
+
+func methodDSPO() Method {
+	return method(Method{
+		Name: "dspo", Title: "DSPO, direct score preference optimisation",
+		Paper:    "Zhu et al., DSPO: Direct Score Preference Optimization for Diffusion Model Alignment, ICLR 2025, OpenReview xyfb9HHvMe",
+		Equation: "mean square of (policy − target) − β·(1−σ(z))·(policy − reference) for chosen, z = ½·β·margin",
+		Source:   "github.com/huaishengzhu/DSPO, train.py for SD1.5",
+		BetaUnit: "multiplies both the margin, with a half, and the pull to the reference", Beta: 0.001,
+		Adapters: oneAdapter(), Reference: true, Rejected: true, Drift: true, Labels: LabelsHard, Kind: KindPairs, Draws: 1,
+		scale: 0.5,
+		make:  func(s Settings, _ Loss) Objective { return DSPO{Beta: s.Beta} },
+	})
+}

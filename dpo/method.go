@@ -18,8 +18,15 @@ const (
 const (
 	KindPairs     = "pairs"     // pictures of a data set, noised
 	KindInversion = "inversion" // pictures of a data set, inverted by the policy
+	KindSelf      = "self"      // pictures of a data set, and those of the policy's earlier states in place of rejected ones
 	KindSiblings  = "siblings"  // samples of one step of the policy's own sampler, ranked by a reward
 	KindPaths     = "paths"     // whole paths of the policy's own sampler, by the reward of the pictures that they end with
+)
+
+// What Method.Opponents says.
+const (
+	OpponentAny  = "any"  // each snapshot alike
+	OpponentLast = "last" // the latest one
 )
 
 // Method describes a training method that can be named: winnow train NAME.
@@ -51,6 +58,17 @@ type Method struct {
 	// Own are the defaults of methods that learn from samples of their own.
 	Own Own
 
+	// Flow methods want a network that predicts the velocity of a straight path.
+	Flow bool
+	// SDPO is the default of Settings.SDPO; 0: none.
+	SDPO float64
+	// Inversion is the default way to invert pictures, and InversionNoise the share of a step's own noise that is added to it; "": the trainer's.
+	Inversion      string
+	InversionNoise float64
+	// Opponents says which snapshots of the policy make the rejected pictures of KindSelf: OpponentAny or OpponentLast. Snapshots is the default
+	// number of updates from one to the next.
+	Opponents string
+	Snapshots int
 	// Refresh is the default number of updates after which the policy becomes the reference; 0: it never does. DriftBound is the default
 	// bound on how much worse at chosen pictures the reference may get by that; 0: none.
 	Refresh    int
@@ -97,6 +115,7 @@ type Settings struct {
 
 	LossOptions map[string]float64 // --loss-option, by the names of LossInfo.Options
 	SFTWeight   float64            // --sft-weight, see [WithSFT]; above 0
+	SDPO        float64            // --sdpo-mu, see [SDPO]; above 0, at most 1
 }
 
 // Methods lists the methods.
@@ -104,6 +123,7 @@ func Methods() []Method {
 	return []Method{
 		methodDPO(), methodCHATS(), methodTailorPO(), methodSPO(), methodSmPO(), methodVRPO(), methodMaPO(), methodSFT(),
 		methodD3PO(), methodDDPO(), methodFlowGRPO(),
+		methodKTO(), methodDSPO(), methodSDPO(), methodInPO(), methodRethinking(), methodFlowDPO(), methodSPIN(), methodSePPO(),
 	}
 }
 
@@ -124,6 +144,9 @@ func (m Method) UsesLabels(loss string) bool {
 	info, err := FindLoss(loss)
 	return m.Labels == LabelsSoft || err == nil && info.SoftLabels && slices.Contains(m.Losses, loss)
 }
+
+// UsesDot reports whether the method needs Terms.Dot with these settings.
+func (m Method) UsesDot(s Settings) bool { return m.Dot || m.SDPO > 0 || s.SDPO > 0 }
 
 // UsesReference reports whether the method needs the errors of the reference with the loss of that name; "" is the default
 // one.
@@ -178,6 +201,9 @@ func method(m Method) Method {
 		o := m.make(s, loss)
 		if s.SFTWeight > 0 {
 			o = WithSFT{Objective: o, Weight: s.SFTWeight}
+		}
+		if s.SDPO > 0 {
+			o = SDPO{Objective: o, Mu: s.SDPO}
 		}
 		if s.Draws > 1 {
 			o = VRPO{Objective: o, Draws: s.Draws}
@@ -234,6 +260,9 @@ func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 	case s.SFTWeight == 0:
 		s.SFTWeight = loss.SFTWeight
 	}
+	if s, err = m.completeSDPO(s); err != nil {
+		return s, err
+	}
 	switch {
 	case s.Draws < 0:
 		return s, fmt.Errorf("dpo: --draws %d: must be 1 or more", s.Draws)
@@ -260,7 +289,21 @@ func (m Method) checkKL(weight float64) error {
 func (m Method) With(s Settings) Method {
 	m.Reference = m.UsesReference(s.Loss) || m.Own.KL && s.KL > 0
 	m.Drift = m.Drift || m.Own.KL && s.KL > 0
+	m.Dot = m.UsesDot(s)
 	return m
+}
+
+// completeSDPO is complete for the safeguard.
+func (m Method) completeSDPO(s Settings) (Settings, error) {
+	switch {
+	case s.SDPO != 0 && (!m.Rejected || m.Draws == 0 && m.Kind != KindInversion || m.Independent || len(m.Adapters) > 1):
+		return s, fmt.Errorf("dpo: --sdpo-mu: %s does not measure both pictures of a pair under one noise by one network; leave the flag out", m.Name)
+	case !(s.SDPO >= 0 && s.SDPO <= 1):
+		return s, fmt.Errorf("dpo: --sdpo-mu %g: must be above 0 and at most 1; the paper has 0.9 for SD1.5 and 0.6 for SDXL", s.SDPO)
+	case s.SDPO == 0:
+		s.SDPO = m.SDPO
+	}
+	return s, nil
 }
 
 // maxSetting bounds beta and gamma: beyond it losses of large errors are no longer finite. Published betas end at 5000.

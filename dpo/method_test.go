@@ -15,13 +15,13 @@ func TestMethods(t *testing.T) {
 			t.Errorf("two methods %q", m.Name)
 		}
 		names[m.Name] = true
-		if m.Title == "" || m.Equation == "" || m.Source == "" || !regexp.MustCompile(`arXiv \d{4}\.\d{5}$`).MatchString(m.Paper) {
+		if m.Title == "" || m.Equation == "" || m.Source == "" || !regexp.MustCompile(`(arXiv \d{4}\.\d{5}|OpenReview \w{10})$`).MatchString(m.Paper) {
 			t.Errorf("%s: incomplete: %+v", m.Name, m)
 		}
 		if (m.Beta == 0) != (m.BetaUnit == "") {
 			t.Errorf("%s: beta %g has the unit %q", m.Name, m.Beta, m.BetaUnit)
 		}
-		if len(m.Adapters) == 0 || !slices.Contains([]string{KindPairs, KindInversion, KindSiblings, KindPaths}, m.Kind) ||
+		if len(m.Adapters) == 0 || !slices.Contains([]string{KindPairs, KindInversion, KindSelf, KindSiblings, KindPaths}, m.Kind) ||
 			!slices.Contains([]string{LabelsHard, LabelsSoft}, m.Labels) {
 			t.Errorf("%s: adapters %q, kind %q, labels %q", m.Name, m.Adapters, m.Kind, m.Labels)
 		}

@@ -27,3 +27,13 @@ func safeguard(t Terms, mu float64) float64 {
 	}
 	return max(0, min(1, (1-mu)*t.PolicyChosen/t.Dot))
 }
+
+func methodSDPO() Method {
+	m := methodDPO()
+	m.Name, m.Title = "sdpo", "Diffusion-DPO that holds the chosen pictures (SDPO)"
+	m.Paper = "Fu et al., Diffusion-SDPO: Safeguarded Direct Preference Optimization for Diffusion Models, 2025, arXiv 2511.03317"
+	m.Equation = "that of dpo; the derivative of rejected times min(1, (1−μ)·policy error of chosen / product of both errors)"
+	m.Source = "github.com/AIDC-AI/Diffusion-SDPO"
+	m.SDPO = 0.9 // SD1.5; the paper has 0.6 for SDXL
+	return method(m)
+}

@@ -24,3 +24,16 @@ func (o SePPO) Evaluate(terms []Terms, grad []Grad) float64 {
 		return value, dChosen, s * dRejected
 	}))
 }
+
+func methodSePPO() Method {
+	return method(Method{
+		Name: "seppo", Title: "SePPO, against pictures of earlier states",
+		Paper:    "Zhang et al., SePPO: Semi-Policy Preference Optimization for Diffusion Alignment, 2024, arXiv 2410.05255",
+		Equation: "−log σ(½·β·((ref - policy error of chosen) − s·(ref - policy error of the reference's own))), s = −1 where ref fits chosen better",
+		Source:   "none published",
+		BetaUnit: "half of it multiplies the margin of mean squared errors", Beta: 5000,
+		Adapters: oneAdapter(), Reference: true, Rejected: true, Labels: LabelsHard, Kind: KindSelf, Draws: 1, Opponents: OpponentAny, Snapshots: 30,
+		scale: 0.5,
+		make:  func(s Settings, _ Loss) Objective { return SePPO{Beta: s.Beta} },
+	})
+}

@@ -45,13 +45,16 @@ func stateful(o Objective, terms []Terms) (s Stateful, scale float64, seen []Ter
 	switch o := o.(type) {
 	case VRPO:
 		return stateful(o.Objective, MeanTerms(terms, o.Draws))
-	case WithSFT:
-		return stateful(o.Objective, terms)
 	case SDPO:
+		return stateful(o.Objective, terms)
+	case WithSFT:
 		return stateful(o.Objective, terms)
 	case DiffusionDPO:
 		s, _ = o.Loss.(Stateful)
 		return s, 0.5 * o.Beta, terms
+	case Implicit:
+		s, _ = o.Loss.(Stateful)
+		return s, o.Beta, terms
 	case TailorPO:
 		s, _ = o.Loss.(Stateful)
 		return s, o.Beta, terms

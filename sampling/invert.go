@@ -40,6 +40,10 @@ type InvertOptions struct {
 	// AverageFrom is the first answer that InvertReNoise averages, from 0 (the one before the step) to Iterations (the last alone,
 	// which is InvertFixedPoint). ReNoise's paper leaves the early ones out.
 	AverageFrom int
+	// Eta adds to the latents of every step this share of the noise that DDPM draws on the way back over it (InPO, arXiv 2503.18454). Draw gives
+	// it: standard normal numbers, for the images in rows at the level reached. 0: none.
+	Eta  float64
+	Draw func(dst []float32, level int, rows []int)
 	// OnStep is called after every step with the level reached and the latents of the images that reached it; it must not change them.
 	OnStep func(level int, rows []int, x []float32) error
 }
@@ -58,6 +62,9 @@ func (o InvertOptions) plan() (answers, from int, err error) {
 	}
 	if iterations < 0 || iterations > maxInvertIterations {
 		return 0, 0, fmt.Errorf("sampling: %d inversion iterations; want 1 to %d", o.Iterations, maxInvertIterations)
+	}
+	if !(o.Eta >= 0 && o.Eta <= 1) || o.Eta > 0 && o.Draw == nil {
+		return 0, 0, fmt.Errorf("sampling: inversion noise of %g; want 0 to 1, and where it comes from", o.Eta)
 	}
 	switch o.Method {
 	case "", InvertDDIM:
@@ -126,6 +133,13 @@ func (g *InversionGrid) Invert(ctx context.Context, model RowDenoiser, latents [
 		x, err := st.step(ctx, gather(out.X, size, rows), rows)
 		if err != nil {
 			return Inverted{}, err
+		}
+		if o.Eta > 0 {
+			noise, by := make([]float32, len(x)), o.Eta*g.deviation(k)
+			o.Draw(noise, k, rows)
+			for i, z := range noise {
+				x[i] += float32(by * float64(z))
+			}
 		}
 		for i, row := range rows {
 			copy(out.X[row*size:(row+1)*size], x[i*size:(i+1)*size])

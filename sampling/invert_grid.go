@@ -104,6 +104,15 @@ func (g *InversionGrid) move(from, to int) (carry, push float64) {
 	return carry, g.Noise[to] - carry*g.Noise[from]
 }
 
+// deviation is that of the noise which DDPM draws from level k to the one below it (Ho et al. 2020, β̃; Song et al. 2021, equation 16 with η = 1), in
+// the units of latents at level k. A straight path is taken for the variance-preserving one that it is up to a factor.
+func (g *InversionGrid) deviation(k int) float64 {
+	power := func(k int) float64 { return g.Signal[k]*g.Signal[k] + g.Noise[k]*g.Noise[k] }
+	bar := func(k int) float64 { return g.Signal[k] * g.Signal[k] / power(k) }
+	low, high := bar(k-1), bar(k)
+	return math.Sqrt((1 - low) / (1 - high) * (1 - high/low) * power(k))
+}
+
 // down is the DDIM step from level k to the one below it, by x and the network's output. It goes by way of x₀, as level k may have no
 // signal to divide by.
 func (g *InversionGrid) down(k int) (linear, error) {

@@ -35,6 +35,8 @@ type position struct {
 	Loss []float64 `json:"loss_state,omitempty"`
 	// Reference is where one that moves stands.
 	Reference referenceState `json:"reference,omitzero"`
+	// Snapshots is the number of earlier states that are kept.
+	Snapshots int `json:"snapshots,omitempty"`
 }
 
 // state is everything that the next steps depend on, as tensors.
@@ -57,6 +59,7 @@ func (t *Trainer) state() map[string]tensor.Tensor {
 			out["source."+name] = v
 		}
 	}
+	t.saveSnapshots(out)
 	return out
 }
 
@@ -83,6 +86,16 @@ func (t *Trainer) settings() map[string]string {
 	if s.Clip > 0 {
 		out["clip-range"] = fmt.Sprint(s.Clip)
 	}
+	t.rarerSettings(out)
+	if t.source != nil {
+		out["data"] = t.source.fingerprint()
+	}
+	return out
+}
+
+// rarerSettings are those that checkpoints of runs without them say nothing of.
+func (t *Trainer) rarerSettings(out map[string]string) {
+	c, s := t.config, t.config.Settings
 	if c.TrainText {
 		out["train-text-encoder"], out["text-encoder-target-modules"] = "true", strings.Join(c.TextTargets, ",")
 	}
@@ -99,6 +112,9 @@ func (t *Trainer) settings() map[string]string {
 	if c.TimestepSampling == logitNormalLevels {
 		out["timestep-sampling"], out["logit-mean"], out["logit-std"] = c.TimestepSampling, fmt.Sprint(c.LogitMean), fmt.Sprint(c.LogitStd)
 	}
+	if mu := max(s.SDPO, t.method.SDPO); mu != 0 {
+		out["sdpo-mu"] = fmt.Sprint(mu)
+	}
 	if s.SFTWeight != 0 {
 		out["sft-weight"] = fmt.Sprint(s.SFTWeight)
 	}
@@ -114,10 +130,6 @@ func (t *Trainer) settings() map[string]string {
 	if c.Schedule != "constant" && c.Schedule != "constant_with_warmup" {
 		out["max-train-steps"] = fmt.Sprint(c.Steps) // the rate falls towards it
 	}
-	if t.source != nil {
-		out["data"] = t.source.fingerprint()
-	}
-	return out
 }
 
 func executorName(name string) string {
@@ -133,6 +145,7 @@ func (t *Trainer) position(guard monitor.GuardState) position {
 	if t.moving != nil {
 		p.Reference = t.moving.at
 	}
+	p.Snapshots = len(t.snapshots)
 	return p
 }
 
@@ -276,6 +289,10 @@ func (t *Trainer) restoreState(file string, at *position) error {
 			return err
 		}
 	}
+	snapshots, err := t.readSnapshots(parts, at.Snapshots)
+	if err != nil {
+		return err
+	}
 	if err := dpo.Restore(t.objective, at.Loss); err != nil {
 		return named(err)
 	}
@@ -290,7 +307,7 @@ func (t *Trainer) restoreState(file string, at *position) error {
 	for i, p := range t.params {
 		copy(p.Value, factors[i])
 	}
-	t.moving = reference
+	t.moving, t.snapshots = reference, snapshots
 	place()
 	return nil
 }

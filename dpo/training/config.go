@@ -72,6 +72,7 @@ type Config struct {
 	Inversion Inversion
 	Siblings  Siblings
 	Reference Reference
+	Self      Self
 
 	Threads    int          // 0 means one per core
 	Executor   string       // "" or "embedded", or "onnxruntime", with a provider where one is wanted
@@ -84,6 +85,8 @@ type Inversion struct {
 	Steps      int    // levels of the grid, 10
 	Method     string // of sampling.InvertMethods; "renoise" as published
 	Iterations int    // of the method, its own default
+	// Noise adds to each step this share of what DDPM draws on the way back (InPO); the method's own default, −1: none.
+	Noise float64
 }
 
 func (c *Config) defaults() {
@@ -121,8 +124,12 @@ func (c *Config) defaults() {
 	set(&c.BatchSize, 4)
 	set(&c.Accumulation, 1)
 	set(&c.Inversion.Steps, 10)
-	word(&c.Inversion.Method, "renoise")
 	m, _ := dpo.FindMethod(c.Method) // of methods that are not known all defaults are 0
+	word(&c.Inversion.Method, m.Inversion)
+	word(&c.Inversion.Method, "renoise")
+	number(&c.Inversion.Noise, m.InversionNoise)
+	set(&c.Self.Steps, 20)
+	set(&c.Self.Snapshots, m.Snapshots)
 	c.Siblings.defaults(m.Own)
 }
 
@@ -153,7 +160,7 @@ func (c Config) Check() error {
 	if _, err := m.New(c.Settings); err != nil {
 		return named(err)
 	}
-	errs := []error{c.Reference.check(m.Reference, m.Name), c.checkCounts(), c.checkNumbers(), c.checkNames(), c.Siblings.check(m)}
+	errs := []error{c.Reference.check(&m), c.checkCounts(), c.checkNumbers(), c.checkNames(), c.Siblings.check(m)}
 	if c.Inversion.Iterations != 0 || m.Kind == dpo.KindInversion {
 		o := sampling.InvertOptions{Method: c.Inversion.Method, Iterations: c.Inversion.Iterations}
 		if err := o.Check(); err != nil {
@@ -184,6 +191,8 @@ func (c *Config) checkCounts() error {
 		{"gradient-accumulation-steps", c.Accumulation, 1, 1 << 20},
 		{"lr-warmup-steps", c.Warmup, 0, many},
 		{"inversion-steps", c.Inversion.Steps, 1, 1000},
+		{"self-steps", c.Self.Steps, 1, 1000},
+		{"snapshot-steps", c.Self.Snapshots, 0, many},
 		{"height", c.Size.Height, 0, 1 << 14},
 		{"width", c.Size.Width, 0, 1 << 14},
 		{"threads", c.Threads, 0, 1 << 12},
@@ -224,6 +233,8 @@ func (c *Config) checkNumbers() error {
 		{"snr-gamma", c.SNRGamma, c.SNRGamma >= 0 && c.SNRGamma <= most, "0, for none, or more"},
 		{"logit-mean", c.LogitMean, math.Abs(c.LogitMean) <= 100, "a number from -100 to 100"},
 		{"logit-std", c.LogitStd, c.LogitStd > 0 && c.LogitStd <= 100, "a number above 0, at most 100"},
+		{"inversion-noise", c.Inversion.Noise, c.Inversion.Noise >= 0 && c.Inversion.Noise <= 1 || c.Inversion.Noise == -1, "0, for none, to 1"},
+		{"self-guidance", c.Self.Guidance, c.Self.Guidance == 0 || c.Self.Guidance >= 1 && c.Self.Guidance <= most, "1, for no guidance, or more"},
 		{"level-decay", c.LevelDecay, c.LevelDecay > 0 && c.LevelDecay <= 1, "a number above 0, at most 1"},
 		{"ema-decay", c.EMA, c.EMA >= 0 && c.EMA < 1, "0, for none, to below 1"},
 		{"adam-beta1", c.Beta1, c.Beta1 >= 0 && c.Beta1 < 1, "0 to below 1"},

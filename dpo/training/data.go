@@ -138,17 +138,12 @@ func (l *loader) record(ctx context.Context, path string, format datasets.Format
 		if !l.t.loss.Groups {
 			own = -1
 		}
-		label := p.Label
-		if l.t.soft {
-			label = p.Soft
+		label, err := l.label(rec, p)
+		if err != nil {
+			return wrong("label", "%w", err)
 		}
-		switch {
-		case math.IsNaN(label) && rec.Kind == datasets.KindGroup:
-			continue // one of the two has no rank
-		case math.IsNaN(label):
-			return wrong("label", "says nothing; want 1 for the first picture, 0 for the second, 0.5 for a tie")
-		case label < 0 || label > 1:
-			return wrong("label", "is %v, want 0 to 1", label)
+		if math.IsNaN(label) {
+			continue
 		}
 		found++
 		if label == 0.5 {
@@ -174,6 +169,21 @@ func (l *loader) record(ctx context.Context, path string, format datasets.Format
 	return nil
 }
 
+// label is what a comparison says; NaN where one of its pictures has no rank.
+func (l *loader) label(rec *datasets.Record, p datasets.Pair) (float64, error) {
+	label := p.Label
+	if l.t.soft {
+		label = p.Soft
+	}
+	switch {
+	case math.IsNaN(label) && rec.Kind != datasets.KindGroup:
+		return label, errors.New("says nothing; want 1 for the first picture, 0 for the second, 0.5 for a tie")
+	case label < 0 || label > 1:
+		return label, fmt.Errorf("is %v, want 0 to 1", label)
+	}
+	return label, nil
+}
+
 // column is where a format keeps a row's i'th picture.
 func column(format datasets.Format, i int) string {
 	switch format {
@@ -197,7 +207,7 @@ func (l *loader) pair(ctx context.Context, rec *datasets.Record, chosen, rejecte
 	if p.Chosen, p.Mirrored[0], err = l.picture(ctx, &rec.Images[chosen], &p.Size); err != nil {
 		return chosen, err
 	}
-	if l.t.method.Rejected {
+	if l.t.ownsRejected() {
 		if p.Rejected, p.Mirrored[1], err = l.picture(ctx, &rec.Images[rejected], &p.Size); err != nil {
 			return rejected, err
 		}

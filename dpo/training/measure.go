@@ -47,6 +47,7 @@ type denoising struct {
 	weight []float64 // of each row's errors, nil: 1
 	keys   []Key
 	dot    bool        // Terms.Dot is wanted
+	own    []anchor    // in place of the run's reference; nil: that one
 	refs   []refOutput // of the references, where drifts are wanted
 }
 

@@ -24,7 +24,8 @@ func (d *denoising) mark(one drawn) {
 	d.groups = append(d.groups, one.group)
 }
 
-func (d *denoising) forget() { d.refs = nil }
+func (d *denoising) anchors() []anchor { return d.own }
+func (d *denoising) forget()           { d.refs = nil }
 func (d *denoising) keep(weight float64, out []float32) {
 	d.refs = append(d.refs, refOutput{weight, out})
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"winnow/dpo"
 	"winnow/internal/ldm"
 	"winnow/internal/lora"
 )
@@ -59,7 +60,7 @@ func (a *anchor) keys(known []Key) []Key {
 	return out
 }
 
-// anchored is a sample that has a reference of its own.
+// anchored is a sample that may have a reference of its own.
 type anchored interface{ anchors() []anchor }
 
 // keeper is a sample that keeps the outputs of its reference.
@@ -70,7 +71,7 @@ type keeper interface {
 
 // anchors are what a sample is measured against.
 func (t *Trainer) anchors(s sample) []anchor {
-	if own, ok := s.(anchored); ok {
+	if own, ok := s.(anchored); ok && own.anchors() != nil {
 		return own.anchors()
 	}
 	if t.moving != nil {
@@ -171,14 +172,16 @@ func (t *Trainer) snapshot() [][]float32 {
 }
 
 // check refuses references that make no sense, ahead of any model.
-func (r *Reference) check(reference bool, name string) error {
+func (r *Reference) check(m *dpo.Method) error {
 	most := func(flag string) error {
-		return &SettingError{Err: fmt.Errorf("--%s: %s has no reference; leave the flag out", flag, name)}
+		return &SettingError{Err: fmt.Errorf("--%s: %s has no reference; leave the flag out", flag, m.Name)}
 	}
 	switch {
-	case !reference && len(r.Files) > 0:
+	case m.Kind == dpo.KindSelf && (len(r.Files) > 0 || r.Refresh != 0):
+		return &SettingError{Err: fmt.Errorf("--reference-lora and --reference-refresh: the reference of %s is its own earlier states; leave the flags out", m.Name)}
+	case !m.Reference && len(r.Files) > 0:
 		return most("reference-lora")
-	case !reference && r.Refresh != 0:
+	case !m.Reference && r.Refresh != 0:
 		return most("reference-refresh")
 	case r.Refresh < 0 || r.Refresh > 1<<30:
 		return setting("reference-refresh", r.Refresh, "want 0, for never, or more")

@@ -31,6 +31,8 @@ func (t *Trainer) Begin(d *Data) error {
 		t.source = t.newPairs(d)
 	case dpo.KindInversion:
 		t.source, err = t.newInversion(d)
+	case dpo.KindSelf:
+		t.source, err = t.newSelf(d)
 	case dpo.KindSiblings:
 		t.source, err = t.newSiblings()
 	case dpo.KindPaths:

@@ -15,6 +15,8 @@ import (
 type inversion struct {
 	*pairs
 	grid *sampling.InversionGrid
+	// noise draws what steps add, for a row of a batch of pairs; nil: each pair's own source.
+	noise func(dst []float32, row int)
 }
 
 func (t *Trainer) newInversion(d *Data) (*inversion, error) {
@@ -33,11 +35,16 @@ func (t *Trainer) newInversion(d *Data) (*inversion, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &inversion{t.newPairs(d), grid}, t.inverting().Check()
+	return &inversion{pairs: t.newPairs(d), grid: grid}, t.inverting().Check()
 }
 
 func (s *inversion) fingerprint() string {
-	return fmt.Sprintf("%s, %+v", s.pairs.fingerprint(), s.t.config.Inversion)
+	c := s.t.config.Inversion
+	v := fmt.Sprintf("%s, {Steps:%d Method:%s Iterations:%d}", s.pairs.fingerprint(), c.Steps, c.Method, c.Iterations)
+	if c.Noise > 0 {
+		v += fmt.Sprintf(" noise %v", c.Noise)
+	}
+	return v
 }
 
 func (t *Trainer) inverting() sampling.InvertOptions {
@@ -89,11 +96,15 @@ func (s *inversion) at(ctx context.Context, size Size, pairs []drawn, levelOf []
 	if err != nil {
 		return nil, err
 	}
-	return out, s.invert(ctx, b, clean, levels)
+	draw := s.noise
+	if draw == nil {
+		draw = func(dst []float32, row int) { normal(dst, pairs[row%n].rng) }
+	}
+	return out, s.invert(ctx, b, clean, levels, draw)
 }
 
 // invert fills in the noisy latents and what the network should have said to come there.
-func (s *inversion) invert(ctx context.Context, b *denoising, clean []float32, levels []int) error {
+func (s *inversion) invert(ctx context.Context, b *denoising, clean []float32, levels []int, draw func([]float32, int)) error {
 	t := s.t
 	c, err := t.policyText(ctx, &b.in, b.in.cond)
 	if err != nil {
@@ -104,7 +115,16 @@ func (s *inversion) invert(ctx context.Context, b *denoising, clean []float32, l
 		some := e.Cond(b.in.height*t.ldm.Factor, b.in.width*t.ldm.Factor)
 		return t.ldm.Denoise(ctx, dst, x, len(rows), b.in.height, b.in.width, at, some)
 	}
-	inv, err := s.grid.Invert(ctx, model, clean, levels, t.inverting())
+	o := t.inverting()
+	if t.config.Inversion.Noise > 0 {
+		o.Eta, o.Draw = t.config.Inversion.Noise, func(dst []float32, _ int, rows []int) {
+			size := len(dst) / len(rows)
+			for i, row := range rows {
+				draw(dst[i*size:(i+1)*size], row)
+			}
+		}
+	}
+	inv, err := s.grid.Invert(ctx, model, clean, levels, o)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"winnow/dpo"
 )
 
 var errLost = errors.New("the training cache has lost entries since the run began; start it again")
@@ -90,7 +92,7 @@ func (s *pairs) draw(ctx context.Context, i, epoch int) (drawn, error) {
 	vae := stream(s.t.config.Seed, "vae", p.ID[:], epoch)
 	noise := func(dst []float32) { normal(dst, vae) }
 	var err error
-	if d.chosen, err = s.t.pickLatents(ctx, keys[0], n, noise); err != nil || !s.t.method.Rejected {
+	if d.chosen, err = s.t.pickLatents(ctx, keys[0], n, noise); err != nil || !s.t.ownsRejected() {
 		return d, err
 	}
 	d.rejected, err = s.t.pickLatents(ctx, keys[1], n, noise)
@@ -121,6 +123,9 @@ func (s *pairs) batch(ctx context.Context, i int) (sample, error) {
 	}
 	return b.finish(ctx, t, size, prompts, s.null(i))
 }
+
+// ownsRejected reports whether rejected pictures are those of the data.
+func (t *Trainer) ownsRejected() bool { return t.method.Rejected && t.method.Kind != dpo.KindSelf }
 
 // null says whether the rejected pictures of a batch go without their prompts.
 func (s *pairs) null(i int) bool {

@@ -78,6 +78,7 @@ func (e *NonFiniteError) Error() string {
 func (t *Trainer) Step(ctx context.Context) (Metrics, error) {
 	m, before := Metrics{Step: t.done + 1}, t.evaluations()
 	t.seen = nil
+	t.keepSnapshot()
 	if err := t.follow(ctx); err != nil {
 		return m, err
 	}

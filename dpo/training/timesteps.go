@@ -1,6 +1,7 @@
 package training
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -120,7 +121,7 @@ func (t *Trainer) flow() bool { return t.scheduler.Config().PredictionType == sa
 // fitLevels settles how noise levels are drawn and weighed.
 func (t *Trainer) fitLevels() error {
 	c := &t.config
-	noised := t.method.Kind != dpo.KindInversion && t.method.Kind != dpo.KindSiblings
+	noised := t.method.Kind == dpo.KindPairs || t.method.Kind == dpo.KindSelf
 	switch {
 	case c.TimestepSampling != "" || !noised:
 	case t.method.Levels != "":
@@ -158,6 +159,8 @@ func (t *Trainer) fitPrediction() error {
 		return err
 	}
 	switch {
+	case !t.flow() && t.method.Flow:
+		return &SettingError{Err: fmt.Errorf("%s learns errors of velocities, and the model predicts %s; train dpo, whose beta is for those", t.method.Name, t.scheduler.Config().PredictionType)}
 	case !t.flow():
 		return nil
 	case c.SNRGamma > 0:

@@ -243,6 +243,31 @@ type spy struct {
 	calls     int
 }
 
+func (s *spy) describe(terms []dpo.Terms, out []float32) {
+	if d, ok := s.sample.(describer); ok {
+		d.describe(terms, out)
+	}
+}
+
+func (s *spy) anchors() []anchor {
+	if d, ok := s.sample.(anchored); ok {
+		return d.anchors()
+	}
+	return nil
+}
+
+func (s *spy) forget() {
+	if k, ok := s.sample.(keeper); ok {
+		k.forget()
+	}
+}
+
+func (s *spy) keep(weight float64, out []float32) {
+	if k, ok := s.sample.(keeper); ok {
+		k.keep(weight, out)
+	}
+}
+
 func (s *spy) errors(dst []pairErrors, out []float32) {
 	s.sample.errors(dst, out)
 	sign := 1.0

@@ -50,9 +50,11 @@ type Trainer struct {
 	source   source
 	fixed    []anchor // what the policy is measured against; see anchors
 	moving   *moving  // nil: the reference stays
-	done     int      // steps
-	recalled int64    // evaluations whose results the cache had
-	guard    monitor.GuardState
+	// snapshots are earlier states of the policy, where it learns against those.
+	snapshots [][][]float32
+	done      int   // steps
+	recalled  int64 // evaluations whose results the cache had
+	guard     monitor.GuardState
 }
 
 // Open loads a model, a folder in diffusers' ONNX layout with the encoder of the VAE, or [Mini], and puts fresh adapters on it. The

@@ -113,14 +113,22 @@ func byRedness() Reward {
 // Every method begins where policy and reference agree, with the loss that its objective has there, and learns its batch.
 func TestStep_methods(t *testing.T) {
 	pairs := writePairs(t, 8)
-	first := map[string]float64{"dpo": math.Ln2, "vrpo": math.Ln2, "chats": math.Ln2, "smpo": math.Ln2, "tailorpo": math.Ln2, "spo": math.Ln2, "d3po": math.Ln2}
+	first := map[string]float64{"dpo": math.Ln2, "vrpo": math.Ln2, "chats": math.Ln2, "smpo": math.Ln2, "tailorpo": math.Ln2, "spo": math.Ln2, "d3po": math.Ln2, "kto": 0.5}
+	for _, name := range []string{"sdpo", "inpo", "rethinking", "flow-dpo", "spin", "seppo"} {
+		first[name] = math.Ln2
+	}
 	for _, m := range dpo.Methods() {
 		t.Run(m.Name, func(t *testing.T) {
 			c := Config{
 				Method: m.Name, BatchSize: 4, Steps: 3, LearningRate: 2e-3, Seed: 5, Settings: dpo.Settings{Draws: min(m.Draws, 2)},
 				Siblings: Siblings{Prompts: []string{"a red circle", "a blue square", "two green stars", "a ring"}, Reward: byRedness(), Steps: 6, Learn: 2, Paths: 2, Skip: -1, Threshold: -1, Guidance: 3},
 			}
-			tr := ready(t, c, pairs)
+			c.Inversion.Steps, c.Self.Steps = 4, 4
+			dir := Mini
+			if m.Flow {
+				dir, c.Size = withScheduler(t, "sd2", []byte(shifted)), Size{32, 32}
+			}
+			tr := begun(t, dir, pairs, c)
 			before := slices.Clone(tr.params[1].Value)
 			one, err := tr.Step(t.Context())
 			if err != nil {

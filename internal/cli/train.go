@@ -46,8 +46,9 @@ func (a *app) trainCommand() *cobra.Command {
 		Short: "Train a LoRA on preferences",
 		Long: `Train fits a LoRA of the model's U-Net, and with --train-text-encoder of its text encoders,
 to preferences, and writes it in kohya's and in diffusers' layout, with checkpoints, metrics
-and previews beside it. Methods dpo, vrpo, chats, smpo, mapo and sft learn from pairs: --data takes
-every set that "winnow data" reads, such as the output of "winnow label". Methods tailorpo, spo, d3po,
+and previews beside it. Most methods learn from pairs: --data takes every set that "winnow data"
+reads, such as the output of "winnow label". Of these seppo and spin look at the chosen pictures
+alone, and set pictures of the policy's own earlier states against them. Methods tailorpo, spo, d3po,
 ddpo and flow-grpo make their own pictures for --prompts and ask --reward. --list shows all methods with their
 papers and what a unit of beta is, and all losses that --loss takes, with their formulas.
 
@@ -90,6 +91,7 @@ out and counted with --skip-bad-rows, and the exit code is 3 then. Ties are alwa
 	o.optimiserFlags(f)
 	o.methodFlags(f)
 	o.referenceFlags(f)
+	o.selfFlags(f)
 	o.watchFlags(f)
 	c.AddCommand(a.trainOnlineCommand())
 	return c
@@ -152,6 +154,7 @@ func (o *trainOptions) methodFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.Loss, "loss", "", "loss of implicit rewards, for methods that have the choice (default: sigmoid); --list shows all")
 	f.StringArrayVar(&o.lossOptions, "loss-option", nil, "setting of the loss, as in gamma=1 (repeatable); --list shows them")
 	f.Float64Var(&s.SFTWeight, "sft-weight", 0, "weight of the policy's error of chosen pictures, added to the loss of a preference method (default: none; 1 for cpo)")
+	f.Float64Var(&s.SDPO, "sdpo-mu", 0, "weaken the pull on rejected pictures so that the chosen ones gain at least this share of what they would alone (default: 0.9 for sdpo, else off)")
 	f.Float64Var(&s.LabelSmoothing, "label-smoothing", 0, "share of labels that are taken to be wrong, for losses that smooth labels, such as cdpo (default there: 0.1)")
 	f.Float64Var(&s.Gamma, "gamma", 0, "of smpo (default: 10)")
 	f.IntVar(&s.Draws, "draws", 0, "draws of timestep and noise for each pair, averaged ahead of the loss")
@@ -160,8 +163,9 @@ func (o *trainOptions) methodFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.t.TimestepSampling, "timestep-sampling", "", "draw noise levels uniform, logit-normal or geometric (default: the method's; logit-normal for flow models, else uniform)")
 	f.Float64Var(&o.t.LogitMean, "logit-mean", 0, "of logit-normal levels; above 0 means more noise")
 	f.Float64Var(&o.t.LogitStd, "logit-std", 1, "of logit-normal levels")
-	f.IntVar(&o.t.Inversion.Steps, "inversion-steps", 10, "levels of the inversion of smpo")
-	f.StringVar(&o.t.Inversion.Method, "inversion-method", "renoise", "ddim, renoise or fixed-point")
+	f.IntVar(&o.t.Inversion.Steps, "inversion-steps", 10, "levels of the inversion of smpo and inpo")
+	f.StringVar(&o.t.Inversion.Method, "inversion-method", "", "ddim, renoise or fixed-point (default: renoise for smpo, ddim for inpo)")
+	f.Float64Var(&o.t.Inversion.Noise, "inversion-noise", 0, "add this share of a step's own noise in inversions (default: 0.1 for inpo, else none)")
 	f.IntVar(&o.t.Inversion.Iterations, "inversion-iterations", 0, "of the inversion's method (default: its own)")
 	f.Float64Var(&o.t.LevelDecay, "level-decay", 0.9, "of geometric levels: how the probability of bins of 50 timesteps falls from the noisiest on")
 	f.StringVar(&o.t.TimestepWeighting, "timestep-weighting", "", "weigh errors: none, or inverse-snr, from 1 at the least noise to 2 at the most (default: the method's, else none)")

@@ -12,11 +12,19 @@ import (
 	"winnow/dpo/training"
 )
 
+// What methods learn from that take pictures of data sets, and those among them that noise them.
+var (
+	fromData   = []string{dpo.KindPairs, dpo.KindInversion, dpo.KindSelf}
+	noisedData = []string{dpo.KindPairs, dpo.KindSelf}
+)
+
 // trainKinds are the flags that only methods of some kind look at: given to others they would be ignored, which hides a mistake.
 var trainKinds = []struct {
 	prefix string // of flags
 	kinds  []string
 }{
+	{"self-", []string{dpo.KindSelf}},
+	{"snapshot-steps", []string{dpo.KindSelf}},
 	{"sibling-steps", []string{dpo.KindSiblings, dpo.KindPaths}},
 	{"sibling-learn", []string{dpo.KindSiblings, dpo.KindPaths}},
 	{"sibling-first", []string{dpo.KindSiblings, dpo.KindPaths}},
@@ -31,17 +39,17 @@ var trainKinds = []struct {
 	{"flow-noise", []string{dpo.KindSiblings, dpo.KindPaths}},
 	{"inversion-", []string{dpo.KindInversion}},
 	{"prompts", []string{dpo.KindSiblings, dpo.KindPaths}},
-	{"data", []string{dpo.KindPairs, dpo.KindInversion}},
-	{"images", []string{dpo.KindPairs, dpo.KindInversion}},
-	{"buckets", []string{dpo.KindPairs, dpo.KindInversion}},
-	{"random-flip", []string{dpo.KindPairs, dpo.KindInversion}},
-	{"latent-mode", []string{dpo.KindPairs, dpo.KindInversion}},
-	{"skip-bad-rows", []string{dpo.KindPairs, dpo.KindInversion}},
-	{"prompt-dropout", []string{dpo.KindPairs, dpo.KindInversion}},
-	{"timestep-", []string{dpo.KindPairs}},
-	{"level-", []string{dpo.KindPairs}},
-	{"logit-", []string{dpo.KindPairs}},
-	{"snr-gamma", []string{dpo.KindPairs, dpo.KindInversion}},
+	{"data", fromData},
+	{"images", fromData},
+	{"buckets", fromData},
+	{"random-flip", fromData},
+	{"latent-mode", fromData},
+	{"skip-bad-rows", fromData},
+	{"prompt-dropout", fromData},
+	{"timestep-", noisedData},
+	{"level-", noisedData},
+	{"logit-", noisedData},
+	{"snr-gamma", fromData},
 }
 
 // complete checks everything that can be checked without a model and without data, and fills in what follows from other flags.
@@ -82,6 +90,9 @@ func (o *trainOptions) fill() {
 	}
 	if o.changed("reference-drift") && o.t.Reference.Drift == 0 {
 		o.t.Reference.Drift = -1
+	}
+	if o.changed("inversion-noise") && o.t.Inversion.Noise == 0 {
+		o.t.Inversion.Noise = -1
 	}
 	if o.t.MaxGradNorm = o.maxGradNorm; o.maxGradNorm == 0 {
 		o.t.MaxGradNorm = -1
@@ -132,6 +143,7 @@ func (o *trainOptions) checkGiven() error {
 		"train-batch-size": t.BatchSize == 0, "gradient-accumulation-steps": t.Accumulation == 0, "beta-dpo": t.Settings.Beta == 0,
 		"gamma": t.Settings.Gamma == 0, "draws": t.Settings.Draws == 0, "label-smoothing": t.Settings.LabelSmoothing == 0,
 		"sft-weight": t.Settings.SFTWeight == 0, "clip-range": t.Settings.Clip == 0, "path-count": t.Siblings.Paths == 0, "inner-epochs": t.Siblings.Inner == 0, "flow-noise": t.Siblings.FlowNoise == 0,
+		"sdpo-mu": t.Settings.SDPO == 0, "self-steps": t.Self.Steps == 0, "self-guidance": t.Self.Guidance == 0, "snapshot-steps": t.Self.Snapshots == 0,
 		"inversion-steps": t.Inversion.Steps == 0, "inversion-iterations": t.Inversion.Iterations == 0,
 		"sibling-steps": t.Siblings.Steps == 0, "sibling-learn": t.Siblings.Learn == 0, "sibling-count": t.Siblings.Count == 0,
 		"sibling-guidance": t.Siblings.Guidance == 0, "adam-beta1": t.Beta1 == 0, "adam-beta2": t.Beta2 == 0, "adam-epsilon": t.Epsilon == 0,

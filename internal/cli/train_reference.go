@@ -18,6 +18,13 @@ func (o *trainOptions) referenceFlags(f *pflag.FlagSet) {
 	f.Float64Var(&r.Drift, "reference-drift", 0, "keep the reference for good once a new one would be worse than the base model by more than this at chosen pictures; 0 for no bound (default: the method's)")
 }
 
+func (o *trainOptions) selfFlags(f *pflag.FlagSet) {
+	s := &o.t.Self
+	f.IntVar(&s.Snapshots, "snapshot-steps", 0, "updates between the states of the policy that seppo and spin keep and learn against (default: 30 for seppo, 50 for spin)")
+	f.IntVar(&s.Steps, "self-steps", 20, "sampling steps of these states' pictures")
+	f.Float64Var(&s.Guidance, "self-guidance", 0, "their guidance scale (default: the model's)")
+}
+
 // parseReferences reads the values of --reference-lora.
 func (o *trainOptions) parseReferences() error {
 	o.t.Reference.Files = nil
