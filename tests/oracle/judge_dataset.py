@@ -95,7 +95,7 @@ def readers(folder):
     again = make(folder, "trl", "jsonl", "--share", "0.25", "--orders", "one")
     assert 0 < len(share) < 44 and set(share["prompt_id"]) == set(again["prompt_id"]) and len(share) == 2 * len(again)
     print(f"a quarter: {len(set(share['prompt_id']))} of 11 prompts, the same in two runs")
-    return load_dataset("parquet", data_files=f"{folder}/trl-0.parquet", cache_dir=f"{folder}/hf2")["train"]
+    return [load_dataset("parquet", data_files=f"{folder}/trl-0.parquet", cache_dir=f"{folder}/hf2")["train"], make(folder, "trl", "parquet", "--question", "direct")]
 
 
 def trl(url, rows):
@@ -155,9 +155,9 @@ def trl_sees(url, rows, folder):
         seen.append(([c[-1]["content"].strip() for c in completions], given(prompts, completions, truth, **kw)))
         return seen[-1][1]
 
-    with tempfile.TemporaryDirectory() as d:  # hot, since a judge that always says the same learns nothing
-        args = GRPOConfig(output_dir=d, max_steps=2, per_device_train_batch_size=8, num_generations=8, max_completion_length=4, temperature=4.0, bf16=False,
-                          use_cpu=True, activation_checkpointing=False, report_to=[], save_strategy="no", logging_steps=1, learning_rate=1e-3, seed=0)
+    with tempfile.TemporaryDirectory() as d:
+        args = GRPOConfig(output_dir=d, max_steps=2, per_device_train_batch_size=8, num_generations=8, max_completion_length=4, bf16=False, use_cpu=True,
+                          activation_checkpointing=False, report_to=[], save_strategy="no", logging_steps=1, learning_rate=1e-3, seed=0)
         trainer = GRPOTrainer(model=model, reward_funcs=winnow_judge, args=args, train_dataset=rows, processing_class=AutoProcessor.from_pretrained(folder))
         trainer.train()
     moved = max((model.get_parameter(k) - v).abs().max().item() for k, v in before.items())
@@ -179,7 +179,7 @@ def openenv(url):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    rows = readers(folder)
+    rows, direct = readers(folder)
     server = subprocess.Popen([binary, "serve", "--reward", "mini", "--listen", "127.0.0.1:0", "-q"], stdout=subprocess.PIPE, text=True)
     try:
         url = server.stdout.readline().strip()
@@ -189,7 +189,7 @@ with tempfile.TemporaryDirectory() as folder:
         print("verl's reward function:", got)
         trl(url, rows)
         if len(sys.argv) > 2:
-            trl_sees(url, rows, sys.argv[2])
+            trl_sees(url, direct, sys.argv[2])
         try:
             import openenv as _
         except ImportError:
