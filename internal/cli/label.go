@@ -46,6 +46,9 @@ pairs of more (--judge-schedule, --judge-budget); their strengths by Bradley-Ter
 units of log-odds, are the scores. So a temperature of 1 gives the judge's own
 probabilities. --judge mini labels by the embedded reward, without a server.
 
+Rounds: label by a judge, train, and label again with --lora; "winnow train" goes on with
+--init-lora and --reference-lora (assets/mini/rounds.sh, assets/mini/ROUNDS.md).
+
 Pictures stay in a folder beside the output, scores and verdicts in files beside it. A
 run that was killed or interrupted leaves no output; started again it goes on where it
 was and ends with the same files. Pictures that cannot be read or scored are listed and
