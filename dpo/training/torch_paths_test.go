@@ -57,7 +57,7 @@ func (c *recordedCase) sameErrors(t *testing.T, tr *Trainer, p *paths) {
 	for i, e := range got {
 		most = max(most, math.Abs(e.chosen-d.acts[i].error))
 	}
-	if !(most <= 2e-5) { // of about one half, from means that are float32 numbers
+	if !(most <= 2e-6) { // of about one half, from means that are float32 numbers
 		t.Errorf("log-densities of drawn steps are off by %.1e", most)
 	}
 	t.Logf("log-densities are off by %.1e", most)

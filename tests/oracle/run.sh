@@ -21,6 +21,7 @@ echo "== lora" >&2
 echo "== training" >&2
 "$PYTHON" tests/oracle/training.py
 "$PYTHON" tests/oracle/training_flow.py
+"$PYTHON" tests/oracle/training_paths.py
 echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2

@@ -20,12 +20,12 @@ import training_flow
 from training import PROMPTS, frozen
 
 SPO = {**training.TAILOR, "method": "spo", "beta": 10, "loss": "", "clip_range": 0.1}
-PATHS = {"guidance": 3, "sampler_steps": 4, "first": 3, "paths": 2, "loss": ""}
+PATHS = {"guidance": 3, "sampler_steps": 4, "first": 2, "paths": 2, "loss": ""}
 # Derivatives are small beside those of TailorPO, and Adam turns the sign of what is all rounding into a whole step: hence D3PO's beta and
 # the epsilons. Ranges are so narrow that some ratios leave them within three steps.
-D3PO = {**PATHS, "method": "d3po", "beta": 10, "clip_range": 0.002, "epsilon": 1e-3}
-DDPO = {**PATHS, "method": "ddpo", "paths": 3, "clip_range": 0.002, "epsilon": 1e-4}
-GRPO = {**PATHS, "method": "flow-grpo", "paths": 3, "clip_range": 0.002, "flow_noise": 0.7, "epsilon": 1e-4}
+D3PO = {**PATHS, "method": "d3po", "beta": 10, "clip_range": 0.001, "epsilon": 1e-4}
+DDPO = {**PATHS, "method": "ddpo", "paths": 3, "clip_range": 2e-4, "epsilon": 1e-4}
+GRPO = {**PATHS, "method": "flow-grpo", "paths": 3, "first": 3, "clip_range": 5e-5, "flow_noise": 0.7, "epsilon": 1e-4}
 CASES = {
     "sd15-paths": {"spo": {**SPO, "clip_range": 0.003}, "d3po": D3PO, "ddpo": DDPO},
     "sd2-paths": {"spo": {**SPO, "random_b": True}, "ddpo": {**DDPO, "random_b": True}},
@@ -79,7 +79,7 @@ def error(model, case, net, states, prompt, i):
 
 # ---- samples --------------------------------------------------------------------------------------------------------
 
-plain_draw, plain_objective = training.draw, training.objective
+plain_draw, plain_deviation = training.draw, training.deviation
 START = {}  # factors at the start of the file's runs
 
 
@@ -113,6 +113,13 @@ def advantages(case, rewards):
     else:
         out = of(r, 1e-8)
     return torch.from_numpy(np.clip(out, -5, 5))
+
+
+def deviation(model, case, init, a, b):
+    """A loss of advantages is about 0: what it is off by counts in their unit."""
+    shift = 1 if case["method"] in ("ddpo", "flow-grpo") else 0
+    lift = lambda run: ([{**s, "loss": s["loss"] + shift} for s in run[0]], run[1])
+    return plain_deviation(model, case, init, lift(a), lift(b))
 
 
 # ---- losses ---------------------------------------------------------------------------------------------------------
@@ -163,7 +170,7 @@ def divergence(model, case, net, batch, prompts):
 
 
 if __name__ == "__main__":
-    training.draw, training.objective = draw, objective
+    training.draw, training.objective, training.deviation = draw, objective, deviation
     for kind in sys.argv[1:] or CASES:
         flow = "flow" in kind
         model = training_flow.Flow() if flow else training.Model(kind)
