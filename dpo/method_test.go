@@ -145,3 +145,51 @@ func TestMethod_refused(t *testing.T) {
 		t.Errorf("unknown loss: %v", err)
 	}
 }
+
+// What implicit rewards are multiplied by is twice the slope of the sigmoid loss where policy and reference agree.
+func TestMethod_RewardScale(t *testing.T) {
+	for _, m := range Methods() {
+		if !m.Reference || m.Beta == 0 {
+			if got, err := m.RewardScale(Settings{}); got != 0 || err != nil {
+				t.Errorf("%s: %g, %v", m.Name, got, err)
+			}
+			continue
+		}
+		for _, s := range []Settings{{Draws: min(m.Draws, 1)}, {Draws: min(m.Draws, 1), Beta: 3}} {
+			o, err := m.New(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, g := one(o, Terms{Label: 1})
+			if got, err := m.RewardScale(s); err != nil || !near(got, 2*g.Chosen, 1e-12, got) {
+				t.Errorf("%s: %g, %v; want %g", m.Name, got, err, 2*g.Chosen)
+			}
+		}
+	}
+	dpo := methodDPO()
+	for _, row := range []struct {
+		s    Settings
+		want float64
+	}{
+		{Settings{Loss: "hinge", SFTWeight: 10}, 2500}, {Settings{Loss: "apo-down"}, 2500}, {Settings{Loss: "orpo"}, 0}, {Settings{Loss: "kto", Beta: 8}, 4},
+	} {
+		if got, err := dpo.RewardScale(row.s); err != nil || got != row.want {
+			t.Errorf("%+v: %g, %v; want %g", row.s, got, err, row.want)
+		}
+	}
+	for _, s := range []Settings{{Loss: "tpo"}, {Beta: -1}} {
+		if _, err := dpo.RewardScale(s); err == nil {
+			t.Errorf("%+v has a scale", s)
+		}
+	}
+	// Losses with likelihoods have a scale of their own, in the unit of the method.
+	for _, m := range []Method{methodDPO(), methodTailorPO()} {
+		o, err := m.New(Settings{Loss: "asft"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if loss, _ := one(o, pairTerms(.3, .7, 0, 0, 1)); !near(loss, .3-math.Log(1-math.Exp(-.7)), 1e-15, 1) {
+			t.Errorf("asft of %s: %g", m.Name, loss)
+		}
+	}
+}
