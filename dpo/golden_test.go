@@ -133,7 +133,7 @@ func TestGolden_errors(t *testing.T) {
 		for i, g := range grad {
 			for k, want := range row.Grad[i] {
 				v := [4]float64{g.Chosen, g.Rejected, g.DriftChosen, g.DriftRejected}[k]
-				if !near(v, want, 2e-12, max(row.Beta, 1, math.Abs(want))) {
+				if !near(v, want, 1e-12, max(row.Beta, 1, math.Abs(want))) {
 					t.Errorf("%v, term %d: derivative %.17g, torch has %.17g", row, i, v, want)
 				}
 			}

@@ -155,6 +155,12 @@ func TestMethod_RewardScale(t *testing.T) {
 			}
 			continue
 		}
+		if want, ok := map[string]float64{"kto": 3, "dspo": 1.5}[m.Name]; ok { // other losses than the sigmoid one
+			if got, err := m.RewardScale(Settings{Beta: 3}); got != want || err != nil {
+				t.Errorf("%s: %g, %v; want %g", m.Name, got, err, want)
+			}
+			continue
+		}
 		for _, s := range []Settings{{Draws: min(m.Draws, 1)}, {Draws: min(m.Draws, 1), Beta: 3}} {
 			o, err := m.New(s)
 			if err != nil {

@@ -178,7 +178,7 @@ def objective(row, t):
     if name == "sft":
         return mw.mean()
     if name == "mapo":
-        phi = lambda l: 0.5 * l / (torch.exp(0.5 * l) - 1)
+        phi = lambda l: 0.5 * l / torch.expm1(0.5 * l)
         return mw.mean() - beta * logsigmoid(1000 * (phi(mw) - phi(ml))).mean()
     if name == "seppo":
         s = torch.where(rw < mw, -1.0, 1.0)
