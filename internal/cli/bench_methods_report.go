@@ -163,7 +163,7 @@ func (b *methodsBench) page(ctx context.Context, contenders []minibench.Contende
 		tables := b.tables(reports, w)
 		s := report.Section{Title: fmt.Sprintf("Guidance %v", w), Note: strings.Join(b.agreement(reports, w), "\n"), Table: tables[0]}
 		for _, v := range []struct{ title, name string }{{"exact checker, over the base", "score"}, {"trained reward, over the base", "reward"}} {
-			chart := report.IntervalChart{Title: v.title, Unit: "mean difference"}
+			chart := report.IntervalChart{Title: v.title, Unit: "mean difference", Level: "base"}
 			for _, r := range reports {
 				if d, ok := r.OverBase[v.name]; ok && r.Guidance == w {
 					chart.Items = append(chart.Items, report.IntervalItem{Label: r.Name, Value: d.Mean, Low: d.Low, High: d.High})

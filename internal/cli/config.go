@@ -89,7 +89,15 @@ func setFromConfig(c *cobra.Command, key string, value any) error {
 func settingOf(v pflag.Value) any {
 	text := v.String()
 	if list, ok := v.(pflag.SliceValue); ok {
-		return list.GetSlice()
+		if v.Type() != "float64Slice" {
+			return list.GetSlice()
+		}
+		var numbers []float64 // their texts have six decimals
+		for _, s := range list.GetSlice() {
+			f, _ := strconv.ParseFloat(s, 64)
+			numbers = append(numbers, f)
+		}
+		return numbers
 	}
 	var out any
 	var err error

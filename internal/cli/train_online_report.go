@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"winnow/diffusion"
@@ -103,7 +104,7 @@ func (r *onlineRun) report(path string) error {
 		Footer: "winnow " + diffusion.Version(),
 	}
 	for _, s := range r.o.settings() {
-		p.Facts = append(p.Facts, report.Fact{Name: fmt.Sprint(s.Key), Value: fmt.Sprint(s.Value)})
+		p.Facts = append(p.Facts, report.Fact{Name: fmt.Sprint(s.Key), Value: strings.Trim(fmt.Sprint(s.Value), "[]")})
 	}
 	switch {
 	case r.stopped != "":
@@ -118,7 +119,7 @@ func (r *onlineRun) report(path string) error {
 	table := &report.Table{Head: []string{"round"}}
 	for _, name := range r.rounds[0].scorers() {
 		table.Head = append(table.Head, name, "over base")
-		chart := report.IntervalChart{Title: name, Unit: "change against the base", Chance: 0}
+		chart := report.IntervalChart{Title: name, Unit: "change against the base", Level: "base"}
 		for i := range r.rounds[1:] {
 			_, c := r.figure(&r.rounds[i+1], name)
 			chart.Items = append(chart.Items, report.IntervalItem{Label: fmt.Sprintf("round %d", i+1), Value: c.Mean, Low: c.Low, High: c.High})

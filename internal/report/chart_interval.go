@@ -16,6 +16,7 @@ type IntervalChart struct {
 	Items       []IntervalItem
 	Marks       []Mark
 	Chance      float64 // value of guessing, a dashed line; NaN: none
+	Level       string  // what that line is called; "": chance
 }
 
 // IntervalItem is a value and the bounds of its 95 % interval; bounds that are NaN are not drawn.
@@ -32,7 +33,7 @@ type Mark struct {
 
 func (ch IntervalChart) svg() (template.HTML, error) {
 	f := figure{Title: ch.Title, X: ch.Unit, Kind: "Interval chart", Full: true}
-	r := rowChart{scale: noSpan, chance: ch.Chance}
+	r := rowChart{scale: noSpan, chance: ch.Chance, level: ch.Level}
 	whiskers := false
 	for _, it := range ch.Items {
 		r.scale.add(it.Value, it.Low, it.High)

@@ -15,6 +15,7 @@ type rowChart struct {
 	groups []rowGroup
 	scale  span
 	chance float64 // NaN: none
+	level  string  // what it is called; "": chance
 	thin   bool    // rows of bars
 }
 
@@ -133,7 +134,11 @@ func (r rowChart) plot(c draw.Canvas, p *plot.Plot, l rowLayout) {
 	x, y := p.Transforms(&c)
 	if finite(r.chance) {
 		c.StrokeLine2(line(soft.colour(0), 1.2, 4, 3), x(r.chance), c.Min.Y, x(r.chance), c.Max.Y+3)
-		s := "chance " + strconv.FormatFloat(r.chance, 'g', 4, 64)
+		name := r.level
+		if name == "" {
+			name = "chance"
+		}
+		s := name + " " + strconv.FormatFloat(r.chance, 'g', 4, 64)
 		half := textWidth(s, sans(smallSize, false)) / 2
 		at := min(max(x(r.chance), half), vg.Length(l.width)-half)
 		put(c, vg.Point{X: at, Y: c.Max.Y + 7}, draw.XCenter, sans(smallSize, false), soft.colour(0), s)

@@ -34,7 +34,7 @@ func TestCharts_strangeNumbers(t *testing.T) {
 		}
 		lines := []Line{{"l", v, back, v, back, true}, {"m", back, v, v, v[:1], false}}
 		page := write(t, &Page{Sections: []Section{{Charts: []Chart{
-			IntervalChart{"", "", items, marks, v[0]},
+			IntervalChart{"", "", items, marks, v[0], ""},
 			BarChart{"", "", []string{"a", "b", "c", "d", "e"}, []Series{{"s", v, back, v[:1]}, {"r", back, nil, v}}},
 			Histogram{"", "", []Series{{Values: v}, {Values: back}}, -3},
 			Histogram{"", "", []Series{{Values: v}}, 1 << 40},
