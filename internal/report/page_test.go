@@ -28,7 +28,7 @@ func samplePage(text string) *Page {
 			{Title: text, Note: text, Table: &Table{Head: []string{text, "n"}, Rows: [][]string{{text, "1"}, {text, "2.5"}}}},
 			{
 				Title: "charts", Charts: []Chart{
-					IntervalChart{text, text, []IntervalItem{{text, 71.3, 69, 73}, {text, 60, nan, nan}}, []Mark{{text, 83.3}}, 50},
+					IntervalChart{text, text, []IntervalItem{{text, 71.3, 69, 73}, {text, 60, nan, nan}}, []Mark{{text, 83.3}}, 50, text},
 					BarChart{text, text, []string{text, "b", "c"}, []Series{{text, values, low, high}, {text, values, nil, nil}}},
 					Histogram{text, text, []Series{{Name: text, Values: values}, {Name: text, Values: low}}, 5},
 					LineChart{text, text, text, []Line{{text, values, values, low, high, true}, {text, values, low, nil, nil, false}}, true, false, text, []Mark{{text, 60}}},
