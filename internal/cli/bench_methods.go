@@ -22,7 +22,6 @@ type benchMethodsOptions struct {
 	protocol, output string
 	only             []string
 	jobs, threads    int
-	list             bool
 }
 
 func (a *app) benchMethodsCommand() *cobra.Command {

@@ -138,7 +138,7 @@ func (r rowChart) plot(c draw.Canvas, p *plot.Plot, l rowLayout) {
 		if name == "" {
 			name = "chance"
 		}
-		s := name + " " + strconv.FormatFloat(r.chance, 'g', 4, 64)
+		s := shorten(clean(name), sans(smallSize, false), vg.Length(l.width)*0.3) + " " + strconv.FormatFloat(r.chance, 'g', 4, 64)
 		half := textWidth(s, sans(smallSize, false)) / 2
 		at := min(max(x(r.chance), half), vg.Length(l.width)-half)
 		put(c, vg.Point{X: at, Y: c.Max.Y + 7}, draw.XCenter, sans(smallSize, false), soft.colour(0), s)
