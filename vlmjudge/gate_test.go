@@ -138,6 +138,7 @@ func TestGate_circuit(t *testing.T) {
 			})
 		}
 		time.Sleep(15 * time.Second)
+		synctest.Wait() // which orders what was written before what is read, as sleeping does not
 		if !slices.Equal(through, []time.Duration{10 * time.Second}) {
 			t.Errorf("after 15 s there have started: %v, want one at 10 s", through)
 		}
