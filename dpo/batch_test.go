@@ -33,8 +33,8 @@ func TestDrDPO(t *testing.T) {
 	}
 }
 
-// Sorting: a batch of one is a pair of cdpo, pairings do not matter to the unpaired form, and a shift of the distribution is seen where no
-// pair shows it.
+// Sorting: a batch of one is a pair of cdpo, pairings do not matter to the unpaired form, and a shift of the distribution
+// is seen where no pair shows it.
 func TestAOT(t *testing.T) {
 	r := rand.New(rand.NewPCG(31, 1))
 	for _, term := range randomTerms(r, 20) {

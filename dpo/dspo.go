@@ -1,11 +1,13 @@
 package dpo
 
-// DSPO is the objective of Zhu et al., "DSPO: Direct Score Preference Optimization for Diffusion Model Alignment", ICLR 2025, in the convention of the authors' code for SD1.5:
-// the mean square of e − k·d, where e is what the policy's output for the chosen picture misses its target by, d the difference between the outputs of policy and
-// reference, and k = β·(1 − σ(½·β·margin)). As in the code the gradient goes through k, too.
+// DSPO is the objective of Zhu et al., "DSPO: Direct Score Preference Optimization for Diffusion Model Alignment", ICLR
+// 2025, in the convention of the authors' code for SD1.5: the mean square of e − k·d, where e is what the policy's output
+// for the chosen picture misses its target by, d the difference between the outputs of policy and reference, and k = β·(1
+// − σ(½·β·margin)). As in the code the gradient goes through k, too.
 //
-// The errors suffice. The reference misses its target by e − d, so that twice the mean of e·d is PolicyChosen + DriftChosen − RefChosen, and the
-// square is (1−k)·PolicyChosen + k·RefChosen + (k²−k)·DriftChosen. The authors' branch for SDXL is another loss and is not here.
+// The errors suffice. The reference misses its target by e − d, so that twice the mean of e·d is PolicyChosen +
+// DriftChosen − RefChosen, and the square is (1−k)·PolicyChosen + k·RefChosen + (k²−k)·DriftChosen. The authors' branch
+// for SDXL is another loss and is not here.
 type DSPO struct {
 	// Beta has the unit of the authors' --beta_dpo; they take 0.001 to 0.05 for SD1.5.
 	Beta float64

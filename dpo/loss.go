@@ -88,8 +88,8 @@ type lossSettings struct {
 	option    map[string]float64
 }
 
-// defaultSmoothing is the share of swapped labels that losses which live by it assume where none is given. TRL's default of 0 turns cdpo
-// and robust into the sigmoid loss.
+// defaultSmoothing is the share of swapped labels that losses which live by it assume where none is given. TRL's default
+// of 0 turns cdpo and robust into the sigmoid loss.
 const defaultSmoothing = 0.1
 
 // plain is a loss without parameters.

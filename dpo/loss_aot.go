@@ -5,10 +5,11 @@ import (
 	"slices"
 )
 
-// AOT is distributional preference alignment by optimal transport: Melnyk et al., NeurIPS 2024 (arXiv 2406.05882). Chosen pictures are to be better than
-// rejected ones as a distribution, not pair by pair: two lists of a batch are sorted, and [LossCDPO] scores the differences of equals in rank.
-// In the paired form the lists are the gaps of the policy's errors and of the reference's; in the unpaired one the rewards of chosen and of
-// rejected pictures, whatever they were paired with. A batch of one is a pair of cdpo.
+// AOT is distributional preference alignment by optimal transport: Melnyk et al., NeurIPS 2024 (arXiv 2406.05882). Chosen
+// pictures are to be better than rejected ones as a distribution, not pair by pair: two lists of a batch are sorted, and
+// [LossCDPO] scores the differences of equals in rank. In the paired form the lists are the gaps of the policy's errors
+// and of the reference's; in the unpaired one the rewards of chosen and of rejected pictures, whatever they were paired
+// with. A batch of one is a pair of cdpo.
 type AOT struct {
 	Unpaired  bool
 	Smoothing float64 // from 0, below ½

@@ -1,7 +1,8 @@
 package dpo
 
 // LossAPOZero is (1−σ(a)) + σ(b), anchored preference optimisation: D'Oosterlinck et al., 2024 (arXiv 2408.06266). It
-// raises the chosen reward and lowers the rejected one, each by itself. It is not "accelerated preference optimisation", which has the same letters.
+// raises the chosen reward and lowers the rejected one, each by itself. It is not "accelerated preference optimisation",
+// which has the same letters.
 func LossAPOZero() PairLoss {
 	return func(a, b float64, _ Terms) (value, dChosen, dRejected float64) {
 		return sigmoid(-a) + sigmoid(b), -sigmoid(a) * sigmoid(-a), sigmoid(b) * sigmoid(-b)

@@ -2,9 +2,9 @@ package dpo
 
 import "math"
 
-// LossASFT is −log p(chosen) − log(1−p(rejected)), aligned supervised fine-tuning: Wang et al., "ASFT: Aligned Supervised Fine-Tuning through
-// Absolute Likelihood", 2024 (arXiv 2409.10571): −log σ of the chosen picture's log odds, and of minus the rejected one's. p is e^(−beta·error),
-// as in [LossORPO]. It looks at the policy's errors alone.
+// LossASFT is −log p(chosen) − log(1−p(rejected)), aligned supervised fine-tuning: Wang et al., "ASFT: Aligned Supervised
+// Fine-Tuning through Absolute Likelihood", 2024 (arXiv 2409.10571): −log σ of the chosen picture's log odds, and of minus
+// the rejected one's. p is e^(−beta·error), as in [LossORPO]. It looks at the policy's errors alone.
 func LossASFT() Loss {
 	return alone{PairLoss(func(a, b float64, _ Terms) (value, dChosen, dRejected float64) {
 		a, b = min(a, surely), min(b, surely)

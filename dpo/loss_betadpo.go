@@ -7,13 +7,15 @@ import (
 	"slices"
 )
 
-// BetaDPO is −log σ(f·z) over a part of the batch, with one factor f for all: Wu et al., "β-DPO: Direct Preference Optimization with Dynamic β", NeurIPS 2024
-// (arXiv 2407.08639). Gaps are margins times beta; their mean M and standard deviation S move from batch to batch. Share of the
-// pairs is drawn, without replacement, by weights e^(−½((gap−M)/S)²), which leaves outliers out, and f = max(0.01, 1 + A·(mean gap of those − M)):
-// the larger the gaps, the closer to the reference. Both are constants to the gradient.
+// BetaDPO is −log σ(f·z) over a part of the batch, with one factor f for all: Wu et al., "β-DPO: Direct Preference
+// Optimization with Dynamic β", NeurIPS 2024 (arXiv 2407.08639). Gaps are margins times beta; their mean M and standard
+// deviation S move from batch to batch. Share of the pairs is drawn, without replacement, by weights e^(−½((gap−M)/S)²),
+// which leaves outliers out, and f = max(0.01, 1 + A·(mean gap of those − M)): the larger the gaps, the closer to the
+// reference. Both are constants to the gradient.
 //
-// It follows github.com/junkangwu/beta-DPO but for two things. The first batch sets M and S, where the authors start them at 0, so that batches
-// of equal gaps have f = 1 from the first one on. And draws depend on the number of the batch alone, so that a run can be repeated.
+// It follows github.com/junkangwu/beta-DPO but for two things. The first batch sets M and S, where the authors start them
+// at 0, so that batches of equal gaps have f = 1 from the first one on. And draws depend on the number of the batch alone,
+// so that a run can be repeated.
 type BetaDPO struct {
 	A        float64 // from 0; 0 leaves beta as it is
 	Momentum float64 // from 0, below 1

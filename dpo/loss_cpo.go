@@ -1,7 +1,7 @@
 package dpo
 
-// LossCPO is −log σ(z) of the policy's errors alone, contrastive preference optimisation: Xu et al., ICML 2024 (arXiv 2401.08417).
-// The paper adds the supervised term of [WithSFT] with a weight of 1.
+// LossCPO is −log σ(z) of the policy's errors alone, contrastive preference optimisation: Xu et al., ICML 2024 (arXiv
+// 2401.08417). The paper adds the supervised term of [WithSFT] with a weight of 1.
 func LossCPO() Loss { return alone{LossSigmoid()} }
 
 func infoCPO() LossInfo {

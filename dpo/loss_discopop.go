@@ -1,10 +1,10 @@
 package dpo
 
-// LossDiscoPOP is (1−w)·(−log σ(z)) + w·e^(−z) with w = σ(z/τ), a loss that a language model found: Lu et al., NeurIPS 2024 (arXiv 2406.08414),
-// equation 5; TRL's discopop. tau is 0.05 in the paper.
+// LossDiscoPOP is (1−w)·(−log σ(z)) + w·e^(−z) with w = σ(z/τ), a loss that a language model found: Lu et al., NeurIPS
+// 2024 (arXiv 2406.08414), equation 5; TRL's discopop. tau is 0.05 in the paper.
 //
-// Between its two parts it rises: at z = 0, where training starts, the slope is +0.78 at τ = 0.05. Margins of a whole batch first move the
-// wrong way, to a local minimum near −0.12. Exponents beyond 50 go on along the tangent.
+// Between its two parts it rises: at z = 0, where training starts, the slope is +0.78 at τ = 0.05. Margins of a whole
+// batch first move the wrong way, to a local minimum near −0.12. Exponents beyond 50 go on along the tangent.
 func LossDiscoPOP(tau float64) PairLoss {
 	return ofMargin(func(z, _ float64) (value, slope float64) {
 		w, rest := sigmoid(z/tau), sigmoid(-z/tau)

@@ -2,9 +2,10 @@ package dpo
 
 import "math"
 
-// DrDPO is −β'·log mean e^(−L/β') over the losses L of the pairs, of [LossSigmoid]: Wu et al., "Towards Robust Alignment of Language Models:
-// Distributionally Robustifying Direct Preference Optimization", ICLR 2025 (arXiv 2407.07880). Pairs of high loss, which are more
-// often swapped ones, weigh less. Temperature is β': the mean where it is large, the least loss where it is small.
+// DrDPO is −β'·log mean e^(−L/β') over the losses L of the pairs, of [LossSigmoid]: Wu et al., "Towards Robust Alignment
+// of Language Models: Distributionally Robustifying Direct Preference Optimization", ICLR 2025 (arXiv 2407.07880). Pairs
+// of high loss, which are more often swapped ones, weigh less. Temperature is β': the mean where it is large, the least
+// loss where it is small.
 type DrDPO struct {
 	Temperature float64 // above 0
 }

@@ -2,10 +2,10 @@ package dpo
 
 import "math"
 
-// The losses of f-DPO, Wang et al., "Beyond Reverse KL: Generalizing Direct Preference Optimization with Diverse Divergence
-// Constraints", ICLR 2024 (arXiv 2309.16240): −log σ(h(a) − h(b)), where h belongs to the divergence that holds the policy to the
-// reference. Reverse KL has h(u) = u: [LossSigmoid]. Papers apply h to log ratios without beta; implicit rewards of diffusion models are
-// about 1e-3 without it and h would be linear there, so u is the reward times beta.
+// The losses of f-DPO, Wang et al., "Beyond Reverse KL: Generalizing Direct Preference Optimization with Diverse
+// Divergence Constraints", ICLR 2024 (arXiv 2309.16240): −log σ(h(a) − h(b)), where h belongs to the divergence that holds
+// the policy to the reference. Reverse KL has h(u) = u: [LossSigmoid]. Papers apply h to log ratios without beta; implicit
+// rewards of diffusion models are about 1e-3 without it and h would be linear there, so u is the reward times beta.
 
 // ofDivergence is −log σ(h(a) − h(b)); h gives its value and its derivative.
 func ofDivergence(h func(u float64) (value, slope float64)) PairLoss {
@@ -25,8 +25,8 @@ func LossJS() PairLoss {
 	return ofDivergence(func(u float64) (value, slope float64) { return -softplus(-u), sigmoid(-u) })
 }
 
-// LossAlpha has h(u) = (e^((α−1)u) − 1)/(α−1), of the α-divergence: [LossForwardKL] at 0, [LossSigmoid] at 1. TRL's default is ½.
-// Exponents beyond 50 go on along the tangent, so that large errors give finite losses.
+// LossAlpha has h(u) = (e^((α−1)u) − 1)/(α−1), of the α-divergence: [LossForwardKL] at 0, [LossSigmoid] at 1. TRL's
+// default is ½. Exponents beyond 50 go on along the tangent, so that large errors give finite losses.
 func LossAlpha(alpha float64) PairLoss {
 	k := alpha - 1
 	if k == 0 {

@@ -13,7 +13,8 @@ type member struct {
 	score    float64
 }
 
-// groups are the pictures of pairs with the same Terms.Group, in the order of the batch, chosen ones first. Each picture stands in one pair only.
+// groups are the pictures of pairs with the same Terms.Group, in the order of the batch, chosen ones first. Each picture
+// stands in one pair only.
 func groups(scale float64, terms []Terms) [][]member {
 	var out [][]member
 	at := map[int]int{}

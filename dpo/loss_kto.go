@@ -1,9 +1,10 @@
 package dpo
 
-// KTO is what Ethayarajh et al., "KTO: Model Alignment as Prospect Theoretic Optimization", ICML 2024 (arXiv 2402.01306), make of pictures that
-// are each desirable or not: weight·σ(−(r−q)) for desirable ones and weight·σ(r−q) for the others, where r is the implicit reward times beta
-// and q, a constant to the gradient, what rewards are measured against. As a [Loss] it takes chosen pictures for desirable and rejected ones
-// for undesirable, and is the mean over pictures. [DiffusionKTO] has pictures without pairs.
+// KTO is what Ethayarajh et al., "KTO: Model Alignment as Prospect Theoretic Optimization", ICML 2024 (arXiv 2402.01306),
+// make of pictures that are each desirable or not: weight·σ(−(r−q)) for desirable ones and weight·σ(r−q) for the others,
+// where r is the implicit reward times beta and q, a constant to the gradient, what rewards are measured against. As a
+// [Loss] it takes chosen pictures for desirable and rejected ones for undesirable, and is the mean over pictures.
+// [DiffusionKTO] has pictures without pairs.
 type KTO struct {
 	Desirable, Undesirable float64 // weights
 	Against                KTOAgainst
@@ -15,11 +16,11 @@ type KTOAgainst int
 const (
 	// AgainstBatch is the mean reward of the batch, at least 0: the code of Diffusion-KTO.
 	AgainstBatch KTOAgainst = iota
-	// AgainstOthers is the mean of Terms.Mismatched, at least 0: the papers' estimate of the divergence, from pictures under prompts of
-	// other pictures.
+	// AgainstOthers is the mean of Terms.Mismatched, at least 0: the papers' estimate of the divergence, from pictures
+	// under prompts of other pictures.
 	AgainstOthers
-	// AgainstClasses is the mean of the mean reward of desirable and that of undesirable pictures, of either sign: the option "sigmoid" of
-	// Diffusion-KTO's code, after BCO.
+	// AgainstClasses is the mean of the mean reward of desirable and that of undesirable pictures, of either sign: the
+	// option "sigmoid" of Diffusion-KTO's code, after BCO.
 	AgainstClasses
 )
 
@@ -81,9 +82,10 @@ func meanOf(v []float64) float64 {
 	return mean
 }
 
-// DiffusionKTO is [KTO] of pictures that were never compared: Li et al., "Aligning Diffusion Models by Optimizing Human Utility", NeurIPS 2024 (arXiv 2404.04465),
-// with U = σ. Each of the terms is one picture, in PolicyChosen and RefChosen; it is desirable where its Label is above ½. Timesteps and
-// noise are drawn for each picture. The authors draw desirable pictures with a probability of 0.8.
+// DiffusionKTO is [KTO] of pictures that were never compared: Li et al., "Aligning Diffusion Models by Optimizing Human
+// Utility", NeurIPS 2024 (arXiv 2404.04465), with U = σ. Each of the terms is one picture, in PolicyChosen and RefChosen;
+// it is desirable where its Label is above ½. Timesteps and noise are drawn for each picture. The authors draw desirable
+// pictures with a probability of 0.8.
 type DiffusionKTO struct {
 	// Beta multiplies an implicit reward, without the half of [DiffusionDPO]: 1000 in the authors' code, 5000 in the paper.
 	Beta float64

@@ -6,10 +6,11 @@ import (
 	"slices"
 )
 
-// LossListwise is the negative log-likelihood of the ranking of a prompt's pictures by their scores under Plackett and Luce's model: the sum over ranks k
-// of −log(e^r(k)/Σ e^r(j), j from k on), where r are implicit rewards times beta. Rafailov et al., NeurIPS 2023 (arXiv 2305.18290), appendix A.3; Song et al.,
-// "Preference Ranking Optimization", AAAI 2024 (arXiv 2306.17492). Pairs of one Terms.Group hold the pictures of a prompt, each once; two pictures
-// are a pair of the sigmoid loss. Equal scores rank in the order of the batch, chosen ones first.
+// LossListwise is the negative log-likelihood of the ranking of a prompt's pictures by their scores under Plackett and
+// Luce's model: the sum over ranks k of −log(e^r(k)/Σ e^r(j), j from k on), where r are implicit rewards times beta.
+// Rafailov et al., NeurIPS 2023 (arXiv 2305.18290), appendix A.3; Song et al., "Preference Ranking Optimization", AAAI
+// 2024 (arXiv 2306.17492). Pairs of one Terms.Group hold the pictures of a prompt, each once; two pictures are a pair of
+// the sigmoid loss. Equal scores rank in the order of the batch, chosen ones first.
 func LossListwise() Loss {
 	return groupLoss(func(pictures []member, slopes []float64) float64 {
 		if unscored(pictures, slopes) {

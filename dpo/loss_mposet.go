@@ -2,10 +2,11 @@ package dpo
 
 import "math"
 
-// LossMPOSet is −log Σ⁺ w·e^r + log Σ w·e^r over the pictures of a prompt, where r are implicit rewards times beta: the second sum runs over all of them, the
-// first over those whose score is above the prompt's mean. w is |score − mean|^power. Gupta et al., "Multi-Preference Optimization: Generalizing
-// DPO via Set-Level Contrasts", 2024 (arXiv 2412.04628), in a form of our own: the paper weighs inside the exponent, and the two sides
-// differently. Two pictures are a pair of the sigmoid loss. A prompt whose scores are all equal has no loss.
+// LossMPOSet is −log Σ⁺ w·e^r + log Σ w·e^r over the pictures of a prompt, where r are implicit rewards times beta: the
+// second sum runs over all of them, the first over those whose score is above the prompt's mean. w is |score −
+// mean|^power. Gupta et al., "Multi-Preference Optimization: Generalizing DPO via Set-Level Contrasts", 2024 (arXiv
+// 2412.04628), in a form of our own: the paper weighs inside the exponent, and the two sides differently. Two pictures are
+// a pair of the sigmoid loss. A prompt whose scores are all equal has no loss.
 //
 // MPO is not [MaPO], and not [LossMaPPO].
 func LossMPOSet(power float64) Loss {

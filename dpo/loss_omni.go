@@ -2,10 +2,10 @@ package dpo
 
 import "math"
 
-// LossOmniDPO is w·(−log σ(z)) with w = σ(η·gap)·(1 − σ(z−τ))^γ, which is a constant to the gradient: pairs whose pictures differ by
-// more in their scores, and which the policy has not learnt yet, count more. Peng et al., "Omni-DPO: A Dual-Perspective Paradigm for Dynamic
-// Preference Learning of LLMs", 2025 (arXiv 2506.10054). The paper's third term, on chosen answers, is --sft-weight here. gap is the chosen
-// picture's score minus the rejected one's, in its own unit.
+// LossOmniDPO is w·(−log σ(z)) with w = σ(η·gap)·(1 − σ(z−τ))^γ, which is a constant to the gradient: pairs whose pictures
+// differ by more in their scores, and which the policy has not learnt yet, count more. Peng et al., "Omni-DPO: A
+// Dual-Perspective Paradigm for Dynamic Preference Learning of LLMs", 2025 (arXiv 2506.10054). The paper's third term, on
+// chosen answers, is --sft-weight here. gap is the chosen picture's score minus the rejected one's, in its own unit.
 func LossOmniDPO(eta, tau, gamma float64) PairLoss {
 	return func(a, b float64, t Terms) (value, dChosen, dRejected float64) {
 		z := a - b

@@ -2,10 +2,10 @@ package dpo
 
 import "math"
 
-// LossORPO is −log p − λ·log σ(log odds of chosen − log odds of rejected), where p = e^(−beta·error) stands for the likelihood of a picture under
-// the policy: Hong et al., EMNLP 2024 (arXiv 2403.07691), with lambda for λ. It looks at the policy's errors alone. The research
-// script of diffusers subtracts losses where the paper subtracts log-likelihoods, which rewards a larger error of the chosen picture; this
-// has the paper's sign.
+// LossORPO is −log p − λ·log σ(log odds of chosen − log odds of rejected), where p = e^(−beta·error) stands for the
+// likelihood of a picture under the policy: Hong et al., EMNLP 2024 (arXiv 2403.07691), with lambda for λ. It looks at the
+// policy's errors alone. The research script of diffusers subtracts losses where the paper subtracts log-likelihoods,
+// which rewards a larger error of the chosen picture; this has the paper's sign.
 func LossORPO(lambda float64) Loss {
 	return alone{PairLoss(func(a, b float64, _ Terms) (value, dChosen, dRejected float64) {
 		a, b = min(a, surely), min(b, surely)

@@ -1,8 +1,8 @@
 package dpo
 
-// Reward-aware preference optimisation brings the implicit margin to the explicit one, η times the gap of scores: Nemotron-4 340B Technical Report, 2024
-// (arXiv 2406.11704), and Sun et al., 2025 (arXiv 2502.00203). Three other methods have the letters RPO: relative and reverse preference optimisation, and
-// DPO with a supervised term ([WithSFT]).
+// Reward-aware preference optimisation brings the implicit margin to the explicit one, η times the gap of scores:
+// Nemotron-4 340B Technical Report, 2024 (arXiv 2406.11704), and Sun et al., 2025 (arXiv 2502.00203). Three other methods
+// have the letters RPO: relative and reverse preference optimisation, and DPO with a supervised term ([WithSFT]).
 
 // LossRewardRPO is the divergence of σ(z) from σ(η·gap): soft labels from scores, less their entropy, so that 0 is the least.
 func LossRewardRPO(eta float64) PairLoss {

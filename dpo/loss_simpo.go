@@ -1,8 +1,8 @@
 package dpo
 
-// LossSimPO is −log σ(z−γ) of the policy's errors alone: z is beta times (rejected − chosen error), Meng et al., "SimPO", NeurIPS 2024
-// (arXiv 2405.14734), whose lengths are the mean over channels, height and width here. gamma is the target margin.
-// It is not [SmPO].
+// LossSimPO is −log σ(z−γ) of the policy's errors alone: z is beta times (rejected − chosen error), Meng et al., "SimPO",
+// NeurIPS 2024 (arXiv 2405.14734), whose lengths are the mean over channels, height and width here. gamma is the target
+// margin. It is not [SmPO].
 func LossSimPO(gamma float64) Loss {
 	return alone{ofMargin(func(z, _ float64) (value, slope float64) { return softplus(gamma - z), -sigmoid(gamma - z) })}
 }

@@ -2,10 +2,11 @@ package dpo
 
 import "math"
 
-// WPO weighs the losses of pairs, −log σ(z), by how probable the policy would make both pictures itself: Zhou et al., "WPO: Enhancing RLHF with Weighted
-// Preference Optimization", EMNLP 2024 (arXiv 2406.11827). A diffusion model has no probabilities of pictures, and the reference stands for the
-// source of the data: the weight is e^(κ·(a+b)/2), at most 1, below that where the policy fits the pair worse than the reference does.
-// Weights are divided by their mean over the batch, and are constants to the gradient.
+// WPO weighs the losses of pairs, −log σ(z), by how probable the policy would make both pictures itself: Zhou et al.,
+// "WPO: Enhancing RLHF with Weighted Preference Optimization", EMNLP 2024 (arXiv 2406.11827). A diffusion model has no
+// probabilities of pictures, and the reference stands for the source of the data: the weight is e^(κ·(a+b)/2), at most 1,
+// below that where the policy fits the pair worse than the reference does. Weights are divided by their mean over the
+// batch, and are constants to the gradient.
 type WPO struct {
 	Kappa float64 // from 0; 0 weighs all alike
 }

@@ -32,8 +32,8 @@ func lossAt(l Loss, beta float64, t Terms) (value, dA, dB float64) {
 	return value, -grad[0].Chosen, -grad[0].Rejected
 }
 
-// Numbers that the reference notes derive in double precision, for beta 1.3 and rewards of 0.3 and −0.2, and the sigmoid loss's kin at a
-// margin of 2 and beta 0.1. IPO and SPPO are times beta squared here.
+// Numbers that the reference notes derive in double precision, for beta 1.3 and rewards of 0.3 and −0.2, and the sigmoid
+// loss's kin at a margin of 2 and beta 0.1. IPO and SPPO are times beta squared here.
 func TestLoss_published(t *testing.T) {
 	const beta, square = 1.3, 1.3 * 1.3
 	for name, want := range map[string][3]float64{

@@ -2,10 +2,10 @@ package dpo
 
 import "math"
 
-// MaPO is the objective of Hong et al., "Margin-aware Preference Optimization for Aligning Diffusion Models without Reference", 2024 (arXiv 2406.06424), in the
-// convention of the authors' code: the mean of ℓ(chosen) − Beta·log σ(1000·(φ(ℓ(chosen)) − φ(ℓ(rejected)))), where ℓ are the policy's errors
-// and φ(ℓ) = x/(eˣ−1) with x = ℓ/2, which falls from 1 to 0. It looks at no reference. The paper has φ to the power of beta
-// in place of the factor 1000.
+// MaPO is the objective of Hong et al., "Margin-aware Preference Optimization for Aligning Diffusion Models without
+// Reference", 2024 (arXiv 2406.06424), in the convention of the authors' code: the mean of ℓ(chosen) − Beta·log
+// σ(1000·(φ(ℓ(chosen)) − φ(ℓ(rejected)))), where ℓ are the policy's errors and φ(ℓ) = x/(eˣ−1) with x = ℓ/2, which falls
+// from 1 to 0. It looks at no reference. The paper has φ to the power of beta in place of the factor 1000.
 type MaPO struct {
 	// Beta is the weight of the preference term beside the supervised one: the authors' --beta_mapo.
 	Beta float64

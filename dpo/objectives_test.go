@@ -53,7 +53,8 @@ func TestMaPO(t *testing.T) {
 	}
 }
 
-// The value is the objective's; the rejected derivative shrinks just so that the chosen picture keeps the share Mu of its descent.
+// The value is the objective's; the rejected derivative shrinks just so that the chosen picture keeps the share Mu of its
+// descent.
 func TestSDPO(t *testing.T) {
 	r := rand.New(rand.NewPCG(41, 1))
 	const n = 32

@@ -1,8 +1,9 @@
 package dpo
 
-// PMPO is preference optimisation as probabilistic inference, Abdolmaleki et al., 2024 (arXiv 2410.04166): the mean of Alpha·(policy error of chosen) − (1−Alpha)·(policy error of rejected) +
-// KL·(both drifts' mean). Chosen and rejected pictures need not be of one prompt. Alpha 1 learns from good pictures alone, 0 from bad ones alone; the less
-// of it, the more the drift has to hold.
+// PMPO is preference optimisation as probabilistic inference, Abdolmaleki et al., 2024 (arXiv 2410.04166): the mean of
+// Alpha·(policy error of chosen) − (1−Alpha)·(policy error of rejected) + KL·(both drifts' mean). Chosen and rejected
+// pictures need not be of one prompt. Alpha 1 learns from good pictures alone, 0 from bad ones alone; the less of it, the
+// more the drift has to hold.
 type PMPO struct {
 	Alpha float64 // from 0 to 1
 	KL    float64 // weight of the mean squared difference between the outputs of policy and reference

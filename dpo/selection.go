@@ -5,15 +5,18 @@ import (
 	"slices"
 )
 
-// Which pairs to learn from, and in which order. The functions work on numbers, one for each pair or picture, and give indices.
+// Which pairs to learn from, and in which order. The functions work on numbers, one for each pair or picture, and give
+// indices.
 
-// CurriculumOrder orders pairs from the easiest to the hardest: by the gap between the scores of their pictures, the widest first, equals in their order. Pattnaik et al., "Curry-DPO: Enhancing
-// Alignment using Curriculum Learning & Ranked Preferences", 2024 (arXiv 2403.07230).
+// CurriculumOrder orders pairs from the easiest to the hardest: by the gap between the scores of their pictures, the
+// widest first, equals in their order. Pattnaik et al., "Curry-DPO: Enhancing Alignment using Curriculum Learning & Ranked
+// Preferences", 2024 (arXiv 2403.07230).
 func CurriculumOrder(gaps []float64) []int {
 	return largestFirst(gaps)
 }
 
-// CurriculumStages cuts an order into so many stages of about equal length, for training on one after the other. Curry-DPO has three.
+// CurriculumStages cuts an order into so many stages of about equal length, for training on one after the other. Curry-DPO
+// has three.
 func CurriculumStages(order []int, stages int) [][]int {
 	out := make([][]int, stages)
 	for k := range out {
@@ -22,8 +25,8 @@ func CurriculumStages(order []int, stages int) [][]int {
 	return out
 }
 
-// ClearPreferences keeps the share of pairs, from 0 to 1 and rounded up, that the reference agrees with most: by its error of the rejected picture less that of the chosen one. The result is in the
-// order of the data.
+// ClearPreferences keeps the share of pairs, from 0 to 1 and rounded up, that the reference agrees with most: by its error
+// of the rejected picture less that of the chosen one. The result is in the order of the data.
 func ClearPreferences(refChosen, refRejected []float64, share float64) []int {
 	gaps := make([]float64, len(refChosen))
 	for i := range gaps {
@@ -32,9 +35,10 @@ func ClearPreferences(refChosen, refRejected []float64, share float64) []int {
 	return firstOf(largestFirst(gaps), share)
 }
 
-// WorthAnnotating keeps the share of pairs, rounded up, that the policy is least sure about: those with the smallest implicit margins of either sign. Labels are spent best on
-// these: Yang et al., "Not All Preference Pairs Are Created Equal: A Recipe for Annotation-Efficient Iterative Preference Learning", Findings of ACL 2024 (arXiv
-// 2406.17312). The result is in the order of the data.
+// WorthAnnotating keeps the share of pairs, rounded up, that the policy is least sure about: those with the smallest
+// implicit margins of either sign. Labels are spent best on these: Yang et al., "Not All Preference Pairs Are Created
+// Equal: A Recipe for Annotation-Efficient Iterative Preference Learning", 2024 (arXiv 2406.17312). The result is in the
+// order of the data.
 func WorthAnnotating(margins []float64, share float64) []int {
 	sure := make([]float64, len(margins))
 	for i, m := range margins {
@@ -60,9 +64,10 @@ func firstOf(order []int, share float64) []int {
 	return kept
 }
 
-// DiverseExtremes picks count pictures of a pool: the best and the worst by score, then again and again the one that is furthest from all that are picked, by the
-// cosine of embeddings, whose lengths do not matter. It is the active selection of AMPO, Gupta et al., ICML 2025 (arXiv 2502.18293), by its rule of
-// coverage; [LossMPOSet] takes what it picks. Equals go by their order. The result is in the order of picking, and is the whole pool where that is no larger.
+// DiverseExtremes picks count pictures of a pool: the best and the worst by score, then again and again the one that is
+// furthest from all that are picked, by the cosine of embeddings, whose lengths do not matter. It is the active selection
+// of AMPO, Gupta et al., ICML 2025 (arXiv 2502.18293), by its rule of coverage; [LossMPOSet] takes what it picks. Equals
+// go by their order. The result is in the order of picking, and is the whole pool where that is no larger.
 func DiverseExtremes(scores []float64, embeddings [][]float32, count int) []int {
 	count = min(count, len(scores))
 	if count <= 0 {

@@ -1,12 +1,13 @@
 package dpo
 
-// SePPO is the objective of Zhang et al., "SePPO: Semi-Policy Preference Optimization for Diffusion Alignment", 2024 (arXiv 2410.05255): −log σ(½·β·(a − s·b)). Only the
-// chosen picture is from the data; the rejected one was made by an earlier checkpoint of the policy, which is the reference, too. s says what
-// such a picture is: where the reference fits the chosen picture better than the policy does, it is good, s = −1, and both pictures are
-// learnt; else it is a loser, s = +1, as in [DiffusionDPO]. s is a constant to the gradient, and a tie is a loser.
+// SePPO is the objective of Zhang et al., "SePPO: Semi-Policy Preference Optimization for Diffusion Alignment", 2024
+// (arXiv 2410.05255): −log σ(½·β·(a − s·b)). Only the chosen picture is from the data; the rejected one was made by an
+// earlier checkpoint of the policy, which is the reference, too. s says what such a picture is: where the reference fits
+// the chosen picture better than the policy does, it is good, s = −1, and both pictures are learnt; else it is a loser, s
+// = +1, as in [DiffusionDPO]. s is a constant to the gradient, and a tie is a loser.
 //
-// With s = +1 throughout and the iterate before as the reference this is SPIN-Diffusion (Yuan et al., NeurIPS 2024, arXiv 2402.10210), whose objective is
-// [DiffusionDPO].
+// With s = +1 throughout and the iterate before as the reference this is SPIN-Diffusion (Yuan et al., NeurIPS 2024, arXiv
+// 2402.10210), whose objective is [DiffusionDPO].
 type SePPO struct {
 	// Beta has the unit of [DiffusionDPO].
 	Beta float64

@@ -2,8 +2,9 @@ package dpo
 
 import "fmt"
 
-// Stateful is a [Loss] that depends on earlier batches. Evaluate works with the state as it is and does not change it, so that a
-// trainer may evaluate as often as it likes; Observe takes in a batch that has been learnt from, once, behind Evaluate.
+// Stateful is a [Loss] that depends on earlier batches. Evaluate works with the state as it is and does not change it, so
+// that a trainer may evaluate as often as it likes; Observe takes in a batch that has been learnt from, once, behind
+// Evaluate.
 type Stateful interface {
 	Loss
 	Observe(scale float64, terms []Terms)
@@ -12,8 +13,8 @@ type Stateful interface {
 	Restore(state []float64) error
 }
 
-// Observe tells an objective that a batch has been learnt from. Most objectives keep nothing, and nothing happens. It wants the
-// terms as Evaluate does.
+// Observe tells an objective that a batch has been learnt from. Most objectives keep nothing, and nothing happens. It
+// wants the terms as Evaluate does.
 func Observe(o Objective, terms []Terms) {
 	if s, scale, seen := stateful(o, terms); s != nil {
 		s.Observe(scale, seen)

@@ -20,9 +20,11 @@ type Terms struct {
 	// Advantage is how much better the path of a step ended than others of its prompt, see [Advantages]; for methods that learn
 	// from rewards and not from comparisons.
 	Advantage float64
-	// Mismatched is the mean implicit reward, without beta, of the term's pictures under the prompts of others; for [AgainstOthers].
+	// Mismatched is the mean implicit reward, without beta, of the term's pictures under the prompts of others; for
+	// [AgainstOthers].
 	Mismatched float64
-	// Group numbers the prompts of a batch: pairs with the same one are of one prompt, for losses that rank more than two pictures.
+	// Group numbers the prompts of a batch: pairs with the same one are of one prompt, for losses that rank more than two
+	// pictures.
 	Group int
 }
 

@@ -6,8 +6,8 @@ package dpo
 // (arXiv 2405.16436), and the term of CPO (Xu et al., arXiv 2401.08417).
 type WithSFT struct {
 	Objective Objective
-	// Weight is per unit of mean squared error: the derivative with respect to PolicyChosen. That of the sigmoid loss starts at a quarter
-	// of --beta-dpo, so that a tenth of it is a weight of 125 at a beta of 5000.
+	// Weight is per unit of mean squared error: the derivative with respect to PolicyChosen. That of the sigmoid loss
+	// starts at a quarter of --beta-dpo, so that a tenth of it is a weight of 125 at a beta of 5000.
 	Weight float64
 }
 
