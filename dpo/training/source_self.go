@@ -23,6 +23,8 @@ type Self struct {
 type selfPlay struct {
 	*pairs
 	plan *sampling.Plan
+	// start is the noise that a pair's picture begins with, and where more of it comes from; it hangs on the pair alone.
+	start func(dst []float32, p *Pair) *rand.Rand
 }
 
 func (t *Trainer) newSelf(d *Data) (*selfPlay, error) {
@@ -33,7 +35,11 @@ func (t *Trainer) newSelf(d *Data) (*selfPlay, error) {
 	if t.config.Self.Guidance == 0 {
 		t.config.Self.Guidance = t.ldm.Defaults.GuidanceScale
 	}
-	return &selfPlay{t.newPairs(d), plan}, nil
+	return &selfPlay{t.newPairs(d), plan, func(dst []float32, p *Pair) *rand.Rand {
+		r := stream(t.config.Seed, "self", p.ID[:])
+		normal(dst, r)
+		return r
+	}}, nil
 }
 
 func (s *selfPlay) fingerprint() string {
@@ -144,9 +150,8 @@ func (s *selfPlay) generate(ctx context.Context, all []drawn, some []int, a *anc
 	var prompts []string
 	var sources []*rand.Rand
 	for k, i := range some {
-		r := stream(t.config.Seed, "self", all[i].pair.ID[:])
-		normal(noise[k*n:(k+1)*n], r)
-		prompts, sources = append(prompts, all[i].pair.Prompt), append(sources, r)
+		sources = append(sources, s.start(noise[k*n:(k+1)*n], all[i].pair))
+		prompts = append(prompts, all[i].pair.Prompt)
 	}
 	reader, off := "", map[string]float32{}
 	for _, name := range t.method.Adapters {

@@ -35,13 +35,15 @@ type recordedCase struct {
 	FlowNoise                                 float64 `json:"flow_noise"`
 	Batches                                   []recordedBatch
 	Results                                   []recordedStep
-	Float32                                   map[string]float64 // how far torch in float32 is from torch in float64
+	recordedPictures
+	Float32 map[string]float64 // how far torch in float32 is from torch in float64
 }
 
 type recordedBatch struct {
 	Pairs, Level, Steps []int
 	T                   [][]int
 	Null                bool
+	Opponent            int // 0 for the base model
 	Rewards             []float64
 	Old                 [][]float64
 }
@@ -156,6 +158,7 @@ type replay struct {
 	r      *recording
 	c      *recordedCase
 	noise  []float32 // what is left of the recorded draws
+	steps  []float32 // what is left of what steps of inversions add
 	tuples int
 	own    *paths       // for methods on whole paths
 	seen   []pairErrors // rewards of the step's pairs: the reference's errors minus the policy's
@@ -184,6 +187,8 @@ func (s *replay) batch(ctx context.Context, i int) (sample, error) {
 		out, err = s.siblings(ctx, b)
 	case dpo.KindInversion:
 		out, err = s.inverted(ctx, b)
+	case dpo.KindSelf:
+		out, err = s.opposed(ctx, b)
 	case dpo.KindPaths:
 		return s.own.batch(ctx, i)
 	default:
@@ -197,12 +202,16 @@ func (s *replay) noised(ctx context.Context, b recordedBatch) (sample, error) {
 	n := s.tr.latents(s.tr.size)
 	var prompts []string
 	for i, pair := range b.Pairs {
-		for _, at := range b.T[i] {
+		for all := range slices.Chunk(b.T[i], s.each()) {
+			var noises [][]float32
+			for range all {
+				noises, s.noise = append(noises, s.noise[:n]), s.noise[n:]
+			}
 			one := s.drawn(pair)
-			if err := d.put(s.tr, one, []int{at}, [][]float32{s.noise[:n]}); err != nil {
+			if err := d.put(s.tr, one, all, noises); err != nil {
 				return nil, err
 			}
-			s.noise, prompts = s.noise[n:], append(prompts, one.prompt)
+			prompts = append(prompts, one.prompt)
 		}
 	}
 	return d.finish(ctx, s.tr, s.tr.size, prompts, b.Null)
@@ -216,6 +225,9 @@ func (s *replay) inverted(ctx context.Context, b recordedBatch) (sample, error) 
 	var all []drawn
 	for _, pair := range b.Pairs {
 		all = append(all, s.drawn(pair))
+	}
+	if s.c.Eta > 0 {
+		inv.noise = s.inversionNoise(b)
 	}
 	return inv.at(ctx, s.tr.size, all, b.Level)
 }
@@ -287,12 +299,13 @@ func (s *spy) errors(dst []pairErrors, out []float32) {
 
 func (c *recordedCase) config(r *recording) Config {
 	return Config{
-		Method: c.Method, Settings: dpo.Settings{Beta: c.Beta, Gamma: c.Gamma, Loss: c.Loss, LabelSmoothing: c.Smoothing, Draws: c.Draws, Clip: c.ClipRange, KL: c.KL},
+		Method: c.Method, Settings: dpo.Settings{Beta: c.Beta, Gamma: c.Gamma, Loss: c.Loss, LabelSmoothing: c.Smoothing, Draws: c.Draws, Clip: c.ClipRange, KL: c.KL, SDPO: c.Mu},
 		Rank: r.about.Rank, Alpha: r.about.Alpha, Targets: c.Targets, RSLoRA: c.RSLoRA, TrainText: c.Text,
 		Optimizer: c.Optimizer, LearningRate: c.LR, Epsilon: c.Epsilon, Warmup: c.Warmup, MaxGradNorm: c.Clip, SNRGamma: c.SNRGamma,
 		BatchSize: c.Batch, Accumulation: c.Accumulation, Steps: len(c.Results), Mode: true,
-		Inversion: Inversion{Steps: c.Levels},
-		Siblings:  Siblings{Prompts: []string{"as recorded"}, Reward: byRedness(), Steps: c.SamplerSteps, First: c.First, Paths: c.Paths, Guidance: c.Guidance, FlowNoise: c.FlowNoise, Inner: len(c.Results)},
+		Inversion: Inversion{Steps: c.Levels, Noise: c.Eta},
+		Reference: c.reference(), Self: Self{Steps: c.SelfSteps, Guidance: c.Guidance, Snapshots: c.Snapshots},
+		Siblings: Siblings{Prompts: []string{"as recorded"}, Reward: byRedness(), Steps: c.SamplerSteps, First: c.First, Paths: c.Paths, Guidance: c.Guidance, FlowNoise: c.FlowNoise, Inner: len(c.Results)},
 	}
 }
 
@@ -322,6 +335,9 @@ func (c *recordedCase) start(t *testing.T, r *recording, dir string) *Trainer {
 	if tr.method.Kind == dpo.KindPaths {
 		s.own = c.round(t, r, tr)
 	}
+	if _, ok := r.file.Tensor(c.Name + ".inversion"); ok {
+		s.steps = r.floats(t, c.Name+".inversion")
+	}
 	tr.source = s
 	return tr
 }
@@ -332,7 +348,10 @@ type worst struct{ loss, norm, reward, factor, update float64 }
 // Three steps of every method equal torch, PEFT and diffusers. A factor may be off by 1e-4 of its norm, and no number of it by more than
 // 1e-3 of the largest that the run has moved the factor by, or of the learning rate.
 func TestStep_torch(t *testing.T) {
-	for _, kind := range []string{"sd15", "sd2", "sdxl", "sd15-text", "sdxl-text", "sd2-flow", "sd2-flow-paths"} {
+	for _, kind := range []string{
+		"sd15-pictures", "sd2-flow-pictures",
+		"sd15", "sd2", "sdxl", "sd15-text", "sdxl-text", "sd2-flow", "sd2-flow-paths",
+	} {
 		r := openRecording(t, kind)
 		model, _, _ := strings.Cut(kind, "-")
 		dir := tiny(model)

@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}
 export OMP_NUM_THREADS=1
-for script in rng smalltypes schedulers invert safetensors_files images pixel_gradients optimisers optim tokenizer clip_rows bert_tokenizer unigram_tokenizer clip_reward rewards reward_files onnx_files ops quantization contrib autograd conformance metrics evaluation aggregation softreward ranking judge_pictures objectives ratios tensorboard_files; do
+for script in rng smalltypes schedulers invert safetensors_files images pixel_gradients optimisers optim tokenizer clip_rows bert_tokenizer unigram_tokenizer clip_reward rewards reward_files onnx_files ops quantization contrib autograd conformance metrics evaluation aggregation softreward ranking judge_pictures objectives methods ratios tensorboard_files; do
 	echo "== $script" >&2
 	"$PYTHON" "tests/oracle/$script.py"
 done
@@ -22,6 +22,7 @@ echo "== training" >&2
 "$PYTHON" tests/oracle/training.py
 "$PYTHON" tests/oracle/training_flow.py
 "$PYTHON" tests/oracle/training_paths.py
+"$PYTHON" tests/oracle/training_pictures.py
 echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2
