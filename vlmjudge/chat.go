@@ -188,9 +188,14 @@ func (j *Judge) send(ctx context.Context, req chatRequest) (*chatReply, error) {
 }
 
 func decodeChat(address string, body []byte, key string) (*chatReply, error) {
-	var reply chatReply
 	const cure = "check that the address is the base of an OpenAI-compatible API"
-	if err := json.Unmarshal(body, &reply); err != nil {
+	reply, err := &chatReply{}, error(nil)
+	if streamed(body) {
+		reply, err = gather(body)
+	} else {
+		err = json.Unmarshal(body, reply)
+	}
+	if err != nil {
 		return nil, noAnswer(address, body, key, "the reply is not a chat completion: "+err.Error(), cure)
 	}
 	if len(reply.Error) > 0 && !bytes.Equal(reply.Error, []byte("null")) {
@@ -199,5 +204,5 @@ func decodeChat(address string, body []byte, key string) (*chatReply, error) {
 	if len(reply.Choices) == 0 {
 		return nil, noAnswer(address, body, key, "the reply holds no choices", cure)
 	}
-	return &reply, nil
+	return reply, nil
 }

@@ -108,6 +108,7 @@ func TestLive(t *testing.T) {
 		t.Run("votes", func(t *testing.T) { liveVotes(t, w, o) })
 		t.Run("sight", func(t *testing.T) { liveSight(t, w, o) })
 		t.Run("faults", func(t *testing.T) { liveFaults(t, w, o) })
+		t.Run("stream", func(t *testing.T) { liveStream(t, w, o) })
 	}
 	w.check(t)
 }

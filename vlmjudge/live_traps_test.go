@@ -122,3 +122,26 @@ func liveFaults(t *testing.T, w *wire, o Options) {
 		t.Errorf("another model: %v after %d attempts", err, w.count()-began)
 	}
 }
+
+// liveStream: a proxy that asks for a stream where the client did not. The server's pieces, which no [DONE] ends, are one answer.
+func liveStream(t *testing.T, w *wire, o Options) {
+	o.API, o.Votes, o.Memory = APIChat, 1, ""
+	j := mustOpen(t, o)
+	a, b := patches(rand.New(rand.NewPCG(6, 6)), 64, 64), patches(rand.New(rand.NewPCG(7, 7)), 64, 64)
+	plain, err := j.Compare(t.Context(), "red", a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.changing(nil)
+	w.changing(func(body []byte) []byte { return bytes.Replace(body, []byte("{"), []byte(`{"stream":true,`), 1) })
+	began := w.count()
+	pieces, err := j.Compare(t.Context(), "red", a, b)
+	if err != nil || pieces.LogitMean != plain.LogitMean {
+		t.Errorf("%+v, %v; in one piece %+v", pieces, err, plain)
+	}
+	for _, c := range w.since(began) {
+		if kind := c.reply.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/event-stream") {
+			t.Errorf("answered in one piece: %s", kind)
+		}
+	}
+}
