@@ -123,8 +123,11 @@ func namesOf(are func(LossInfo) bool) []string {
 // lossNames are the names of all losses, the default first.
 func lossNames() []string { return namesOf(func(LossInfo) bool { return true }) }
 
-// unscoredLosses are the names of those for pictures whose scores nobody keeps.
-func unscoredLosses() []string { return namesOf(func(l LossInfo) bool { return !l.Scores }) }
+// stepLosses are the names of those for steps of a sampler: nobody keeps their scores, and densities of steps without a
+// reference say more about the noise that was drawn than about the policy.
+func stepLosses() []string {
+	return namesOf(func(l LossInfo) bool { return !l.Scores && !l.NoReference })
+}
 
 // FindLoss describes a loss.
 func FindLoss(name string) (LossInfo, error) {

@@ -7,6 +7,6 @@ func LossCPO() Loss { return alone{LossSigmoid()} }
 func infoCPO() LossInfo {
 	return LossInfo{
 		Name: "cpo", Formula: "−log σ(z) + weight·error of chosen", Paper: "Xu et al., ICML 2024, arXiv 2401.08417",
-		NoReference: true, SFTWeight: 1, make: plain(LossCPO()),
+		NoReference: true, Scale: likelihoodScale, SFTWeight: 1, make: plain(LossCPO()),
 	}
 }

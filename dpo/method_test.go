@@ -189,13 +189,16 @@ func TestMethod_RewardScale(t *testing.T) {
 		}
 	}
 	// Losses with likelihoods have a scale of their own, in the unit of the method.
-	for _, m := range []Method{methodDPO(), methodTailorPO()} {
-		o, err := m.New(Settings{Loss: "asft"})
+	for loss, want := range map[string]float64{"asft": .3 - math.Log(1-math.Exp(-.7)), "cpo": .3 + math.Log1p(math.Exp(-100))} {
+		o, err := dpo.New(Settings{Loss: loss})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if loss, _ := one(o, pairTerms(.3, .7, 0, 0, 1)); !near(loss, .3-math.Log(1-math.Exp(-.7)), 1e-15, 1) {
-			t.Errorf("asft of %s: %g", m.Name, loss)
+		if got, _ := one(o, pairTerms(.3, .7, 0, 0, 1)); !near(got, want, 1e-15, 1) {
+			t.Errorf("%s: %g, want %g", loss, got, want)
 		}
+	}
+	if slices.Contains(methodTailorPO().Losses, "simpo") || slices.Contains(methodTailorPO().Losses, "mappo") || !slices.Contains(methodTailorPO().Losses, "kto") {
+		t.Errorf("tailorpo takes %q", methodTailorPO().Losses)
 	}
 }

@@ -25,7 +25,7 @@ func methodTailorPO() Method {
 		Source:   "none published",
 		BetaUnit: "multiplies the margin of log-density ratios, each averaged over channels, height and width",
 		Beta:     0.1,
-		Losses:   unscoredLosses(), Adapters: oneAdapter(), Reference: true, Rejected: true, Labels: LabelsHard, Kind: KindSiblings,
+		Losses:   stepLosses(), Adapters: oneAdapter(), Reference: true, Rejected: true, Labels: LabelsHard, Kind: KindSiblings,
 		Own:   Own{Steps: 20, Learn: 5, Guidance: 5, Count: 2},
 		scale: 1,
 		make:  func(s Settings, loss Loss) Objective { return TailorPO{Beta: s.Beta, Loss: loss} },

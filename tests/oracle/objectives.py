@@ -22,6 +22,7 @@ torch.set_default_dtype(torch.float64)
 SEED = 20261127
 COLUMNS = ["mw", "ml", "rw", "rl", "label", "dw", "dl", "sw", "sl", "mismatched", "group"]
 SMOOTHED = ["cdpo", "robust", "exo", "aot", "aot-unpaired"]
+FREE = ["simpo", "cpo", "orpo", "asft"]  # of a reference
 SCORED = ["omni-dpo", "mappo", "rpo-reward", "rpo-reward-squared", "listwise", "mpo-set"]
 LOSSES = ["sigmoid", "hinge", "ipo", "cdpo", "robust", "soft", "exo", "forward-kl", "js", "alpha", "nca", "bco", "sppo", "sppo-soft", "apo-zero", "apo-down"]
 LOSSES += ["simpo", "cpo", "orpo", "asft", "kto", "aot", "aot-unpaired", "dr-dpo", "wpo", "beta-dpo", "discopop"] + SCORED
@@ -156,7 +157,7 @@ def named_loss(row, scale, t):
         return trl(loss, -((t["mw"] - t["ml"]) - (t["rw"] - t["rl"])), scale, eps, t["label"]).mean()
     if loss in ("kto", "aot", "aot-unpaired", "dr-dpo", "wpo", "beta-dpo", "listwise", "mpo-set"):
         return batch(loss, scale, eps, o, t)
-    if loss in ("simpo", "cpo", "orpo", "asft"):
+    if loss in FREE:
         value = zoo(loss, -scale * t["mw"], -scale * t["ml"], eps, o, t).mean()
         return value + t["mw"].mean() if loss == "cpo" and "sft_weight" not in row else value
     return zoo(loss, scale * (t["rw"] - t["mw"]), scale * (t["rl"] - t["ml"]), eps, o, t).mean()
@@ -208,7 +209,7 @@ def settings():
         draws = {"draws": 3} if method == "vrpo" else {}
         for beta in betas:
             for loss in LOSSES:
-                if beta == 2000.0 and loss not in LOSSES[:6] or method == "tailorpo" and (loss in SCORED or beta != 10.0 and loss not in LOSSES[:6]):
+                if beta == 2000.0 and loss not in LOSSES[:6] or method == "tailorpo" and (loss in SCORED + FREE or beta != 10.0 and loss not in LOSSES[:6]):
                     continue
                 for more in variants(loss)[: 3 if method == "dpo" else 1]:
                     yield {"method": method, "beta": beta, "loss": loss} | more | draws
