@@ -22,7 +22,7 @@ func ratioRows(t *testing.T, list string) []ratioRow {
 	}
 	var lists map[string]json.RawMessage
 	var rows []ratioRow
-	if err := json.Unmarshal(data, &lists); err == nil {
+	if err = json.Unmarshal(data, &lists); err == nil {
 		err = json.Unmarshal(lists[list], &rows)
 	}
 	if err != nil || len(rows) < 3 {

@@ -100,6 +100,7 @@ func (p *paths) begin(ctx context.Context, round int) error {
 	} else {
 		was = nil
 	}
+	before := p.t.evaluations()
 	p.start, p.held = p.t.snapshot(), nil
 	for k := range every {
 		one, err := p.draw(ctx, round*every+k, was, k)
@@ -110,6 +111,8 @@ func (p *paths) begin(ctx context.Context, round int) error {
 	}
 	if was == nil {
 		p.measure()
+	} else { // they were counted when the paths were drawn first
+		p.t.recalled -= p.t.evaluations() - before
 	}
 	for k := range p.held {
 		p.held[k].judge(p.t.config.Siblings.Paths)

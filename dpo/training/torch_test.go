@@ -350,7 +350,8 @@ type worst struct{ loss, norm, reward, factor, update float64 }
 func TestStep_torch(t *testing.T) {
 	for _, kind := range []string{
 		"sd15-pictures", "sd2-flow-pictures",
-		"sd15", "sd2", "sdxl", "sd15-text", "sdxl-text", "sd2-flow", "sd2-flow-paths",
+		"sd15", "sd2", "sdxl", "sd15-text", "sdxl-text", "sd2-flow",
+		"sd15-paths", "sd2-paths", "sd2-flow-paths",
 	} {
 		r := openRecording(t, kind)
 		model, _, _ := strings.Cut(kind, "-")

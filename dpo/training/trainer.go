@@ -53,7 +53,7 @@ type Trainer struct {
 	// snapshots are earlier states of the policy, where it learns against those.
 	snapshots [][][]float32
 	done      int   // steps
-	recalled  int64 // evaluations whose results the cache had
+	recalled  int64 // evaluations whose results the cache had, less those that a run does again when it goes on
 	guard     monitor.GuardState
 }
 

@@ -27,7 +27,7 @@ D3PO = {**PATHS, "method": "d3po", "beta": 10, "clip_range": 0.001, "epsilon": 1
 DDPO = {**PATHS, "method": "ddpo", "paths": 3, "clip_range": 2e-4, "epsilon": 1e-4}
 GRPO = {**PATHS, "method": "flow-grpo", "paths": 3, "first": 3, "clip_range": 5e-5, "flow_noise": 0.7, "epsilon": 1e-4}
 CASES = {
-    "sd15-paths": {"spo": {**SPO, "clip_range": 0.003}, "d3po": D3PO, "ddpo": DDPO},
+    "sd15-paths": {"spo": {**SPO, "clip_range": 0.003, "steps": [[3, 11], [0, 12], [7, 9]]}, "d3po": D3PO, "ddpo": {**DDPO, "clip_range": 2e-3}},
     "sd2-paths": {"spo": {**SPO, "random_b": True}, "ddpo": {**DDPO, "random_b": True}},
     "sd2-flow-paths": {
         "flow-grpo": GRPO, "flow-grpo-kl": {**GRPO, "kl_weight": 0.5, "random_b": True, "clip_range": 0.05},
