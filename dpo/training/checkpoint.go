@@ -87,6 +87,9 @@ func (t *Trainer) settings() map[string]string {
 		out["clip-range"] = fmt.Sprint(s.Clip)
 	}
 	t.rarerSettings(out)
+	if n := c.Selection.Curriculum; n > 1 {
+		out["curriculum"], out["max-train-steps"] = fmt.Sprint(n), fmt.Sprint(c.Steps)
+	}
 	if t.source != nil {
 		out["data"] = t.source.fingerprint()
 	}

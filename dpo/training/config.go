@@ -73,6 +73,7 @@ type Config struct {
 	Siblings  Siblings
 	Reference Reference
 	Self      Self
+	Selection Selection
 
 	Threads    int          // 0 means one per core
 	Executor   string       // "" or "embedded", or "onnxruntime", with a provider where one is wanted
@@ -160,7 +161,7 @@ func (c Config) Check() error {
 	if _, err := m.New(c.Settings); err != nil {
 		return named(err)
 	}
-	errs := []error{c.Reference.check(&m), c.checkCounts(), c.checkNumbers(), c.checkNames(), c.Siblings.check(m)}
+	errs := []error{c.Reference.check(&m), c.checkCounts(), c.checkNumbers(), c.checkNames(), c.Siblings.check(m), c.checkSelection(&m)}
 	if c.Inversion.Iterations != 0 || m.Kind == dpo.KindInversion {
 		o := sampling.InvertOptions{Method: c.Inversion.Method, Iterations: c.Inversion.Iterations}
 		if err := o.Check(); err != nil {

@@ -31,11 +31,12 @@ type Data struct {
 	Pairs []Pair
 	Sizes []Size // buckets
 
-	Rows    int     // read, good and bad
-	Skipped []error // bad rows, each a *datasets.RowError, with Config.SkipBadRows
-	Ties    int     // rows that prefer neither
-	Middle  int     // pictures in the middle of a ranking, without a partner, see loader.ranked
-	Encoded int     // pictures that were not in the cache
+	Rows     int     // read, good and bad
+	Unchosen int     // pairs that Config.Selection has left out
+	Skipped  []error // bad rows, each a *datasets.RowError, with Config.SkipBadRows
+	Ties     int     // rows that prefer neither
+	Middle   int     // pictures in the middle of a ranking, without a partner, see loader.ranked
+	Encoded  int     // pictures that were not in the cache
 }
 
 // encodeBatch is the number of pictures that go through the VAE together.
@@ -77,7 +78,7 @@ func (t *Trainer) Load(ctx context.Context, paths []string, progress func(rows i
 		return l.data, fmt.Errorf("%s: no pair to learn from: %d rows, %d ties, %d bad; want rows in which one picture of a prompt is preferred to another",
 			strings.Join(paths, ", "), l.data.Rows, l.data.Ties, len(l.data.Skipped))
 	}
-	return l.data, nil
+	return l.data, t.choose(ctx, l.data)
 }
 
 func (l *loader) file(ctx context.Context, path string, progress func(int)) (err error) {

@@ -14,9 +14,18 @@ type order struct {
 
 // newOrder groups pairs by the bucket that each belongs to.
 func newOrder(seed uint64, batch int, bucketOf []int) *order {
+	all := make([]int, len(bucketOf))
+	for i := range all {
+		all[i] = i
+	}
+	return newOrderOf(seed, batch, bucketOf, all)
+}
+
+// newOrderOf is newOrder for some of the pairs.
+func newOrderOf(seed uint64, batch int, bucketOf, some []int) *order {
 	groups := map[int][]int{}
-	for i, b := range bucketOf {
-		groups[b] = append(groups[b], i)
+	for _, i := range some {
+		groups[bucketOf[i]] = append(groups[bucketOf[i]], i)
 	}
 	names := make([]int, 0, len(groups))
 	for b := range groups {

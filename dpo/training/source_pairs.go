@@ -25,10 +25,10 @@ type source interface {
 
 // pairs makes batches of noised pictures: timestep and noise are drawn for each pair, and its two pictures share them.
 type pairs struct {
-	t     *Trainer
-	data  *Data
-	units [][]int // pairs that stay together: the pairs of a row for losses that rank all its pictures, else single ones
-	order *order  // of units
+	t      *Trainer
+	data   *Data
+	units  [][]int  // pairs that stay together: the pairs of a row for losses that rank all its pictures, else single ones
+	orders []*order // of units, of each stage of a curriculum; usually one
 }
 
 func (t *Trainer) newPairs(d *Data) *pairs {
@@ -41,13 +41,14 @@ func (t *Trainer) newPairs(d *Data) *pairs {
 		}
 		s.units, at = append(s.units, []int{i}), append(at, p.Size)
 	}
-	s.order = newOrder(t.config.Seed, t.config.BatchSize, at)
+	s.orders = s.stages(at)
 	return s
 }
 
 // pick gives the pairs of a batch, where each is in the data and the place of its unit in the batch.
 func (s *pairs) pick(i int) (places, groups []int, epoch int) {
-	units, epoch := s.order.pick(i)
+	o, i := s.stage(i)
+	units, epoch := o.pick(i)
 	for k, u := range units {
 		for _, place := range s.units[u] {
 			places, groups = append(places, place), append(groups, k)
@@ -56,7 +57,13 @@ func (s *pairs) pick(i int) (places, groups []int, epoch int) {
 	return places, groups, epoch
 }
 
-func (s *pairs) epoch(i int) float64 { return float64(i) / float64(s.order.perEpoch()) }
+func (s *pairs) epoch(i int) float64 {
+	n := 0
+	for _, o := range s.orders {
+		n += o.perEpoch()
+	}
+	return float64(i) / float64(n)
+}
 
 func (s *pairs) fingerprint() string {
 	h := sha256.New()

@@ -92,6 +92,7 @@ out and counted with --skip-bad-rows, and the exit code is 3 then. Ties are alwa
 	o.methodFlags(f)
 	o.referenceFlags(f)
 	o.selfFlags(f)
+	o.selectionFlags(f)
 	o.watchFlags(f)
 	c.AddCommand(a.trainOnlineCommand())
 	return c

@@ -143,7 +143,7 @@ func (o *trainOptions) checkGiven() error {
 		"train-batch-size": t.BatchSize == 0, "gradient-accumulation-steps": t.Accumulation == 0, "beta-dpo": t.Settings.Beta == 0,
 		"gamma": t.Settings.Gamma == 0, "draws": t.Settings.Draws == 0, "label-smoothing": t.Settings.LabelSmoothing == 0,
 		"sft-weight": t.Settings.SFTWeight == 0, "clip-range": t.Settings.Clip == 0, "path-count": t.Siblings.Paths == 0, "inner-epochs": t.Siblings.Inner == 0, "flow-noise": t.Siblings.FlowNoise == 0,
-		"sdpo-mu": t.Settings.SDPO == 0, "self-steps": t.Self.Steps == 0, "self-guidance": t.Self.Guidance == 0, "snapshot-steps": t.Self.Snapshots == 0,
+		"sdpo-mu": t.Settings.SDPO == 0, "keep-clear": t.Selection.Clear == 0, "keep-unsure": t.Selection.Unsure == 0, "curriculum": t.Selection.Curriculum == 0, "self-steps": t.Self.Steps == 0, "self-guidance": t.Self.Guidance == 0, "snapshot-steps": t.Self.Snapshots == 0,
 		"inversion-steps": t.Inversion.Steps == 0, "inversion-iterations": t.Inversion.Iterations == 0,
 		"sibling-steps": t.Siblings.Steps == 0, "sibling-learn": t.Siblings.Learn == 0, "sibling-count": t.Siblings.Count == 0,
 		"sibling-guidance": t.Siblings.Guidance == 0, "adam-beta1": t.Beta1 == 0, "adam-beta2": t.Beta2 == 0, "adam-epsilon": t.Epsilon == 0,

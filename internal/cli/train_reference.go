@@ -25,6 +25,13 @@ func (o *trainOptions) selfFlags(f *pflag.FlagSet) {
 	f.Float64Var(&s.Guidance, "self-guidance", 0, "their guidance scale (default: the model's)")
 }
 
+func (o *trainOptions) selectionFlags(f *pflag.FlagSet) {
+	s := &o.t.Selection
+	f.IntVar(&s.Curriculum, "curriculum", 0, "learn the pairs in so many stages, those whose scores are furthest apart first (default: all at once)")
+	f.Float64Var(&s.Clear, "keep-clear", 0, "keep this share of the pairs, those that the reference agrees with most (default: all)")
+	f.Float64Var(&s.Unsure, "keep-unsure", 0, "keep this share of the pairs, those that the adapter of --init-lora is least sure about (default: all)")
+}
+
 // parseReferences reads the values of --reference-lora.
 func (o *trainOptions) parseReferences() error {
 	o.t.Reference.Files = nil

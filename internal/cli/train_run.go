@@ -276,6 +276,9 @@ func (r *trainRun) announce() {
 		if d.Ties > 0 {
 			fmt.Fprintf(&b, ", %d ties left out", d.Ties)
 		}
+		if d.Unchosen > 0 {
+			fmt.Fprintf(&b, ", %d pairs not chosen", d.Unchosen)
+		}
 		if d.Middle > 0 {
 			fmt.Fprintf(&b, ", %d pictures in the middle of a ranking left out", d.Middle)
 		}

@@ -63,7 +63,7 @@ var wrongFlags = map[string][][2]string{
 	"sibling-count": {{"5", "does not look at it"}}, "sibling-first": {{"5", "does not look at it"}}, "sibling-continue": {{"chosen", "does not look at it"}}, "sibling-guidance": {{"2", "does not look at it"}},
 	"sibling-gradient": {{"1", "does not look at it"}}, "sibling-skip": {{"1", "does not look at it"}}, "sibling-threshold": {{"0.5", "does not look at it"}},
 	"path-count": {{"2", "does not look at it"}}, "inner-epochs": {{"2", "does not look at it"}}, "flow-noise": {{"1", "does not look at it"}}, "kl-weight": {{"0.1", "has no divergence"}, {"-1", "0 or more"}},
-	"init-lora": {{"gone", "no such file"}}, "sdpo-mu": {{"0", "above 0"}, {"2", "at most 1"}}, "inversion-noise": {{"0.1", "does not look at it"}},
+	"init-lora": {{"gone", "no such file"}}, "curriculum": {{"-1", "0, for one stage"}, {"3", "has no scores"}}, "keep-clear": {{"0", "above 0"}, {"1.5", "at most 1"}}, "keep-unsure": {{"0.5", "by --init-lora"}}, "sdpo-mu": {{"0", "above 0"}, {"2", "at most 1"}}, "inversion-noise": {{"0.1", "does not look at it"}},
 	"level-decay": {{"0", "above 0"}, {"2", "at most 1"}, {"0.5", "needs --timestep-sampling geometric"}}, "timestep-weighting": {{"snr", "none, inverse-snr"}, {"", "empty"}},
 	"reference-lora": {{"gone", "there is no file"}, {"base=0.5", "add up to 0.5"}, {"base=x", "is no weight"}}, "reference-refresh": {{"-1", "0, for never"}},
 	"reference-momentum": {{"0.3", "needs --reference-refresh"}, {"nan", "0 to 10"}}, "reference-drift": {{"0.1", "needs --reference-refresh"}, {"nan", "above 0"}},
