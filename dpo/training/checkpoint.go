@@ -270,14 +270,7 @@ func (t *Trainer) restoreState(file string, at *position) error {
 		return bareOf(file, err)
 	}
 	defer f.Close()
-	parts := map[string]map[string]tensor.Tensor{}
-	for _, name := range f.Names() {
-		part, rest, _ := strings.Cut(name, ".")
-		if parts[part] == nil {
-			parts[part] = map[string]tensor.Tensor{}
-		}
-		parts[part][rest], _ = f.Tensor(name)
-	}
+	parts := partsOf(f)
 	factors, err := t.factorsIn("param", parts)
 	if err != nil {
 		return err
@@ -313,6 +306,19 @@ func (t *Trainer) restoreState(file string, at *position) error {
 	t.moving, t.snapshots = reference, snapshots
 	place()
 	return nil
+}
+
+// partsOf sorts tensors by what stands ahead of the first dot of their names.
+func partsOf(f *safetensors.File) map[string]map[string]tensor.Tensor {
+	parts := map[string]map[string]tensor.Tensor{}
+	for _, name := range f.Names() {
+		part, rest, _ := strings.Cut(name, ".")
+		if parts[part] == nil {
+			parts[part] = map[string]tensor.Tensor{}
+		}
+		parts[part][rest], _ = f.Tensor(name)
+	}
+	return parts
 }
 
 // bareOf drops a file's name from the beginning of an error.

@@ -133,11 +133,10 @@ func (l *loader) record(ctx context.Context, path string, format datasets.Format
 	if err := l.t.CheckPrompt(rec.Prompt); err != nil {
 		return wrong("prompt", "%w", err)
 	}
-	found, own := 0, -1
-	size := &own
+	found, size := 0, -1
 	for p := range l.pairs(rec) {
 		if !l.t.loss.Groups {
-			own = -1
+			size = -1
 		}
 		label, err := l.label(rec, p)
 		if err != nil {
@@ -155,12 +154,10 @@ func (l *loader) record(ctx context.Context, path string, format datasets.Format
 		if label < 0.5 {
 			chosen, rejected, label = rejected, chosen, 1-label
 		}
-		bad, err := l.pair(ctx, rec, chosen, rejected, label, size)
 		var broken *pictureError
-		if errors.As(err, &broken) {
+		if bad, err := l.pair(ctx, rec, chosen, rejected, label, &size); errors.As(err, &broken) {
 			return wrong(column(format, bad), "picture %s: %w", rec.Images[bad].Name(), broken.err)
-		}
-		if err != nil {
+		} else if err != nil {
 			return err
 		}
 	}

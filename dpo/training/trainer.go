@@ -143,12 +143,7 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 		return err
 	}
 	t.oneTimestep = t.ldm.OneTimestep()
-	if t.size.Width == 0 {
-		t.size.Width = t.ldm.Defaults.Width
-	}
-	if t.size.Height == 0 {
-		t.size.Height = t.ldm.Defaults.Height
-	}
+	t.size.Width, t.size.Height = cmp.Or(t.size.Width, t.ldm.Defaults.Width), cmp.Or(t.size.Height, t.ldm.Defaults.Height)
 	if f := t.step(); t.size.Width%f != 0 || t.size.Height%f != 0 || t.size.Width < f || t.size.Height < f {
 		return &SettingError{Err: fmt.Errorf("--width %d --height %d: want multiples of %d, what the model's VAE makes of one latent", t.size.Width, t.size.Height, f)}
 	}
@@ -165,14 +160,7 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 	if t.hidden = t.null.Hidden.Shape[1:]; t.null.Pooled.DType != tensor.Invalid {
 		t.pooled = t.null.Pooled.Shape[1:]
 	}
-	t.byName, t.network = map[string]*optim.Param{}, map[string]string{}
-	for _, a := range t.ldm.Trainable {
-		for _, f := range a.Factors {
-			p := &optim.Param{Name: f.Name, Shape: f.Shape, Value: f.Value, Grad: make([]float32, len(f.Value))}
-			t.params = append(t.params, p)
-			t.byName[f.Name], t.network[f.Name] = p, a.Network
-		}
-	}
+	t.collect()
 	if err := errors.Join(t.initialise(), t.warm(), t.fixReference()); err != nil {
 		return err
 	}
@@ -187,6 +175,18 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 	}
 	t.schedule, err = optim.NewSchedule(t.config.Schedule, t.config.Warmup, t.config.Steps, optim.ScheduleOptions{})
 	return err
+}
+
+// collect makes parameters of the factors.
+func (t *Trainer) collect() {
+	t.byName, t.network = map[string]*optim.Param{}, map[string]string{}
+	for _, a := range t.ldm.Trainable {
+		for _, f := range a.Factors {
+			p := &optim.Param{Name: f.Name, Shape: f.Shape, Value: f.Value, Grad: make([]float32, len(f.Value))}
+			t.params = append(t.params, p)
+			t.byName[f.Name], t.network[f.Name] = p, a.Network
+		}
+	}
 }
 
 // step is what the sides of training pictures are multiples of.
