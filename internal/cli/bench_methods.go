@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"winnow/dpo"
@@ -165,26 +166,62 @@ func (b *methodsBench) chosen() []minibench.ProtocolMethod {
 	return out
 }
 
-func (b *methodsBench) prompts() string { return filepath.Join(b.o.output, "prompts.txt") }
-func (b *methodsBench) pairs() string   { return filepath.Join(b.o.output, "pairs.parquet") }
+func (b *methodsBench) at(name string) string { return filepath.Join(b.o.output, name) }
 
-// pool makes the pairs that all methods learn from.
+// Files of what all methods learn from.
+const (
+	methodsPrompts = "prompts.txt"
+	methodsPairs   = "pairs.jsonl"
+	methodsGroups  = "groups.jsonl"
+	methodsCache   = "latents.sqlite" // of encoded pictures and prompts, which every training begins with
+)
+
+// pool makes the pictures that all methods learn from, as pairs and as rankings.
 func (b *methodsBench) pool(ctx context.Context) error {
-	if exists(b.pairs()) {
-		return nil
-	}
 	prompts, err := trainingPrompts(b.protocol.Training, 1)
 	if err != nil {
 		return err
 	}
-	if err := writeFile(b.prompts(), []byte(strings.Join(prompts, "\n")+"\n")); err != nil {
+	if err := writeFile(b.at(methodsPrompts), []byte(strings.Join(prompts, "\n")+"\n")); err != nil {
 		return err
 	}
-	config := filepath.Join(b.o.output, "label.yaml")
-	if err := saveConfig(config, b.protocol.Label); err != nil {
+	groups := yaml.MapSlice{{Key: "pairs", Value: "group"}}
+	for name, flags := range map[string]yaml.MapSlice{methodsPairs: b.protocol.Label, methodsGroups: groups} {
+		if exists(b.at(name)) {
+			continue
+		}
+		config := b.at(strings.TrimSuffix(name, ".jsonl") + ".yaml")
+		if err := saveConfig(config, append(slices.Clone(b.protocol.Make), flags...)); err != nil {
+			return err
+		}
+		if err := b.a.part(ctx, []string{
+			"label", "--config", config, "--prompts", b.at(methodsPrompts), "--reward", b.protocol.Reward, "--threads", fmt.Sprint(b.o.threads),
+			"--pictures", b.at("pictures"), "--cache", b.at("scores.sqlite"), "--output", b.at(name),
+		}); err != nil {
+			return err
+		}
+	}
+	return b.encode(ctx)
+}
+
+// encode has the pictures of both sets encoded once: a training's time is that of the training.
+func (b *methodsBench) encode(ctx context.Context) error {
+	if exists(b.at(methodsCache)) {
+		return nil
+	}
+	temp := b.at("encode")
+	defer os.RemoveAll(temp)
+	cache := filepath.Join(temp, methodsCache)
+	if err := os.MkdirAll(temp, 0o777); err != nil {
 		return err
 	}
-	return b.a.part(ctx, []string{
-		"label", "--config", config, "--prompts", b.prompts(), "--reward", b.protocol.Reward, "--threads", fmt.Sprint(b.o.threads), "--output", b.pairs(),
+	// A seed of its own: the reference's errors of its only batch are of no use to any other training.
+	err := b.a.part(ctx, []string{
+		"train", "dpo", "--data", b.at(methodsPairs), "--data", b.at(methodsGroups), "--max-train-steps", "1", "--train-batch-size", "1", "--seed", "4242",
+		"--cache", cache, "--output", filepath.Join(temp, "run"), "--overwrite", "--threads", fmt.Sprint(b.o.threads),
 	})
+	if err != nil {
+		return err
+	}
+	return os.Rename(cache, b.at(methodsCache))
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 
 	"winnow/diffusion"
 	"winnow/dpo"
+	"winnow/internal/atomicfile"
 	"winnow/internal/minibench"
 	"winnow/internal/monitor"
 	"winnow/rewards"
@@ -159,14 +161,12 @@ func (b *methodsBench) train(ctx context.Context, t *task) error {
 		return err
 	}
 	probe := filepath.Join(t.folder, "probe")
+	defer os.RemoveAll(probe)
 	if _, err := b.winnow(ctx, t, config, probe, b.protocol.Probe); err != nil {
 		return err
 	}
 	each, err := evaluationsOf(probe)
 	if err != nil {
-		return err
-	}
-	if err := os.RemoveAll(probe); err != nil {
 		return err
 	}
 	t.run.Updates = max(1, int(math.Round(float64(b.protocol.Evaluations)/(each/float64(b.protocol.Probe)))))
@@ -187,14 +187,22 @@ func (b *methodsBench) winnow(ctx context.Context, t *task, config, output strin
 	if err != nil {
 		return nil, err
 	}
+	cache := filepath.Join(t.folder, "cache.sqlite")
+	defer os.Remove(cache)
+	if err := copyFile(b.at(methodsCache), cache); err != nil {
+		return nil, err
+	}
 	args := []string{
 		"train", t.method.Method, "--config", config, "--output", output, "--max-train-steps", fmt.Sprint(updates), "--seed", fmt.Sprint(t.seed), "--quiet",
-		"--threads", fmt.Sprint(b.o.threads / b.o.jobs), "--checkpointing-steps", "0", "--cache", filepath.Join(t.folder, "cache.sqlite"), "--overwrite",
+		"--threads", fmt.Sprint(b.o.threads / b.o.jobs), "--checkpointing-steps", "0", "--cache", cache, "--overwrite",
 	}
-	if m.OwnPictures() {
-		args = append(args, "--prompts", b.prompts(), "--reward", b.protocol.Reward)
-	} else {
-		args = append(args, "--data", b.pairs())
+	switch {
+	case m.OwnPictures():
+		args = append(args, "--prompts", b.at(methodsPrompts), "--reward", b.protocol.Reward)
+	case t.method.Data == minibench.DataGroups:
+		args = append(args, "--data", b.at(methodsGroups))
+	default:
+		args = append(args, "--data", b.at(methodsPairs))
 	}
 	var out bytes.Buffer
 	c := exec.CommandContext(ctx, b.program, args...)
@@ -205,6 +213,19 @@ func (b *methodsBench) winnow(ctx context.Context, t *task, config, output strin
 		return nil, fmt.Errorf("winnow %s: %w: %s", strings.Join(args, " "), err, lastLines(out.String(), 5))
 	}
 	return c.ProcessState, nil
+}
+
+// copyFile copies a file whole.
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return atomicfile.Write(to, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
+		return err
+	})
 }
 
 // lastLines is the end of a text.

@@ -46,8 +46,7 @@ pairs of more (--judge-schedule, --judge-budget); their strengths by Bradley-Ter
 units of log-odds, are the scores. So a temperature of 1 gives the judge's own
 probabilities. --judge mini labels by the embedded reward, without a server.
 
-Rounds: label by a judge, train, and label again with --lora; "winnow train" goes on with
---init-lora and --reference-lora (assets/mini/rounds.sh, assets/mini/ROUNDS.md).
+"winnow train online" labels and trains in rounds (assets/mini/ROUNDS.md).
 
 Pictures stay in a folder beside the output, scores and verdicts in files beside it. A
 run that was killed or interrupted leaves no output; started again it goes on where it
@@ -91,7 +90,7 @@ func (o *labelOptions) flags(f *pflag.FlagSet) {
 	o.rewardOptions.flags(f)
 	o.asked.flags(f)
 	o.asked.scheduleFlags(f, usualSchedule)
-	f.StringVar(&o.rule.Pairs, "pairs", labelling.BestWorst, "which pictures of a prompt are paired: best-worst, all, or adjacent in the order of scores")
+	f.StringVar(&o.rule.Pairs, "pairs", labelling.BestWorst, "which pictures of a prompt are paired: best-worst, all, or adjacent in the order of scores; group: none, all as one ranking (.jsonl)")
 	f.IntVar(&o.rule.PerPrompt, "pairs-per-prompt", 0, "at most so many, those with the largest gaps (default: 1 of best-worst, else no limit)")
 	f.Float64Var(&o.rule.MinGap, "min-gap", 0, "smallest difference of scores that decides; below it a pair is a tie")
 	f.BoolVar(&o.rule.KeepTies, "keep-ties", false, "keep ties with label 0.5 instead of leaving them out")
@@ -144,6 +143,9 @@ func (o *labelOptions) complete(args []string) error {
 	}
 	if len(o.reward) > 1 && o.judged() {
 		return usagef("--reward %s: the judge compares pictures and has no scores to add; name it alone", strings.Join(o.reward, ","))
+	}
+	if format, _ := outputFormat(o.output, ""); o.rule.Pairs == labelling.Group && format != "jsonl" {
+		return usagef("--output %s: Pick-a-Pic columns hold pairs; name a .jsonl file for --pairs group", o.output)
 	}
 	if o.rule.Dominance && len(o.reward) < 2 {
 		return usagef("--dominance: one reward cannot contradict another; name several, as in --reward mini,aesthetic-v2=0.2")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"winnow/datasets"
 	"winnow/internal/labelling"
@@ -119,10 +120,10 @@ func (r *labelRun) named(rec *datasets.Record, pairs []labelling.Pair) (map[int]
 	return pictures, nil
 }
 
-// put writes one pair to every file: with the pictures themselves where they have to be inside, else by the path from the file.
-func (r *labelRun) put(pair *datasets.Record, a, b datasets.Image) error {
+// put writes one row to every file: with the pictures themselves where they have to be inside, else by the path from the file.
+func (r *labelRun) put(pair *datasets.Record, pictures ...datasets.Image) error {
 	for k, w := range r.out {
-		pair.Images = []datasets.Image{a, b}
+		pair.Images = slices.Clone(pictures)
 		for i := range pair.Images {
 			im := &pair.Images[i]
 			if k == 0 && im.File() != "" && len(im.Data) == 0 {

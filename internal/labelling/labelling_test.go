@@ -62,7 +62,7 @@ func TestChoose_properties(t *testing.T) {
 			}
 		}
 		rule := Rule{
-			Pairs: Strategies()[r.IntN(3)], PerPrompt: r.IntN(4), MinGap: float64(r.IntN(3)) / 4, KeepTies: r.IntN(2) == 0,
+			Pairs: []string{BestWorst, All, Adjacent}[r.IntN(3)], PerPrompt: r.IntN(4), MinGap: float64(r.IntN(3)) / 4, KeepTies: r.IntN(2) == 0,
 			Temperature: float64(r.IntN(2)) / 2,
 		}
 		pairs, ties := rule.Choose(scores, nil)
@@ -140,8 +140,17 @@ func TestChoose_dominance(t *testing.T) {
 	}
 }
 
+func TestRanks(t *testing.T) {
+	got := Ranks([]float64{2, 9, math.NaN(), 5, 5})
+	for i, want := range []float64{4, 1, math.NaN(), 2, 2} {
+		if got[i] != want && !(math.IsNaN(want) && math.IsNaN(got[i])) {
+			t.Errorf("%v", got)
+		}
+	}
+}
+
 func TestRule_Check(t *testing.T) {
-	for _, r := range []Rule{{Pairs: "some"}, {Pairs: All, PerPrompt: -1}, {Pairs: All, MinGap: -1}, {Pairs: All, MinGap: math.NaN()}, {Pairs: All, Temperature: -1}, {Pairs: All, Temperature: math.Inf(1)}} {
+	for _, r := range []Rule{{Pairs: "some"}, {Pairs: Group, MinGap: 1}, {Pairs: All, PerPrompt: -1}, {Pairs: All, MinGap: -1}, {Pairs: All, MinGap: math.NaN()}, {Pairs: All, Temperature: -1}, {Pairs: All, Temperature: math.Inf(1)}} {
 		if r.Check() == nil {
 			t.Errorf("%+v passes", r)
 		}

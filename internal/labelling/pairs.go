@@ -14,10 +14,11 @@ const (
 	BestWorst = "best-worst" // the best with the worst, the second best with the second worst, …
 	All       = "all"        // every two
 	Adjacent  = "adjacent"   // neighbours in the order of the scores
+	Group     = "group"      // none: all of them as one ranking, for losses that look at more than two
 )
 
 // Strategies lists them.
-func Strategies() []string { return []string{BestWorst, All, Adjacent} }
+func Strategies() []string { return []string{BestWorst, All, Adjacent, Group} }
 
 // Rule says how pairs are made of scores.
 type Rule struct {
@@ -46,6 +47,8 @@ func (r Rule) Check() error {
 	switch {
 	case !slices.Contains(Strategies(), r.Pairs):
 		return fmt.Errorf("pairs %q: want %s", r.Pairs, strings.Join(Strategies(), ", "))
+	case r.Pairs == Group && (r.PerPrompt > 0 || r.MinGap > 0 || r.KeepTies || r.Dominance || r.Temperature > 0):
+		return fmt.Errorf("pairs %s: one ranking a prompt has no pairs to choose; leave out the flags about them", Group)
 	case r.PerPrompt < 0:
 		return fmt.Errorf("pairs-per-prompt %d: want at least 1, or 0 for the default", r.PerPrompt)
 	case !(r.MinGap >= 0) || math.IsInf(r.MinGap, 0):
@@ -90,6 +93,23 @@ func dominates(scores []float64, parts [][]float64, p [2]int) bool {
 		}
 	}
 	return true
+}
+
+// Ranks are those of a group's pictures by their scores, from 1 for the best; equal scores share the better rank, and NaN has none.
+func Ranks(scores []float64) []float64 {
+	out := make([]float64, len(scores))
+	for i, s := range scores {
+		out[i] = 1
+		for _, other := range scores {
+			if other > s {
+				out[i]++
+			}
+		}
+		if math.IsNaN(s) {
+			out[i] = math.NaN()
+		}
+	}
+	return out
 }
 
 // candidates are the pairs before ties are looked for, as the places of their pictures, the lower one first.

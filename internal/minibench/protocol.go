@@ -25,7 +25,8 @@ type Protocol struct {
 	HeldOut    int `yaml:"heldout-prompts"`
 
 	Reward string        `yaml:"reward"` // that labels the pairs and that methods ask which make their own pictures
-	Label  yaml.MapSlice `yaml:"label"`  // flags of winnow label
+	Make   yaml.MapSlice `yaml:"make"`   // flags of winnow label about pictures
+	Label  yaml.MapSlice `yaml:"label"`  // and about pairs
 	Train  yaml.MapSlice `yaml:"train"`  // flags of every training
 	Trials int           `yaml:"trials"` // configurations that are tried of each method
 
@@ -36,10 +37,17 @@ type Protocol struct {
 type ProtocolMethod struct {
 	Name   string          `yaml:"name"`
 	Method string          `yaml:"method"` // of winnow train
+	Data   string          `yaml:"data"`   // pairs, which "" means, or groups: the same pictures as rankings
 	Claim  string          `yaml:"claim"`  // what its paper says of it and Diffusion-DPO: above, below or none
 	Set    yaml.MapSlice   `yaml:"set"`    // flags of its trainings
 	Trials []yaml.MapSlice `yaml:"trials"` // what they differ in
 }
+
+// What Data may say.
+const (
+	DataPairs  = "pairs"
+	DataGroups = "groups"
+)
 
 // What Claim may say.
 const (
@@ -101,6 +109,8 @@ func (m *ProtocolMethod) check(trials int) error {
 	switch {
 	case !methodName.MatchString(m.Name):
 		return errors.New("name: want small letters, digits, dots and dashes")
+	case m.Data != "" && m.Data != DataPairs && m.Data != DataGroups:
+		return fmt.Errorf("data: want %s or %s", DataPairs, DataGroups)
 	case m.Method == "":
 		return errors.New("method: name one of winnow train --list")
 	case len(m.Trials) != trials:
