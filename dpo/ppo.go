@@ -2,10 +2,10 @@ package dpo
 
 import "math"
 
-// PPO is the objective of DDPO (Black et al., ICLR 2024, arXiv 2305.13301, equation 5) and Flow-GRPO (Liu et al., NeurIPS 2025,
-// arXiv 2505.05470, equation 5) for single steps of paths: the mean of max(−A·ρ, −A·clip(ρ, 1 ± Clip)) + KL·divergence. A is
-// [Terms].Advantage, and ρ the ratio of the policy's density of the step to that of the policy that drew it, whose error stands in
-// RefChosen. Rejected errors are not looked at.
+// PPO is the objective of DDPO (Black et al., ICLR 2024, arXiv 2305.13301; with importance sampling and clipping) and
+// Flow-GRPO (Liu et al., NeurIPS 2025, arXiv 2505.05470) for single steps of paths: the mean of
+// max(−A·ρ, −A·clip(ρ, 1 ± Clip)) + KL·divergence. A is [Terms].Advantage, and ρ the ratio of the policy's density of the step
+// to that of the policy that drew it, whose error stands in RefChosen. Rejected errors are not looked at.
 //
 // Where the policy is still the one that drew the steps every ratio is 1 and the loss is minus the mean advantage, about 0,
 // but its derivative is not. A step has none once its ratio has gone further than Clip in the direction that its advantage

@@ -66,7 +66,7 @@ type PlanOptions struct {
 	Eta float64
 	// FlowNoise makes flow-euler draw noise in every step, as Flow-GRPO does: 0, Euler's method, or more; 0.7 as published. It is the
 	// factor a of the step's standard deviation a·√(σ/(1−σ))·√Δσ; the velocity is corrected so that every level keeps its
-	// distribution for small steps (Liu et al. 2025, arXiv 2505.05470, equation 9). Other samplers ignore it.
+	// distribution for small steps (Liu et al. 2025, arXiv 2505.05470). Other samplers ignore it.
 	FlowNoise float64
 	// ConsistentPrev lets a DDIM step lead to the timestep at which the next step starts. Diffusers always subtracts
 	// the integer ratio T/steps, which differs for linspace spacing and for trailing spacing when steps does not divide T.
