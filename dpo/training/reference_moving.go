@@ -55,7 +55,9 @@ func (t *Trainer) follow(ctx context.Context) error {
 	at := m.at
 	at.Step = t.done
 	if r.Drift > 0 {
+		before := t.evaluations()
 		drift, err := t.drift(ctx, candidate)
+		t.recalled -= t.evaluations() - before // a run that goes on from here does not do this again
 		if err != nil {
 			return err
 		}

@@ -123,6 +123,8 @@ func (s *selfPlay) oppose(ctx context.Context, all []drawn, a *anchor, size Size
 		}
 		if all[i].rejected = v; !ok {
 			missing = append(missing, i)
+		} else {
+			t.recalled += s.evaluations()
 		}
 	}
 	if len(missing) == 0 {
@@ -141,6 +143,14 @@ func (s *selfPlay) oppose(ctx context.Context, all []drawn, a *anchor, size Size
 		}
 		return nil
 	})
+}
+
+// evaluations of the denoiser are what one picture takes.
+func (s *selfPlay) evaluations() int64 {
+	if s.t.config.Self.Guidance > 1 {
+		return 2 * int64(s.plan.Len())
+	}
+	return int64(s.plan.Len())
 }
 
 // generate makes latents of some prompts by the opponent, each from noise that hangs on the pair alone.

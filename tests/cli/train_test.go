@@ -67,6 +67,8 @@ var killed = []struct {
 	{"dpo with a limit", 5, []string{"dpo", "--data", "../pairs.jsonl", "--max-train-steps", "8", "--checkpoints-total-limit", "1", "--optimizer", "adamw8bit", "--lr-scheduler", "cosine"}},
 	{"tailorpo", 4, []string{"tailorpo", "--prompts", "../p.txt", "--max-train-steps", "4", "--sibling-steps", "4", "--sibling-learn", "2"}},
 	{"ddpo", 6, []string{"ddpo", "--prompts", "../p.txt", "--max-train-steps", "8", "--sibling-steps", "4", "--path-count", "2", "--inner-epochs", "3", "--sibling-learn", "2"}},
+	{"seppo", 4, []string{"seppo", "--data", "../pairs.jsonl", "--max-train-steps", "4", "--snapshot-steps", "1", "--self-steps", "2"}},
+	{"rethinking", 3, []string{"rethinking", "--data", "../pairs.jsonl", "--max-train-steps", "4", "--reference-refresh", "1", "--reference-drift", "0.3"}},
 	{"chats", 4, []string{"chats", "--data", "../pairs.jsonl", "--max-train-steps", "4"}},
 }
 
