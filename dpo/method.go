@@ -237,13 +237,7 @@ func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 	if s.Gamma, err = m.number("--gamma", "gamma", s.Gamma, m.Gamma); err != nil {
 		return s, err
 	}
-	if s.Clip, err = m.number("--clip-range", "clip range", s.Clip, m.Clip); err != nil {
-		return s, err
-	}
-	if s.Clip >= 1 {
-		return s, fmt.Errorf("dpo: --clip-range %g: must be below 1; the default of %s is %g", s.Clip, m.Name, m.Clip)
-	}
-	if err := m.checkKL(s.KL); err != nil {
+	if s.Clip, err = m.ratios(s); err != nil {
 		return s, err
 	}
 	switch {
@@ -274,15 +268,20 @@ func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 	return s, nil
 }
 
-// checkKL refuses weights of a divergence that are none, or that the method has none for.
-func (m Method) checkKL(weight float64) error {
+// ratios completes what is about density ratios and the divergence: it gives the range, and refuses what the method does not take.
+func (m Method) ratios(s Settings) (clip float64, err error) {
+	clip, err = m.number("--clip-range", "clip range", s.Clip, m.Clip)
 	switch {
-	case weight != 0 && !m.Own.KL:
-		return fmt.Errorf("dpo: --kl-weight %g: %s has no divergence in its loss; leave the flag out", weight, m.Name)
-	case !(weight >= 0 && weight <= maxSetting):
-		return fmt.Errorf("dpo: --kl-weight %g: must be 0, for none, or more, at most %g", weight, maxSetting)
+	case err != nil:
+		return 0, err
+	case clip >= 1:
+		return 0, fmt.Errorf("dpo: --clip-range %g: must be below 1; the default of %s is %g", clip, m.Name, m.Clip)
+	case s.KL != 0 && !m.Own.KL:
+		return 0, fmt.Errorf("dpo: --kl-weight %g: %s has no divergence in its loss; leave the flag out", s.KL, m.Name)
+	case !(s.KL >= 0 && s.KL <= maxSetting):
+		return 0, fmt.Errorf("dpo: --kl-weight %g: must be 0, for none, or more, at most %g", s.KL, maxSetting)
 	}
-	return nil
+	return clip, nil
 }
 
 // With is the method as it is with some settings: what hangs on those is what they say.

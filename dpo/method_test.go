@@ -104,6 +104,13 @@ func TestMethod_refused(t *testing.T) {
 		settings Settings
 		want     []string
 	}{
+		{"spo", Settings{Clip: 1}, []string{"--clip-range 1", "below 1", "0.1"}},
+		{"spo", Settings{Clip: -1}, []string{"--clip-range -1", "above 0"}},
+		{"dpo", Settings{Clip: .1}, []string{"--clip-range", "dpo has no clip range"}},
+		{"ddpo", Settings{KL: .1}, []string{"--kl-weight 0.1", "ddpo has no divergence"}},
+		{"flow-grpo", Settings{KL: -1}, []string{"--kl-weight -1", "0, for none"}},
+		{"flow-grpo", Settings{KL: math.NaN()}, []string{"--kl-weight"}},
+		{"ddpo", Settings{SFTWeight: 1}, []string{"--sft-weight", "compares no pictures"}},
 		{"dpo", Settings{Beta: -1}, []string{"--beta-dpo -1", "above 0", "5000"}},
 		{"dpo", Settings{Beta: math.NaN()}, []string{"--beta-dpo"}},
 		{"dpo", Settings{Beta: math.Inf(1)}, []string{"--beta-dpo"}},
@@ -200,5 +207,17 @@ func TestMethod_RewardScale(t *testing.T) {
 	}
 	if slices.Contains(methodTailorPO().Losses, "simpo") || slices.Contains(methodTailorPO().Losses, "mappo") || !slices.Contains(methodTailorPO().Losses, "kto") {
 		t.Errorf("tailorpo takes %q", methodTailorPO().Losses)
+	}
+}
+
+// A divergence is what Flow-GRPO has a reference for.
+func TestMethod_With(t *testing.T) {
+	for weight, want := range map[float64]bool{0: false, .1: true} {
+		if m := methodFlowGRPO().With(Settings{KL: weight}); m.Reference != want || m.Drift != want {
+			t.Errorf("KL weight %g: reference %t, drift %t", weight, m.Reference, m.Drift)
+		}
+	}
+	if m := methodDPO().With(Settings{}); !m.Reference || m.Drift {
+		t.Errorf("dpo: reference %t, drift %t", m.Reference, m.Drift)
 	}
 }
