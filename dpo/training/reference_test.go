@@ -198,6 +198,17 @@ func runsAlike(t *testing.T, c Config, pairs string, cut ...int) {
 	}
 }
 
+// So does one whose loss keeps something between batches.
+func TestLoss_resume(t *testing.T) {
+	c := Config{Method: "dpo", Settings: dpo.Settings{Loss: "beta-dpo"}, BatchSize: 4, Steps: 6, LearningRate: 3e-3, Seed: 5, Rank: 2}
+	runsAlike(t, c, writePairs(t, 8), 1, 3, 4)
+	tr := ready(t, c, writePairs(t, 8))
+	before := dpo.State(tr.objective)
+	if _, err := tr.Step(t.Context()); err != nil || slices.Equal(before, dpo.State(tr.objective)) {
+		t.Errorf("a step leaves the loss's state %v as it is, %v", before, err)
+	}
+}
+
 // A run with a reference that moves goes on with the same bytes, wherever it was cut.
 func TestReference_resume(t *testing.T) {
 	pairs := writePairs(t, 6)
