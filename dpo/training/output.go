@@ -20,8 +20,11 @@ import (
 // lockFile is the file of an output folder that a run holds locked.
 const lockFile = ".lock"
 
-// LockOutput keeps other runs out of an output folder that exists, until it is released or the process ends, however that ends.
+// LockOutput makes an output folder if need be, and keeps other runs out of it until it is released or the process ends, however that ends.
 func LockOutput(output string) (*lockfile.Lock, error) {
+	if err := mkdir(output); err != nil {
+		return nil, fmt.Errorf("cannot make the folder %s: %w", output, bare(err))
+	}
 	host, _ := os.Hostname()
 	l, err := lockfile.Acquire(filepath.Join(output, lockFile), fmt.Sprintf("process %d on %s", os.Getpid(), host))
 	var held *lockfile.HeldError

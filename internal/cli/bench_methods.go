@@ -72,9 +72,6 @@ func (a *app) benchMethods(ctx context.Context, o *benchMethodsOptions) (err err
 	if err := b.open(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(o.output, 0o777); err != nil {
-		return pathError("make the folder", o.output, err)
-	}
 	held, err := training.LockOutput(o.output)
 	if err != nil {
 		return err

@@ -223,7 +223,8 @@ func (g *generation) keep(ctx context.Context, images []diffusion.Image, rank bo
 				File: path, Width: im.Params.Width, Height: im.Params.Height, SHA256: sum, Seed: &seed, Params: im.Params, Picture: im.NRGBA,
 			})
 		}
-		if rank && g.reward != nil {
+		// A judge that compares has nothing to say of a picture alone.
+		if rank && g.reward != nil && !(len(part) == 1 && g.reward.Info().Relative) {
 			var err error
 			if group, err = g.ranked(ctx, group); err != nil {
 				return err

@@ -37,9 +37,6 @@ const (
 )
 
 func (a *app) online(ctx context.Context, o *onlineOptions) (err error) {
-	if err := os.MkdirAll(o.output, 0o777); err != nil {
-		return pathError("make the folder", o.output, err)
-	}
 	held, err := training.LockOutput(o.output)
 	if err != nil {
 		return err

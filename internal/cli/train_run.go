@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime/metrics"
 	"strings"
@@ -41,9 +40,6 @@ type trainRun struct {
 }
 
 func (a *app) train(ctx context.Context, o *trainOptions, f *pflag.FlagSet) (err error) {
-	if err := os.MkdirAll(o.output, 0o777); err != nil {
-		return pathError("make the folder", o.output, err)
-	}
 	defer func() { err = roomy(err) }()
 	held, err := training.LockOutput(o.output)
 	if err != nil {
