@@ -49,6 +49,8 @@ type Method struct {
 	Rejected  bool // needs the rejected picture
 	Drift     bool // needs Terms.DriftChosen and DriftRejected
 	Dot       bool // needs Terms.Dot
+	// Features methods measure errors by features of the frozen network one step of DDPM further, in place of what the network predicts: see [NCP].
+	Features bool
 	// Independent draws of timestep and noise for the two pictures of a pair; else they share both.
 	Independent bool
 	// Levels and Weighting are the default ways to draw noise levels and to weigh their errors; "": the trainer's.
@@ -124,6 +126,7 @@ func Methods() []Method {
 		methodDPO(), methodCHATS(), methodTailorPO(), methodSPO(), methodSmPO(), methodVRPO(), methodMaPO(), methodSFT(),
 		methodD3PO(), methodDDPO(), methodFlowGRPO(),
 		methodKTO(), methodDSPO(), methodSDPO(), methodInPO(), methodRethinking(), methodFlowDPO(), methodSPIN(), methodSePPO(),
+		methodNCP(), methodNCPSFT(),
 	}
 }
 
@@ -228,7 +231,7 @@ func (m Method) loss(name string) (LossInfo, error) {
 func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 	var err error
 	beta := m.Beta
-	if loss.Scale != 0 {
+	if loss.Scale != 0 && !m.Features { // it is in units of errors of outputs
 		beta = loss.Scale / cmp.Or(m.scale, 1)
 	}
 	if s.Beta, err = m.number("--beta-dpo", "beta", s.Beta, beta); err != nil {
@@ -297,6 +300,8 @@ func (m Method) completeSDPO(s Settings) (Settings, error) {
 	switch {
 	case s.SDPO != 0 && (!m.Rejected || m.Draws == 0 && m.Kind != KindInversion || m.Independent || len(m.Adapters) > 1):
 		return s, fmt.Errorf("dpo: --sdpo-mu: %s does not measure both pictures of a pair under one noise by one network; leave the flag out", m.Name)
+	case s.SDPO != 0 && m.Features:
+		return s, fmt.Errorf("dpo: --sdpo-mu: %s measures features, and the safeguard compares errors of outputs; leave the flag out", m.Name)
 	case !(s.SDPO >= 0 && s.SDPO <= 1):
 		return s, fmt.Errorf("dpo: --sdpo-mu %g: must be above 0 and at most 1; the paper has 0.9 for SD1.5 and 0.6 for SDXL", s.SDPO)
 	case s.SDPO == 0:

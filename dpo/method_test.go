@@ -60,7 +60,7 @@ func TestMethods(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"dpo", "chats", "tailorpo", "spo", "smpo", "vrpo", "mapo", "sft", "d3po", "ddpo", "flow-grpo"} {
+	for _, name := range []string{"dpo", "chats", "tailorpo", "spo", "smpo", "vrpo", "mapo", "sft", "ncp", "ncp-sft", "d3po", "ddpo", "flow-grpo", "ncp", "ncp-sft"} {
 		if !names[name] {
 			t.Errorf("no method %s", name)
 		}
@@ -76,7 +76,7 @@ func TestMethods(t *testing.T) {
 
 func TestMethod_defaults(t *testing.T) {
 	for name, want := range map[string]Objective{
-		"chats": CHATS{Beta: 1000}, "smpo": SmPO{Beta: 2000, Gamma: 10}, "sft": SFT{},
+		"chats": CHATS{Beta: 1000}, "smpo": SmPO{Beta: 2000, Gamma: 10}, "sft": SFT{}, "ncp-sft": SFT{},
 	} {
 		m, _ := FindMethod(name)
 		if got, err := m.New(Settings{}); err != nil || got != want {
@@ -111,6 +111,8 @@ func TestMethod_refused(t *testing.T) {
 		{"flow-grpo", Settings{KL: -1}, []string{"--kl-weight -1", "0, for none"}},
 		{"flow-grpo", Settings{KL: math.NaN()}, []string{"--kl-weight"}},
 		{"ddpo", Settings{SFTWeight: 1}, []string{"--sft-weight", "compares no pictures"}},
+		{"ncp", Settings{SDPO: .5}, []string{"--sdpo-mu", "ncp", "features"}},
+		{"ncp-sft", Settings{Beta: 5}, []string{"--beta-dpo", "ncp-sft has no beta"}},
 		{"dpo", Settings{Beta: -1}, []string{"--beta-dpo -1", "above 0", "5000"}},
 		{"dpo", Settings{Beta: math.NaN()}, []string{"--beta-dpo"}},
 		{"dpo", Settings{Beta: math.Inf(1)}, []string{"--beta-dpo"}},

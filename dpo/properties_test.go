@@ -121,7 +121,7 @@ func TestObjective_start(t *testing.T) {
 			if !ok || math.Abs(got-want[0]) > 1e-15 {
 				t.Errorf("%s: loss %g where policy = reference, want %g", name, got, want)
 			}
-			scale := map[string]float64{"dpo": 3.5, "vrpo": 3.5, "sdpo": 3.5, "rethinking": 3.5, "flow-dpo": 3.5, "inpo": 3.5, "spin": 3.5, "seppo": 3.5, "kto": 7, "smpo": 35 * (2*term.Label - 1), "chats": 7, "tailorpo": 7, "spo": 7, "d3po": 7}[m.Name]
+			scale := map[string]float64{"dpo": 3.5, "vrpo": 3.5, "sdpo": 3.5, "rethinking": 3.5, "flow-dpo": 3.5, "inpo": 3.5, "spin": 3.5, "seppo": 3.5, "kto": 7, "smpo": 35 * (2*term.Label - 1), "chats": 7, "tailorpo": 7, "spo": 7, "d3po": 7, "ncp": 7}[m.Name]
 			if m.Name == "chats" {
 				want[2] = -want[2]
 			}

@@ -2,13 +2,14 @@ package sampling
 
 import "math"
 
-// Posterior is the step of DDPM from one variance-preserving level to a less noisy one: x at the lower level is normal with the mean
-// X·x + Output·output, where output is the network's, and the standard deviation Noise.
+// Posterior is the step of DDPM from one variance-preserving level to a less noisy one: x at the lower level is
+// normal with the mean X·x + Output·output, where output is the network's, and the standard deviation Noise.
 type Posterior struct{ X, Output, Noise float64 }
 
-// Posterior is equation 7 of Ho et al. 2020 (arXiv 2006.11239) with the smaller of its two variances, from a level with the cumulative product
-// from to one with the product to, which is not smaller. Where both are the same, nothing is left to do: x stays what it is. Predictions of
-// noise have none from a level without signal: their numbers are infinite there.
+// Posterior is equation 7 of Ho et al. 2020 (arXiv 2006.11239) with the smaller of its two variances, from a level
+// with the cumulative product from to one with the product to, which is not smaller. Where both are the same, nothing
+// is left to do: x stays what it is. Predictions of noise have none from a level without signal: their numbers are
+// infinite there.
 func (p Prediction) Posterior(from, to float64) (Posterior, error) {
 	clean, err := p.data(from)
 	if err != nil {

@@ -114,11 +114,14 @@ func (t *Trainer) measure(ctx context.Context, s sample, a *anchor, keep keeper)
 		keys = nil
 	}
 	if ok, err := t.recall(ctx, keys, out); ok || err != nil {
-		t.recalled += int64(s.rows().n)
+		t.recalled += evaluationsOf(s)
 		return out, err
 	}
 	pred, err := t.predictUnder(ctx, s.rows(), a)
 	if err != nil {
+		return nil, err
+	}
+	if err := look(ctx, s, pred, false); err != nil {
 		return nil, err
 	}
 	s.errors(out, pred)

@@ -112,15 +112,17 @@ func (s *pairs) batch(ctx context.Context, i int) (sample, error) {
 	size := s.data.Sizes[s.data.Pairs[places[0]].Size]
 	b := newDenoising(t, size, len(places)*t.draws)
 	var prompts []string
+	var steps []float32 // noises of the steps that features are looked at behind
 	for i, place := range places {
 		d, err := s.draw(ctx, place, epoch)
 		if err != nil {
 			return nil, err
 		}
 		d.group = groups[i]
-		steps := make([][]int, t.draws)
-		t.levels(steps, d.rng)
-		for k, at := range steps {
+		steps = append(steps, s.stepNoise(d, epoch)...)
+		levels := make([][]int, t.draws)
+		t.levels(levels, d.rng)
+		for k, at := range levels {
 			if err := b.add(t, d, at...); err != nil {
 				return nil, err
 			}
@@ -128,7 +130,11 @@ func (s *pairs) batch(ctx context.Context, i int) (sample, error) {
 			b.keys = append(b.keys, s.key(d, epoch, k))
 		}
 	}
-	return b.finish(ctx, t, size, prompts, s.null(i))
+	out, err := b.finish(ctx, t, size, prompts, s.null(i))
+	if err != nil || !t.method.Features {
+		return out, err
+	}
+	return t.perceive(b, steps)
 }
 
 // ownsRejected reports whether rejected pictures are those of the data.
@@ -166,6 +172,9 @@ func (t *Trainer) kind() []byte {
 		}
 	case geometricLevels:
 		b = binary.LittleEndian.AppendUint64(append(b, geometricLevels...), math.Float64bits(t.config.LevelDecay))
+	}
+	if t.method.Features {
+		b = append(b, "features"...)
 	}
 	if t.method.Independent {
 		b = append(b, "independent"...)

@@ -29,7 +29,7 @@ func begun(t *testing.T, dir, pairs string, c Config) *Trainer {
 // A batch that goes through the network timestep by timestep gives the loss and the gradient of the whole batch, in every step of a run.
 func TestSplit_equalsJointBatch(t *testing.T) {
 	pairs := writePairs(t, 8)
-	for _, method := range []string{"dpo", "chats", "smpo", "vrpo", "sft"} {
+	for _, method := range []string{"dpo", "chats", "smpo", "vrpo", "sft", "ncp"} {
 		t.Run(method, func(t *testing.T) {
 			c := Config{Method: method, BatchSize: 4, Accumulation: 2, Steps: 4, Rank: 3, LearningRate: 1e-2, Seed: 2, SNRGamma: 5, Size: Size{32, 32}}
 			if method == "vrpo" {

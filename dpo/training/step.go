@@ -143,7 +143,12 @@ func (t *Trainer) learn(ctx context.Context, s sample, m *Metrics) error {
 	cond := in.cond
 	cond.Scales = in.policy
 	out := make([]float32, len(in.x))
-	cot := func() ([]float32, error) { return t.lose(s, ref, out, m) }
+	cot := func() ([]float32, error) {
+		if err := look(ctx, s, out, true); err != nil {
+			return nil, err
+		}
+		return t.lose(s, ref, out, m)
+	}
 	grads, err := t.policyGradient(ctx, out, in, cond, cot)
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ type recordedCase struct {
 	Text                                      bool    // the text encoders have adapters, too
 	RandomB                                   bool    `json:"random_b"`
 	SNRGamma                                  float64 `json:"snr_gamma"`
+	SFTWeight                                 float64 `json:"sft_weight"`
 	Guidance                                  float64
 	SamplerSteps                              int `json:"sampler_steps"`
 	First, Paths                              int
@@ -158,7 +159,7 @@ type replay struct {
 	r      *recording
 	c      *recordedCase
 	noise  []float32 // what is left of the recorded draws
-	steps  []float32 // what is left of what steps of inversions add
+	steps  []float32 // what is left of what steps of inversions add, or of the noises of steps behind the draws
 	tuples int
 	own    *paths       // for methods on whole paths
 	seen   []pairErrors // rewards of the step's pairs: the reference's errors minus the policy's
@@ -214,7 +215,13 @@ func (s *replay) noised(ctx context.Context, b recordedBatch) (sample, error) {
 			prompts = append(prompts, one.prompt)
 		}
 	}
-	return d.finish(ctx, s.tr, s.tr.size, prompts, b.Null)
+	out, err := d.finish(ctx, s.tr, s.tr.size, prompts, b.Null)
+	if err != nil || !s.tr.method.Features {
+		return out, err
+	}
+	steps := s.steps[:d.pairs*n]
+	s.steps = s.steps[len(steps):]
+	return s.tr.perceive(d, steps)
 }
 
 func (s *replay) inverted(ctx context.Context, b recordedBatch) (sample, error) {
@@ -299,7 +306,7 @@ func (s *spy) errors(dst []pairErrors, out []float32) {
 
 func (c *recordedCase) config(r *recording) Config {
 	return Config{
-		Method: c.Method, Settings: dpo.Settings{Beta: c.Beta, Gamma: c.Gamma, Loss: c.Loss, LabelSmoothing: c.Smoothing, Draws: c.Draws, Clip: c.ClipRange, KL: c.KL, SDPO: c.Mu},
+		Method: c.Method, Settings: dpo.Settings{Beta: c.Beta, Gamma: c.Gamma, Loss: c.Loss, LabelSmoothing: c.Smoothing, SFTWeight: c.SFTWeight, Draws: c.Draws, Clip: c.ClipRange, KL: c.KL, SDPO: c.Mu},
 		Rank: r.about.Rank, Alpha: r.about.Alpha, Targets: c.Targets, RSLoRA: c.RSLoRA, TrainText: c.Text,
 		Optimizer: c.Optimizer, LearningRate: c.LR, Epsilon: c.Epsilon, Warmup: c.Warmup, MaxGradNorm: c.Clip, SNRGamma: c.SNRGamma,
 		BatchSize: c.Batch, Accumulation: c.Accumulation, Steps: len(c.Results), Mode: true,
@@ -338,6 +345,9 @@ func (c *recordedCase) start(t *testing.T, r *recording, dir string) *Trainer {
 	if _, ok := r.file.Tensor(c.Name + ".inversion"); ok {
 		s.steps = r.floats(t, c.Name+".inversion")
 	}
+	if _, ok := r.file.Tensor(c.Name + ".step"); ok {
+		s.steps = r.floats(t, c.Name+".step")
+	}
 	tr.source = s
 	return tr
 }
@@ -352,6 +362,7 @@ func TestStep_torch(t *testing.T) {
 		"sd15-pictures", "sd2-flow-pictures",
 		"sd15", "sd2", "sdxl", "sd15-text", "sdxl-text", "sd2-flow",
 		"sd15-paths", "sd2-paths", "sd2-flow-paths",
+		"sd15-ncp", "sd2-ncp", "sdxl-ncp",
 	} {
 		r := openRecording(t, kind)
 		model, _, _ := strings.Cut(kind, "-")

@@ -93,7 +93,7 @@ func Open(ctx context.Context, dir string, cache *Cache, c Config) (*Trainer, er
 	}
 	t.pool = kernel.NewPool(c.Threads)
 	if t.ldm, err = ldm.Open(ctx, from, ldm.Options{
-		Pool: t.pool, Executor: exec, Logger: c.Logger, Adapters: c.Reference.adapters(), Initial: c.InitFrom, Trainable: t.adapters(), TrainableText: t.textAdapters(),
+		Pool: t.pool, Executor: exec, Logger: c.Logger, Adapters: c.Reference.adapters(), Initial: c.InitFrom, Trainable: t.adapters(), TrainableText: t.textAdapters(), Features: m.Features,
 	}); err != nil {
 		t.pool.Close()
 		return nil, t.adapterError(err)
@@ -139,7 +139,7 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 	if t.scheduler, err = sampling.New(t.ldm.Scheduler); err != nil {
 		return err
 	}
-	if err := t.fitPrediction(); err != nil {
+	if err := errors.Join(t.fitPrediction(), t.fitFeatures()); err != nil {
 		return err
 	}
 	t.oneTimestep = t.ldm.OneTimestep()

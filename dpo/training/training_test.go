@@ -114,7 +114,7 @@ func byRedness() Reward {
 func TestStep_methods(t *testing.T) {
 	pairs := writePairs(t, 8)
 	first := map[string]float64{"dpo": math.Ln2, "vrpo": math.Ln2, "chats": math.Ln2, "smpo": math.Ln2, "tailorpo": math.Ln2, "spo": math.Ln2, "d3po": math.Ln2, "kto": 0.5}
-	for _, name := range []string{"sdpo", "inpo", "rethinking", "flow-dpo", "spin", "seppo"} {
+	for _, name := range []string{"sdpo", "inpo", "rethinking", "flow-dpo", "spin", "seppo", "ncp"} {
 		first[name] = math.Ln2
 	}
 	for _, m := range dpo.Methods() {
@@ -154,9 +154,12 @@ func TestStep_methods(t *testing.T) {
 
 func BenchmarkStep(b *testing.B) {
 	pairs := writePairs(b, 64)
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprint(threads, " threads"), func(b *testing.B) {
-			tr := ready(b, Config{Method: "dpo", BatchSize: 32, Steps: 1000, Seed: 1, Threads: threads}, pairs)
+	for _, run := range []struct {
+		method  string
+		threads int
+	}{{"dpo", 1}, {"dpo", 2}, {"ncp", 1}} {
+		b.Run(fmt.Sprint(run.method, " ", run.threads, " threads"), func(b *testing.B) {
+			tr := ready(b, Config{Method: run.method, BatchSize: 32, Steps: 1000, Seed: 1, Threads: run.threads}, pairs)
 			for b.Loop() {
 				if _, err := tr.Step(b.Context()); err != nil {
 					b.Fatal(err)

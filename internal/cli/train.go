@@ -49,7 +49,8 @@ to preferences, and writes it in kohya's and in diffusers' layout, with checkpoi
 and previews beside it. Most methods learn from pairs: --data takes every set that "winnow data"
 reads, such as the output of "winnow label". Of these seppo and spin look at the chosen pictures
 alone, and set pictures of the policy's own earlier states against them. Methods tailorpo, spo, d3po,
-ddpo and flow-grpo make their own pictures for --prompts and ask --reward. --list shows all methods with their
+ddpo and flow-grpo make their own pictures for --prompts and ask --reward. Methods ncp and ncp-sft
+measure by features of the frozen U-Net in place of latents. --list shows all methods with their
 papers and what a unit of beta is, and all losses that --loss takes, with their formulas.
 
 The same command goes on after a stop with --resume-from-checkpoint latest, bit for bit; where

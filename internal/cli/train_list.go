@@ -56,7 +56,7 @@ func lossNotes(l dpo.LossInfo) []string {
 		{l.Scores, "needs scores of the pictures"},
 		{l.Batch, "pairs of a batch depend on each other"},
 		{l.SFTWeight != 0, fmt.Sprintf("--sft-weight %g unless given", l.SFTWeight)},
-		{l.Scale != 0, fmt.Sprintf("multiplies errors by %g unless --beta-dpo is given", l.Scale)},
+		{l.Scale != 0, fmt.Sprintf("multiplies errors by %g unless --beta-dpo is given; in ncp by its own beta", l.Scale)},
 	} {
 		if n.is {
 			notes = append(notes, n.what)
@@ -78,7 +78,8 @@ func (a *app) trainListJSON() error {
 			BetaUnit string   `json:"beta_unit,omitempty"`
 			Losses   []string `json:"losses,omitempty"`
 			Samples  string   `json:"samples"`
-		}{"method", m.Name, m.Title, m.Paper, m.Equation, m.Source, m.Beta, m.BetaUnit, m.Losses, m.Kind})
+			Features bool     `json:"features,omitempty"`
+		}{"method", m.Name, m.Title, m.Paper, m.Equation, m.Source, m.Beta, m.BetaUnit, m.Losses, m.Kind, m.Features})
 		if err != nil {
 			return err
 		}

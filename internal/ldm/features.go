@@ -11,7 +11,8 @@ import (
 	"winnow/internal/tensor"
 )
 
-// loadFeatures makes the network of [Pipeline.Features] where that is wanted: the denoiser up to its middle, as it is in the file, ahead of any adapter.
+// loadFeatures makes the network of [Pipeline.Features] where that is wanted: the denoiser up to its middle, as it is
+// in the file, ahead of any adapter.
 func (p *Pipeline) loadFeatures(*model.Options) error {
 	if !p.seeing {
 		return nil
@@ -27,8 +28,9 @@ func (p *Pipeline) loadFeatures(*model.Options) error {
 	return nil
 }
 
-// Features is what the mid block of the frozen denoiser says to latents [n, channels, height, width] at a timestep for every sample, or one for all:
-// n rows of equal size, one after another. It wants [Options.Features]. Adapters and scales have no part in it.
+// Features is what the mid block of the frozen denoiser says to latents [n, channels, height, width] at a timestep
+// for every sample, or one for all: n rows of equal size, one after another. It wants [Options.Features]. Adapters
+// and scales have no part in it.
 func (p *Pipeline) Features(ctx context.Context, x []float32, n, height, width int, ts []float64, c Cond) ([]float32, error) {
 	in, err := p.featureInputs(x, n, height, width, ts, c)
 	if err != nil {
@@ -42,8 +44,9 @@ func (p *Pipeline) Features(ctx context.Context, x []float32, n, height, width i
 	return out[p.feature].Float32s(), nil
 }
 
-// FeaturesGradient is Features, and then the way back: cot is asked for the derivative of a number with respect to the features, and the
-// result is that with respect to x. checkpoint computes values between blocks again instead of keeping them.
+// FeaturesGradient is Features, and then the way back: cot is asked for the derivative of a number with respect to
+// the features, and the result is that with respect to x. checkpoint computes values between blocks again instead of
+// keeping them.
 func (p *Pipeline) FeaturesGradient(ctx context.Context, x []float32, n, height, width int, ts []float64, c Cond, checkpoint bool,
 	cot func(features []float32) ([]float32, error),
 ) ([]float32, error) {

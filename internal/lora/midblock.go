@@ -8,13 +8,14 @@ import (
 	"winnow/internal/graph"
 )
 
-// ErrNoMidBlock says that a network has nothing in its middle: distilled U-Nets leave it out, and transformers have none.
+// ErrNoMidBlock says that a network has nothing in its middle: distilled U-Nets leave it out, and transformers have
+// none.
 var ErrNoMidBlock = errors.New("no mid block")
 
-// MidBlock returns the part of a U-Net that ends in its middle: a graph whose only output is what the mid block says, and the name of that.
-// g is not changed, and weights are shared. The block is found by the last convolution of its residual networks, from which the sum with what
-// goes past it leads to where the first block on the way up joins it with what the way down has kept. Errors are ErrNoMidBlock or tell what
-// hides the block.
+// MidBlock returns the part of a U-Net that ends in its middle: a graph whose only output is what the mid block says,
+// and the name of that. g is not changed, and weights are shared. The block is found by the last convolution of its
+// residual networks, from which the sum with what goes past it leads to where the first block on the way up joins it
+// with what the way down has kept. Errors are ErrNoMidBlock or tell what hides the block.
 func MidBlock(g *graph.Graph) (part *graph.Graph, output string, err error) {
 	s, at := look(g), -1
 	for i := range s.modules {
@@ -63,7 +64,8 @@ func junction(g *graph.Graph, id graph.ValueID) (graph.ValueID, bool) {
 	return id, false
 }
 
-// upTo are the nodes that a value depends on. A graph with subgraphs, which read values by name, keeps all up to its producer.
+// upTo are the nodes that a value depends on. A graph with subgraphs, which read values by name, keeps all up to its
+// producer.
 func upTo(g *graph.Graph, end graph.ValueID) []graph.Node {
 	needed, last, nested := map[graph.ValueID]bool{end: true}, 0, false
 	keep := make([]bool, len(g.Nodes))

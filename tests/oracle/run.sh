@@ -23,6 +23,7 @@ echo "== training" >&2
 "$PYTHON" tests/oracle/training_flow.py
 "$PYTHON" tests/oracle/training_paths.py
 "$PYTHON" tests/oracle/training_pictures.py
+"$PYTHON" tests/oracle/training_ncp.py
 echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2

@@ -438,7 +438,7 @@ def one(kind, model, cases, command="training.py", more={}):
         case = {**COMMON, **settings}
         seed, batches, stored, wide, off = steady(model, case, init, clean, SEED + 100 * len(about["cases"]))
         tensors |= {f"{name}.{k}": v for k, v in stored.items()} | {f"{name}.factors.{k}": v for k, v in wide[1].items()}
-        plain = [{k: v for k, v in b.items() if k not in ("noise", "samples")} for b in batches]
+        plain = [{k: v for k, v in b.items() if k not in ("noise", "samples", "step")} for b in batches]
         about["cases"].append({"name": name, "seed": seed, **case, "batches": plain, "results": wide[0], "float32": off})
     OUT.mkdir(parents=True, exist_ok=True)
     path = OUT / f"{kind}.safetensors"
