@@ -39,6 +39,8 @@ type Method struct {
 	BetaUnit string   // what one unit of beta is, in words
 	Beta     float64  // default; 0: the method has none
 	Gamma    float64  // default; 0: the method has none
+	// GammaMost is the largest gamma; 0: none is too large.
+	GammaMost float64
 	Clip     float64  // default of the range that density ratios are kept in, 1 ± Clip; 0: the method has none
 	Losses   []string // what Settings.Loss takes, the default first; nil: the method has no choice
 
@@ -126,7 +128,7 @@ func Methods() []Method {
 		methodDPO(), methodCHATS(), methodTailorPO(), methodSPO(), methodSmPO(), methodVRPO(), methodMaPO(), methodSFT(),
 		methodD3PO(), methodDDPO(), methodFlowGRPO(),
 		methodKTO(), methodDSPO(), methodSDPO(), methodInPO(), methodRethinking(), methodFlowDPO(), methodSPIN(), methodSePPO(),
-		methodNCP(), methodNCPSFT(),
+		methodNCP(), methodNCPSFT(), methodPMPO(),
 	}
 }
 
@@ -237,8 +239,12 @@ func (m Method) complete(s Settings, loss LossInfo) (Settings, error) {
 	if s.Beta, err = m.number("--beta-dpo", "beta", s.Beta, beta); err != nil {
 		return s, err
 	}
-	if s.Gamma, err = m.number("--gamma", "gamma", s.Gamma, m.Gamma); err != nil {
+	s.Gamma, err = m.number("--gamma", "gamma", s.Gamma, m.Gamma)
+	switch {
+	case err != nil:
 		return s, err
+	case m.GammaMost > 0 && s.Gamma > m.GammaMost:
+		return s, fmt.Errorf("dpo: --gamma %g: must be at most %g for %s; its default is %g", s.Gamma, m.GammaMost, m.Name, m.Gamma)
 	}
 	if s.Clip, err = m.ratios(s); err != nil {
 		return s, err

@@ -51,7 +51,7 @@ func TestMethods(t *testing.T) {
 			got, wants bool
 		}{
 			{"policy", moves(func(t *Terms) { t.PolicyChosen += .01 }), true},
-			{"reference", moves(func(t *Terms) { t.RefChosen += .01 }), m.Reference || !m.Rejected && m.Clip > 0}, // for those, of the policy that drew the step
+			{"reference", moves(func(t *Terms) { t.RefChosen += .01 }), m.Reference && m.Name != "pmpo" || !m.Rejected && m.Clip > 0}, // for those, of the policy that drew the step; pmpo looks at drifts only
 			{"rejected picture", moves(func(t *Terms) { t.PolicyRejected += .01 }), m.Rejected},
 			{"label", moves(func(t *Terms) { t.Label = .6 }), m.UsesLabels("")},
 		} {
@@ -164,7 +164,7 @@ func TestMethod_RewardScale(t *testing.T) {
 			}
 			continue
 		}
-		if want, ok := map[string]float64{"kto": 3, "dspo": 1.5}[m.Name]; ok { // other losses than the sigmoid one
+		if want, ok := map[string]float64{"kto": 3, "dspo": 1.5, "pmpo": 1.5}[m.Name]; ok { // other losses than the sigmoid one
 			if got, err := m.RewardScale(Settings{Beta: 3}); got != want || err != nil {
 				t.Errorf("%s: %g, %v; want %g", m.Name, got, err, want)
 			}

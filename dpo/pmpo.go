@@ -22,3 +22,16 @@ func (o PMPO) Evaluate(terms []Terms, grad []Grad) float64 {
 	}
 	return mean
 }
+
+func methodPMPO() Method {
+	return method(Method{
+		Name: "pmpo", Title: "PMPO, preference optimisation as probabilistic inference",
+		Paper:    "Abdolmaleki et al., Preference Optimization as Probabilistic Inference, 2024, arXiv 2410.04166",
+		Equation: "γ·policy error of chosen − (1−γ)·policy error of rejected + β·mean of both mean squared differences between policy and ref",
+		Source:   "none published; errors in place of log-likelihoods",
+		BetaUnit: "weight of the mean squared difference between the outputs of policy and reference", Beta: 0.5,
+		Gamma: 0.5, GammaMost: 1,
+		Adapters: oneAdapter(), Reference: true, Rejected: true, Drift: true, Labels: LabelsHard, Kind: KindPairs, Draws: 1,
+		make: func(s Settings, _ Loss) Objective { return PMPO{Alpha: s.Gamma, KL: s.Beta} },
+	})
+}

@@ -158,7 +158,7 @@ func (o *trainOptions) methodFlags(f *pflag.FlagSet) {
 	f.Float64Var(&s.SFTWeight, "sft-weight", 0, "weight of the policy's error of chosen pictures, added to the loss of a preference method (default: none; 1 for cpo)")
 	f.Float64Var(&s.SDPO, "sdpo-mu", 0, "weaken the pull on rejected pictures so that the chosen ones gain at least this share of what they would alone (default: 0.9 for sdpo, else off)")
 	f.Float64Var(&s.LabelSmoothing, "label-smoothing", 0, "share of labels that are taken to be wrong, for losses that smooth labels, such as cdpo (default there: 0.1)")
-	f.Float64Var(&s.Gamma, "gamma", 0, "of smpo (default: 10)")
+	f.Float64Var(&s.Gamma, "gamma", 0, "of smpo: sensitivity to the label (default: 10); of pmpo: weight of the chosen pictures, at most 1 (default: 0.5)")
 	f.IntVar(&s.Draws, "draws", 0, "draws of timestep and noise for each pair, averaged ahead of the loss")
 	f.Float64Var(&o.t.Dropout, "prompt-dropout", 0, "share of pairs that are learnt without their prompt")
 	f.Float64Var(&o.t.SNRGamma, "snr-gamma", 0, "weigh errors by min-SNR with this gamma")
