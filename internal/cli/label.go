@@ -94,6 +94,7 @@ func (o *labelOptions) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.rule.PerPrompt, "pairs-per-prompt", 0, "at most so many, those with the largest gaps (default: 1 of best-worst, else no limit)")
 	f.Float64Var(&o.rule.MinGap, "min-gap", 0, "smallest difference of scores that decides; below it a pair is a tie")
 	f.BoolVar(&o.rule.KeepTies, "keep-ties", false, "keep ties with label 0.5 instead of leaving them out")
+	f.IntVar(&o.rule.Select, "select", 0, "of --pairs group: keep so many pictures of a prompt, the best, the worst and those that look least like them (AMPO; default: all)")
 	f.BoolVar(&o.rule.Dominance, "dominance", false, "with several rewards: take a pair only if none of them contradicts the order of the sum")
 	f.Float64Var(&o.rule.Temperature, "soft-labels", 0, "soft labels σ(gap/TEMPERATURE) beside the hard ones (default: equal to them)")
 	f.StringVarP(&o.output, "output", "o", "", "file to write: .parquet, with a .jsonl beside it, or .jsonl alone")

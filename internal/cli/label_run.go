@@ -7,7 +7,6 @@ import (
 	"iter"
 	"math"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -248,33 +247,6 @@ func (r *labelRun) pairs(rec *datasets.Record, scores []float64, parts [][]float
 		r.count(p)
 	}
 	return nil
-}
-
-// group writes the pictures of one prompt as one ranking.
-func (r *labelRun) group(rec *datasets.Record, scores []float64) error {
-	first := slices.IndexFunc(scores, func(s float64) bool { return !math.IsNaN(s) })
-	if first < 0 || !slices.ContainsFunc(scores, func(s float64) bool { return s < scores[first] || s > scores[first] }) {
-		r.sum.Without++
-		return nil
-	}
-	out := datasets.Record{
-		Kind: datasets.KindGroup, ID: fmt.Sprint(r.sum.Pairs), Prompt: rec.Prompt, Category: rec.Category, Rank: labelling.Ranks(scores), Scores: scores,
-		Label: math.NaN(), Soft: math.NaN(), Confidence: math.NaN(), Weight: 1,
-	}
-	r.sum.Pairs++
-	r.sum.Gap += slices.MaxFunc(scores, compareNumbers) - slices.MinFunc(scores, compareNumbers)
-	return r.put(&out, rec.Images...)
-}
-
-// compareNumbers puts what is no number nowhere: it equals everything.
-func compareNumbers(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 func (r *labelRun) count(p labelling.Pair) {

@@ -150,7 +150,7 @@ func TestRanks(t *testing.T) {
 }
 
 func TestRule_Check(t *testing.T) {
-	for _, r := range []Rule{{Pairs: "some"}, {Pairs: Group, MinGap: 1}, {Pairs: All, PerPrompt: -1}, {Pairs: All, MinGap: -1}, {Pairs: All, MinGap: math.NaN()}, {Pairs: All, Temperature: -1}, {Pairs: All, Temperature: math.Inf(1)}} {
+	for _, r := range []Rule{{Pairs: "some"}, {Pairs: Group, MinGap: 1}, {Pairs: All, Select: 3}, {Pairs: Group, Select: 1}, {Pairs: All, PerPrompt: -1}, {Pairs: All, MinGap: -1}, {Pairs: All, MinGap: math.NaN()}, {Pairs: All, Temperature: -1}, {Pairs: All, Temperature: math.Inf(1)}} {
 		if r.Check() == nil {
 			t.Errorf("%+v passes", r)
 		}

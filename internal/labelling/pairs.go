@@ -28,6 +28,8 @@ type Rule struct {
 	MinGap float64
 	// KeepTies takes ties as pairs with label 0.5; otherwise they are left out.
 	KeepTies bool
+	// Select keeps so many pictures of a group: the best, the worst and those furthest from them; 0 keeps all. See dpo.DiverseExtremes.
+	Select int
 	// Dominance takes pairs only whose better picture is at least as good by every single reward, as by the sum that Choose is given.
 	Dominance bool
 	// Temperature makes the soft label σ(gap/Temperature); 0 makes it equal the label.
@@ -49,6 +51,10 @@ func (r Rule) Check() error {
 		return fmt.Errorf("pairs %q: want %s", r.Pairs, strings.Join(Strategies(), ", "))
 	case r.Pairs == Group && (r.PerPrompt > 0 || r.MinGap > 0 || r.KeepTies || r.Dominance || r.Temperature > 0):
 		return fmt.Errorf("pairs %s: one ranking a prompt has no pairs to choose; leave out the flags about them", Group)
+	case r.Select != 0 && r.Pairs != Group:
+		return fmt.Errorf("select %d: it chooses pictures of a ranking; ask for one by --pairs %s", r.Select, Group)
+	case r.Select < 0 || r.Select == 1:
+		return fmt.Errorf("select %d: want at least 2 pictures of a ranking", r.Select)
 	case r.PerPrompt < 0:
 		return fmt.Errorf("pairs-per-prompt %d: want at least 1, or 0 for the default", r.PerPrompt)
 	case !(r.MinGap >= 0) || math.IsInf(r.MinGap, 0):
