@@ -36,13 +36,13 @@ type Method struct {
 	Equation    string // the loss in words
 	Source      string // published code whose conventions are kept
 
-	BetaUnit string   // what one unit of beta is, in words
-	Beta     float64  // default; 0: the method has none
-	Gamma    float64  // default; 0: the method has none
+	BetaUnit string  // what one unit of beta is, in words
+	Beta     float64 // default; 0: the method has none
+	Gamma    float64 // default; 0: the method has none
 	// GammaMost is the largest gamma; 0: none is too large.
 	GammaMost float64
-	Clip     float64  // default of the range that density ratios are kept in, 1 ± Clip; 0: the method has none
-	Losses   []string // what Settings.Loss takes, the default first; nil: the method has no choice
+	Clip      float64  // default of the range that density ratios are kept in, 1 ± Clip; 0: the method has none
+	Losses    []string // what Settings.Loss takes, the default first; nil: the method has no choice
 
 	// Adapters are the sets of weights that are trained. Of two, the first measures the chosen picture and the last the
 	// rejected one.
