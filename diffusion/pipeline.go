@@ -93,7 +93,8 @@ type Defaults struct {
 	Steps         int
 	GuidanceScale float64
 	Scheduler     string // diffusers class name
-	Factor        int    // height and width are multiples of it
+	Factor        int    // pixels per latent and side
+	Multiple      int    // height and width are multiples of it
 	Channels      int    // of the latents
 	Reward        string // reward made for this model's pictures; "" when none is known
 }
@@ -103,7 +104,7 @@ func (p *Pipeline) Defaults() Defaults {
 	d := p.ldm.Defaults
 	out := Defaults{
 		Height: d.Height, Width: d.Width, Steps: d.Steps, GuidanceScale: d.GuidanceScale,
-		Factor: p.ldm.Factor, Channels: p.ldm.LatentChannels, Reward: d.Reward,
+		Factor: p.ldm.Factor, Multiple: p.ldm.Multiple, Channels: p.ldm.LatentChannels, Reward: d.Reward,
 	}
 	if s, err := p.scheduler(Request{}); err == nil {
 		out.Scheduler = s.Config().Class

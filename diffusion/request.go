@@ -59,7 +59,7 @@ type Request struct {
 type PromptEmbeds struct {
 	Tokens, Dim, PooledDim       int
 	Prompt, Negative             []float32 // [rows, Tokens, Dim]
-	PooledPrompt, PooledNegative []float32 // [rows, PooledDim]; XL models only
+	PooledPrompt, PooledNegative []float32 // [rows, PooledDim]; XL and SD3 models only
 }
 
 // Step reports progress. X and Denoised are valid during the call only.
@@ -155,7 +155,7 @@ const autoBatch = 64*64 + 1
 
 // check reports the first setting that cannot work. It expects defaults to be filled in.
 func (p *Pipeline) check(r Request) error {
-	f := p.ldm.Factor
+	f := p.ldm.Multiple
 	switch {
 	case len(r.Prompts) == 0:
 		return badValue("prompt", `""`, "give at least one prompt")
@@ -199,12 +199,12 @@ func (p *Pipeline) checkArrays(r Request) error {
 		}
 	}
 	if e := r.Embeds; e != nil {
-		return e.check(len(r.Prompts), p.ldm.XL, r.needsNull())
+		return e.check(len(r.Prompts), p.ldm.HasPooled(), r.needsNull())
 	}
 	return nil
 }
 
-func (e *PromptEmbeds) check(prompts int, xl, guided bool) error {
+func (e *PromptEmbeds) check(prompts int, pooled, guided bool) error {
 	if e.Tokens < 1 || e.Dim < 1 || len(e.Prompt) != prompts*e.Tokens*e.Dim {
 		return badValue("prompt-embeds", fmt.Sprintf("(%d numbers)", len(e.Prompt)),
 			fmt.Sprintf("prompt_embeds must be [%d prompts, tokens, dim]", prompts))
@@ -214,13 +214,13 @@ func (e *PromptEmbeds) check(prompts int, xl, guided bool) error {
 		return badValue("prompt-embeds", fmt.Sprintf("(%d numbers)", len(e.Negative)),
 			"negative_prompt_embeds must have one row, or one per prompt, of the same size as prompt_embeds")
 	}
-	if !xl {
+	if !pooled {
 		return nil
 	}
 	if e.PooledDim < 1 || len(e.PooledPrompt) != prompts*e.PooledDim ||
 		(guided && len(e.PooledNegative)*one != len(e.Negative)*e.PooledDim) {
 		return badValue("prompt-embeds", fmt.Sprintf("(%d pooled numbers)", len(e.PooledPrompt)),
-			"an XL model also needs pooled_prompt_embeds and negative_pooled_prompt_embeds with the same rows")
+			"this model also needs pooled_prompt_embeds and negative_pooled_prompt_embeds with the same rows")
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ func identify(fsys fs.FS) ([]byte, error) {
 	h := sha256.New()
 	for _, name := range []string{
 		"model_index.json", "scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae_decoder", "vae_encoder",
+		"text_encoder_3", "tokenizer_3", "transformer",
 	} {
 		if err := identifyOne(h, fsys, name, 8); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err

@@ -9,7 +9,6 @@ import (
 
 	"winnow/dpo"
 	"winnow/internal/ldm"
-	"winnow/internal/lora"
 )
 
 // Reference says what stands in for the base model where a method measures against a reference.
@@ -256,10 +255,10 @@ func (t *Trainer) fixReference() error {
 			adapter++
 			a.adapter = adapter
 			networks := t.ldm.Adapters[adapter-1].Networks
-			if len(networks) > 1 || networks[lora.UNet] == nil {
-				return setting("reference-lora", files[i].Path, "changes text encoders; a reference reads prompts by the model's own, so name a file of the U-Net alone")
+			if len(networks) > 1 || networks[t.ldm.Denoiser] == nil {
+				return setting("reference-lora", files[i].Path, "changes text encoders; a reference reads prompts by the model's own, so name a file of the denoiser alone")
 			}
-			sum := networks[lora.UNet].Sum()
+			sum := networks[t.ldm.Denoiser].Sum()
 			a.id = sum[:]
 		}
 		t.fixed = append(t.fixed, a)

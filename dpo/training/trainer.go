@@ -145,7 +145,7 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 	t.oneTimestep = t.ldm.OneTimestep()
 	t.size.Width, t.size.Height = cmp.Or(t.size.Width, t.ldm.Defaults.Width), cmp.Or(t.size.Height, t.ldm.Defaults.Height)
 	if f := t.step(); t.size.Width%f != 0 || t.size.Height%f != 0 || t.size.Width < f || t.size.Height < f {
-		return &SettingError{Err: fmt.Errorf("--width %d --height %d: want multiples of %d, what the model's VAE makes of one latent", t.size.Width, t.size.Height, f)}
+		return &SettingError{Err: fmt.Errorf("--width %d --height %d: want multiples of %d, what the model's VAE makes of one latent, or its transformer of one token", t.size.Width, t.size.Height, f)}
 	}
 	if !t.method.OwnPictures() && !t.ldm.CanEncode() {
 		return fmt.Errorf("%s is missing: training on pictures needs the VAE's encoder; export it, too (assets/export/export_onnx.py does), or train a method that makes its own pictures, such as ddpo", from.Path("vae_encoder/model.onnx"))
@@ -191,7 +191,7 @@ func (t *Trainer) collect() {
 
 // step is what the sides of training pictures are multiples of.
 func (t *Trainer) step() int {
-	return t.ldm.Factor
+	return t.ldm.Multiple
 }
 
 // latents is the number of latents of a picture.

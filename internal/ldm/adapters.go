@@ -32,7 +32,7 @@ type AdapterFile struct {
 // Adapter is a LoRA that was loaded, for one network or several.
 type Adapter struct {
 	AdapterFile
-	Networks map[string]*lora.Weights // by component: unet, text_encoder, text_encoder_2
+	Networks map[string]*lora.Weights // by component: unet or transformer, text_encoder, text_encoder_2
 	input    string                   // name of its scale in each of them
 }
 
@@ -64,7 +64,7 @@ func (a *Adapter) Any() *lora.Weights {
 
 // adaptable are the networks that adapters may change, by component.
 func (p *Pipeline) adaptable() map[string]*model.Model {
-	all := map[string]*model.Model{lora.UNet: p.denoiser}
+	all := map[string]*model.Model{p.Denoiser: p.denoiser}
 	for i, m := range p.texts {
 		all[component(lora.TextEncoder, i)] = m
 	}
@@ -73,7 +73,7 @@ func (p *Pipeline) adaptable() map[string]*model.Model {
 
 // adaptableNames are their components, the denoiser's first.
 func (p *Pipeline) adaptableNames() []string {
-	names := []string{lora.UNet}
+	names := []string{p.Denoiser}
 	for i := range p.texts {
 		names = append(names, component(lora.TextEncoder, i))
 	}
@@ -89,10 +89,10 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 	}
 	if len(p.perturb) > 0 {
 		var err error
-		if graphs[lora.UNet], p.Perturbed, err = lora.Perturb(graphs[lora.UNet], p.perturb); err != nil {
+		if graphs[p.Denoiser], p.Perturbed, err = lora.Perturb(graphs[p.Denoiser], p.perturb); err != nil {
 			return err
 		}
-		p.denoiser.SetGraph(graphs[lora.UNet])
+		p.denoiser.SetGraph(graphs[p.Denoiser])
 	}
 	into := map[string][]lora.Adapter{}
 	if err := p.readAdapters(graphs, into); err != nil {
@@ -105,7 +105,7 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 		}
 	}
 	if len(p.trainable) > 0 {
-		frozen, err := lora.Inject(graphs[lora.UNet], into[lora.UNet]...)
+		frozen, err := lora.Inject(graphs[p.Denoiser], into[p.Denoiser]...)
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 		}
 		into[network] = append(into[network], own...)
 	}
-	p.factors = map[string]map[string]tensor.Tensor{lora.UNet: {}}
+	p.factors = map[string]map[string]tensor.Tensor{p.Denoiser: {}}
 	for _, network := range p.adaptableNames() {
 		adapters := into[network]
 		if len(adapters) == 0 {
@@ -152,7 +152,7 @@ func (p *Pipeline) readAdapters(graphs map[string]*graph.Graph, into map[string]
 		if err != nil {
 			return fmt.Errorf("adapter: %w", err)
 		}
-		if file.Side != Both && (len(all) > 1 || all[lora.UNet] == nil) {
+		if file.Side != Both && (len(all) > 1 || all[p.Denoiser] == nil) {
 			return fmt.Errorf("adapter: %s changes text encoders, whose output both sides of guidance read: it cannot be limited to one side", file.Path)
 		}
 		for network, w := range all {
@@ -165,7 +165,7 @@ func (p *Pipeline) readAdapters(graphs map[string]*graph.Graph, into map[string]
 
 // addDenoiserInputs adds the inputs of all that was written into the denoiser's graph, for n rows.
 func (p *Pipeline) addDenoiserInputs(in map[string]tensor.Tensor, n int, c *Cond) {
-	p.addAdapters(lora.UNet, in, n, c.Negative)
+	p.addAdapters(p.Denoiser, in, n, c.Negative)
 	if len(p.Perturbed) > 0 {
 		flags := make([]float32, n)
 		for row := n - c.Perturbed; row < n; row++ {
@@ -173,7 +173,7 @@ func (p *Pipeline) addDenoiserInputs(in map[string]tensor.Tensor, n int, c *Cond
 		}
 		in[lora.PerturbName] = tensor.FromF32(flags, n)
 	}
-	p.addScales(lora.UNet, in, n, c.Scales)
+	p.addScales(p.Denoiser, in, n, c.Scales)
 }
 
 // addScales adds the scales of a network's trainable adapters for n rows: one number where all rows have the same, which lets the

@@ -23,9 +23,10 @@ type vaeConfig struct {
 	BlockOut       []int     `json:"block_out_channels"`
 }
 
-// unetConfig is the part of unet/config.json that the pipeline needs. sample_size may be a number or a pair.
+// unetConfig is the part of unet/config.json or transformer/config.json that the pipeline needs. sample_size may be a number or a pair.
 type unetConfig struct {
 	SampleSize any `json:"sample_size"`
+	PatchSize  int `json:"patch_size"` // of transformers: latents per token and side
 }
 
 // textConfig is the part of text_encoder*/config.json that the pipeline needs.
@@ -94,6 +95,18 @@ func (c vaeConfig) channels(xl bool, n int) ([]affine, error) {
 	return out, nil
 }
 
+// fillSD3 sets what the file does not say to the values of Stable Diffusion 3.
+func (c *vaeConfig) fillSD3() {
+	if c.ScalingFactor == nil {
+		c.ScalingFactor = new(float64)
+		*c.ScalingFactor = 1.5305
+	}
+	if c.ShiftFactor == nil {
+		c.ShiftFactor = new(float64)
+		*c.ShiftFactor = 0.0609
+	}
+}
+
 // factor is the number of pixels per latent and side.
 func (c vaeConfig) factor() int {
 	if len(c.BlockOut) == 0 {
@@ -105,9 +118,12 @@ func (c vaeConfig) factor() int {
 // isXL reports whether a pipeline class takes two text encoders and size conditioning.
 func isXL(class string) bool { return strings.Contains(class, "XL") }
 
+// isSD3 reports whether a pipeline class has a transformer of joint attention in place of the U-Net.
+func isSD3(class string) bool { return strings.Contains(class, "StableDiffusion3") }
+
 // unsupported reports the pipeline classes whose networks are driven differently.
 func unsupported(class string) bool {
-	for _, part := range []string{"StableDiffusion3", "Flux", "PixArt", "Kandinsky", "Inpaint", "ControlNet"} {
+	for _, part := range []string{"Flux", "PixArt", "Kandinsky", "Inpaint", "ControlNet"} {
 		if strings.Contains(class, part) {
 			return true
 		}

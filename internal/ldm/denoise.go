@@ -3,8 +3,10 @@ package ldm
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"winnow/internal/model"
 	"winnow/internal/tensor"
@@ -20,7 +22,7 @@ type denoiserPorts struct {
 // Cond is what a denoiser is conditioned on, one row per sample.
 type Cond struct {
 	Hidden  tensor.Tensor // [n, tokens, dim] text embeddings
-	Pooled  tensor.Tensor // [n, dim] pooled text embeddings; XL only
+	Pooled  tensor.Tensor // [n, dim] pooled text embeddings; XL and SD3 only
 	TimeIDs tensor.Tensor // [n, 6] original height and width, crop top and left, target height and width; XL only
 	// Negative is how many of the rows, counted from the first, are the negative side of guidance, which adapters may be
 	// limited to or kept from.
@@ -33,31 +35,24 @@ type Cond struct {
 
 func (p *Pipeline) loadDenoiser(opt *model.Options) error {
 	var err error
-	if p.denoiser, err = network(p.Folder, "unet", opt); err != nil {
+	if p.denoiser, err = network(p.Folder, p.Denoiser, opt); err != nil {
 		return err
 	}
-	slots := map[string]**model.Port{
-		"sample": &p.ports.sample, "timestep": &p.ports.timestep, HiddenStates: &p.ports.hidden,
-		TextEmbeds: &p.ports.pooled, "time_ids": &p.ports.timeIDs, "timestep_cond": &p.ports.condProj,
-	}
+	slots, need := p.denoiserSlots()
 	for _, port := range p.denoiser.Inputs() {
 		slot, ok := slots[port.Name]
 		if !ok {
-			return fmt.Errorf("%s: input %q is not one that a denoiser takes (sample, timestep, encoder_hidden_states, text_embeds, time_ids, timestep_cond)",
-				p.denoiser.Path(), port.Name)
+			return fmt.Errorf("%s: input %q is not one that the denoiser of a %s takes (%s)", p.denoiser.Path(), port.Name, p.ClassName,
+				strings.Join(slices.Sorted(maps.Keys(slots)), ", "))
 		}
 		*slot = &port
-	}
-	need := []string{"sample", "timestep", "encoder_hidden_states"}
-	if p.XL {
-		need = append(need, "text_embeds", "time_ids")
 	}
 	for _, name := range need {
 		if *slots[name] == nil {
 			return fmt.Errorf("%s: input %q is missing", p.denoiser.Path(), name)
 		}
 	}
-	if !p.XL && (p.ports.pooled != nil || p.ports.timeIDs != nil) {
+	if !p.XL && !p.SD3 && (p.ports.pooled != nil || p.ports.timeIDs != nil) {
 		return fmt.Errorf("%s: takes text_embeds or time_ids as XL models do, but model_index.json names %s", p.denoiser.Path(), p.ClassName)
 	}
 	outs := p.denoiser.Outputs()
@@ -66,6 +61,24 @@ func (p *Pipeline) loadDenoiser(opt *model.Options) error {
 	}
 	p.ports.out = outs[0].Name
 	return nil
+}
+
+// denoiserSlots are the places of the inputs that the denoiser may have, by their names, and the names of those that it must have.
+func (p *Pipeline) denoiserSlots() (slots map[string]**model.Port, need []string) {
+	if p.SD3 {
+		return map[string]**model.Port{
+			"hidden_states": &p.ports.sample, "timestep": &p.ports.timestep, HiddenStates: &p.ports.hidden, "pooled_projections": &p.ports.pooled,
+		}, []string{"hidden_states", "timestep", HiddenStates, "pooled_projections"}
+	}
+	slots = map[string]**model.Port{
+		"sample": &p.ports.sample, "timestep": &p.ports.timestep, HiddenStates: &p.ports.hidden,
+		TextEmbeds: &p.ports.pooled, "time_ids": &p.ports.timeIDs, "timestep_cond": &p.ports.condProj,
+	}
+	need = []string{"sample", "timestep", HiddenStates}
+	if p.XL {
+		need = append(need, TextEmbeds, "time_ids")
+	}
+	return slots, need
 }
 
 // Denoise writes the network's raw prediction for x into dst, both [n, channels, height, width]. All samples share one
@@ -135,7 +148,7 @@ func (p *Pipeline) warnFraction(t float64) {
 		return
 	}
 	p.fraction.Do(func() {
-		p.log.Warn("the scheduler asks for fractional timesteps, which this export cuts off; export the U-Net with a float timestep input",
+		p.log.Warn("the scheduler asks for fractional timesteps, which this export cuts off; export the denoiser with a float timestep input",
 			"timestep", t, "file", p.denoiser.Path())
 	})
 }

@@ -50,10 +50,13 @@ func Merge(ctx context.Context, f model.Folder, adapters []AdapterFile, out stri
 	return res, os.Rename(folder, out)
 }
 
+// adaptedNetworks are the components that adapters may be for.
+var adaptedNetworks = []string{lora.UNet, lora.Transformer, lora.TextEncoder, lora.TextEncoder2}
+
 // mayChange tells whether an adapter may change files of a folder's part.
 func mayChange(name string) bool {
 	part, _, _ := cutPath(name)
-	return part == lora.UNet || part == lora.TextEncoder || part == lora.TextEncoder2
+	return slices.Contains(adaptedNetworks, part)
 }
 
 func cutPath(name string) (first, rest string, found bool) {
@@ -129,7 +132,7 @@ func mergeInto(ctx context.Context, folder string, source model.Folder, adapters
 			_ = m.Close() // read only
 		}
 	}()
-	for _, name := range []string{lora.UNet, lora.TextEncoder, lora.TextEncoder2} {
+	for _, name := range adaptedNetworks {
 		if !copied.Has(path.Join(name, "model.onnx")) {
 			continue
 		}
@@ -141,7 +144,7 @@ func mergeInto(ctx context.Context, folder string, source model.Folder, adapters
 		m.File().Graph.Source = source.Path(path.Join(name, "model.onnx")) // what messages name
 	}
 	if len(networks) == 0 {
-		return nil, fmt.Errorf("%s: no unet/model.onnx and no text_encoder/model.onnx: a model folder in diffusers' ONNX layout is needed", source.Path(""))
+		return nil, fmt.Errorf("%s: no unet/model.onnx, no transformer/model.onnx and no text_encoder/model.onnx: a model folder in diffusers' ONNX layout is needed", source.Path(""))
 	}
 	all, scales := map[string][]*lora.Weights{}, map[string][]float64{}
 	for _, a := range adapters {

@@ -4,6 +4,7 @@ package ldm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,11 +42,14 @@ type Pipeline struct {
 	Folder    model.Folder
 	ClassName string // _class_name of model_index.json
 	XL        bool   // two text encoders, pooled embeddings and size conditioning
+	SD3       bool   // two text encoders of CLIP and perhaps one of T5, pooled embeddings, and a transformer
+	Denoiser  string // component: lora.UNet or lora.Transformer
 	Defaults  Defaults
 
 	Scheduler      sampling.Config // of scheduler_config.json, with the corrections that diffusers' pipeline makes
 	LatentChannels int
 	Factor         int      // pixels per latent and side
+	Multiple       int      // sides of pictures are multiples of it: Factor, times the latents per token of a transformer
 	toDecoder      []affine // per latent channel
 	forceZeros     bool
 	Adapters       []Adapter
@@ -56,6 +60,7 @@ type Pipeline struct {
 	tokenizers []*tokenizer.CLIP
 	texts      []*model.Model
 	maxTokens  []int
+	t5         t5
 	denoiser   *model.Model
 	frozen     *model.Model // the denoiser without trainable adapters, nil where there are none
 	features   *model.Model // the denoiser up to its middle without any adapter, nil where features are not wanted
@@ -98,12 +103,15 @@ func (p *Pipeline) load(opt *model.Options) error {
 		return fmt.Errorf("%s is missing: a model folder has model_index.json, scheduler/, tokenizer/, text_encoder/, unet/ and vae_decoder/",
 			p.Folder.Path("model_index.json"))
 	case unsupported(idx.ClassName):
-		return fmt.Errorf("%s: pipeline class %s is not one of the Stable Diffusion 1, 2 and XL text-to-image classes",
+		return fmt.Errorf("%s: pipeline class %s is not one of the Stable Diffusion 1, 2, XL and 3 text-to-image classes",
 			p.Folder.Path("model_index.json"), idx.ClassName)
 	}
-	p.ClassName, p.XL = idx.ClassName, isXL(idx.ClassName)
+	p.ClassName, p.XL, p.SD3, p.Denoiser = idx.ClassName, isXL(idx.ClassName), isSD3(idx.ClassName), lora.UNet
+	if p.SD3 {
+		p.Denoiser = lora.Transformer
+	}
 	p.forceZeros = p.XL && (idx.ForceZerosEmptyPrompt == nil || *idx.ForceZerosEmptyPrompt)
-	for _, step := range []func(*model.Options) error{p.loadScheduler, p.loadText, p.loadDenoiser, p.loadFeatures, p.loadAdapters, p.loadVAE, p.loadDefaults} {
+	for _, step := range []func(*model.Options) error{p.loadScheduler, p.loadText, p.loadDenoiser, p.loadT5, p.loadFeatures, p.loadAdapters, p.loadVAE, p.loadDefaults} {
 		if err := step(opt); err != nil {
 			return err
 		}
@@ -121,7 +129,7 @@ func (p *Pipeline) loadScheduler(*model.Options) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Folder.Path(name), err)
 	}
-	if !p.XL {
+	if !p.XL && !p.SD3 {
 		cfg = cfg.PatchStableDiffusion()
 	}
 	p.Scheduler = cfg
@@ -136,6 +144,9 @@ func (p *Pipeline) loadVAE(opt *model.Options) error {
 		} else if found {
 			break
 		}
+	}
+	if p.SD3 {
+		cfg.fillSD3()
 	}
 	p.Factor, p.LatentChannels = cfg.factor(), cfg.LatentChannels
 	var err error
@@ -165,13 +176,20 @@ func (p *Pipeline) loadVAE(opt *model.Options) error {
 // loadDefaults fills Defaults from the networks, then from winnow.json where that names a value.
 func (p *Pipeline) loadDefaults(*model.Options) error {
 	var unet unetConfig
-	if _, err := p.Folder.ReadJSON("unet/config.json", &unet); err != nil {
+	if _, err := p.Folder.ReadJSON(p.Denoiser+"/config.json", &unet); err != nil {
 		return err
+	}
+	p.Multiple = p.Factor
+	if p.SD3 {
+		p.Multiple *= max(1, cmp.Or(unet.PatchSize, 2))
 	}
 	h, w := unet.sampleSize()
 	p.Defaults = Defaults{Steps: 50, GuidanceScale: 7.5, Height: h * p.Factor, Width: w * p.Factor}
-	if p.XL {
+	switch {
+	case p.XL:
 		p.Defaults.GuidanceScale = 5
+	case p.SD3:
+		p.Defaults.Steps, p.Defaults.GuidanceScale = 28, 7
 	}
 	_, err := p.Folder.ReadJSON("winnow.json", &p.Defaults)
 	if err == nil && (p.Defaults.Steps < 1 || p.Defaults.GuidanceScale < 0 || p.Defaults.Height < 1 || p.Defaults.Width < 1) {
@@ -183,7 +201,7 @@ func (p *Pipeline) loadDefaults(*model.Options) error {
 // Networks lists the loaded networks by component name, in the order of the pipeline.
 func (p *Pipeline) Networks() []*model.Model {
 	all := append([]*model.Model{}, p.texts...)
-	for _, m := range []*model.Model{p.denoiser, p.decoder, p.encoder} {
+	for _, m := range []*model.Model{p.t5.net, p.denoiser, p.decoder, p.encoder} {
 		if m != nil {
 			all = append(all, m)
 		}

@@ -15,8 +15,11 @@ import (
 
 // Embeds are text embeddings, one row per prompt.
 type Embeds struct {
-	Hidden tensor.Tensor // float32 [n, tokens, dim]: last hidden state, or for XL the last but one of both encoders side by side
-	Pooled tensor.Tensor // float32 [n, dim]: projected pooled embedding of the second encoder; XL only
+	// Hidden is float32 [n, tokens, dim]: the last hidden state; for XL the last but one of both encoders side by side; for SD3 the same,
+	// filled up by zeros to the width of T5's states, and those behind.
+	Hidden tensor.Tensor
+	// Pooled is float32 [n, dim]: the projected pooled embedding of the second encoder; for SD3 of both side by side; else none.
+	Pooled tensor.Tensor
 }
 
 // PromptTooLongError reports a prompt with more tokens than a text encoder reads.
@@ -34,7 +37,7 @@ func (e *PromptTooLongError) Error() string {
 
 func (p *Pipeline) loadText(opt *model.Options) error {
 	count := 1
-	if p.XL {
+	if p.XL || p.SD3 {
 		count = 2
 	}
 	for i := range count {
@@ -120,15 +123,22 @@ func (p *Pipeline) EncodeRows(ctx context.Context, prompts []string, o TextOptio
 		}
 		out.add(names, res)
 	}
+	if err := p.readT5(ctx, prompts, o.Truncate, &out); err != nil {
+		return Embeds{}, err
+	}
 	return p.embeds(&out)
 }
 
-// textNames are the outputs of text encoder i that the denoiser reads: hidden states, and of the second the pooled embedding.
+// textNames are the outputs of text encoder i that the denoiser reads: hidden states, and of XL's second and both of SD3 the pooled
+// embedding.
 func (p *Pipeline) textNames(i int) ([]string, error) {
 	m := p.texts[i]
-	hidden, err := hiddenName(m, p.XL)
-	if err != nil || i != 1 {
+	hidden, err := hiddenName(m, p.XL || p.SD3)
+	if err != nil || i != 1 && !p.SD3 {
 		return []string{hidden}, err
+	}
+	if _, ok := m.FirstOutput("text_embeds"); p.SD3 && !ok {
+		return nil, fmt.Errorf("%s: output \"text_embeds\" is missing: export the text encoder with its projection", m.Path())
 	}
 	pooled, ok := m.FirstOutput("text_embeds", "pooler_output")
 	if !ok {
@@ -140,13 +150,14 @@ func (p *Pipeline) textNames(i int) ([]string, error) {
 // textOutputs are what the text encoders say.
 type textOutputs struct {
 	hidden []tensor.Tensor // of each
-	pooled tensor.Tensor   // of the second
+	pooled []tensor.Tensor // of those that have one
+	t5     tensor.Tensor   // SD3 only
 }
 
 func (t *textOutputs) add(names []string, res map[string]tensor.Tensor) {
 	t.hidden = append(t.hidden, asF32(res[names[0]]))
 	if len(names) > 1 {
-		t.pooled = asF32(res[names[1]])
+		t.pooled = append(t.pooled, asF32(res[names[1]]))
 	}
 }
 
@@ -159,7 +170,10 @@ func (p *Pipeline) embeds(t *textOutputs) (Embeds, error) {
 	if err != nil {
 		return Embeds{}, fmt.Errorf("%s: %w", p.Folder.Path("text_encoder_2"), err)
 	}
-	return Embeds{joined, t.pooled}, nil
+	if p.SD3 {
+		return p.joint(joined, t)
+	}
+	return Embeds{joined, t.pooled[0]}, nil
 }
 
 // CheckPrompts reports the first prompt that a text encoder cannot read whole, as a *PromptTooLongError.
@@ -169,7 +183,8 @@ func (p *Pipeline) CheckPrompts(prompts []string) error {
 			return err
 		}
 	}
-	return nil
+	_, err := p.t5.tokens(p, prompts, false)
+	return err
 }
 
 // EncodeEmpty embeds the missing negative prompt, one row: zeros for XL models that say so, else the empty string.
@@ -183,7 +198,7 @@ func (p *Pipeline) EncodeNull(ctx context.Context, zeros bool) (Embeds, error) {
 	if err != nil || !zeros {
 		return e, err
 	}
-	if !p.XL {
+	if !p.HasPooled() {
 		return Embeds{Hidden: tensor.New(tensor.F32, e.Hidden.Shape...)}, nil
 	}
 	return Embeds{
@@ -192,16 +207,30 @@ func (p *Pipeline) EncodeNull(ctx context.Context, zeros bool) (Embeds, error) {
 	}, nil
 }
 
+// HasPooled reports whether embeddings have pooled ones beside them.
+func (p *Pipeline) HasPooled() bool { return p.XL || p.SD3 }
+
+// promptReader cuts prompts into the ids of tokens.
+type promptReader interface {
+	EncodePadded(text string, length int) (ids, mask []int64, dropped string)
+	Tokens(text string) int
+}
+
 // tokens builds the inputs of text encoder i that are the prompts.
 func (p *Pipeline) tokens(i int, prompts []string, truncate bool) (map[string]tensor.Tensor, error) {
-	n, limit := len(prompts), p.maxTokens[i]
+	return p.tokenInputs(p.texts[i], p.tokenizers[i], p.maxTokens[i], prompts, truncate)
+}
+
+// tokenInputs builds the inputs of a text encoder that are the prompts, each of limit tokens.
+func (p *Pipeline) tokenInputs(net *model.Model, reader promptReader, limit int, prompts []string, truncate bool) (map[string]tensor.Tensor, error) {
+	n := len(prompts)
 	ids := tensor.New(tensor.I64, n, limit)
 	mask := tensor.New(tensor.I64, n, limit)
 	for row, prompt := range prompts {
-		id, m, dropped := p.tokenizers[i].EncodePadded(prompt, limit)
+		id, m, dropped := reader.EncodePadded(prompt, limit)
 		if dropped != "" {
 			if !truncate {
-				return nil, &PromptTooLongError{Prompt: prompt, Tokens: p.tokenizers[i].Tokens(prompt), Limit: limit, Dropped: dropped}
+				return nil, &PromptTooLongError{Prompt: prompt, Tokens: reader.Tokens(prompt), Limit: limit, Dropped: dropped}
 			}
 			p.log.Warn("prompt truncated", "dropped", dropped, "limit", limit)
 		}
@@ -209,7 +238,7 @@ func (p *Pipeline) tokens(i int, prompts []string, truncate bool) (map[string]te
 		copy(mask.I64()[row*limit:], m)
 	}
 	in := map[string]tensor.Tensor{}
-	for _, port := range p.texts[i].Inputs() {
+	for _, port := range net.Inputs() {
 		switch port.Name {
 		case "input_ids":
 			in[port.Name] = port.Integers(ids.I64(), ids.Shape...)

@@ -34,6 +34,9 @@ type textWay struct {
 // encoder runs encoder i; those behind it, next, and their ways back run between its own way forth and back.
 func (w *textWay) encoder(ctx context.Context, i int) error {
 	if i == len(w.p.texts) {
+		if err := w.p.readT5(ctx, w.prompts, w.o.Truncate, &w.out); err != nil {
+			return err
+		}
 		return w.turn()
 	}
 	in, err := w.p.textInputs(i, w.prompts, w.o)
@@ -57,7 +60,7 @@ func (w *textWay) encoder(ctx context.Context, i int) error {
 		if err != nil || len(names) == 1 {
 			return cot, err
 		}
-		pooled, err := cotangent(names[1], res[names[1]], w.slope.Pooled.F32())
+		pooled, err := cotangent(names[1], res[names[1]], w.pooledPart(i))
 		maps.Copy(cot, pooled)
 		return cot, err
 	})
@@ -86,18 +89,37 @@ func sameShape(slope, of tensor.Tensor) error {
 	return nil
 }
 
-// part is the derivative with respect to the hidden states of encoder i, which are its columns among those of all.
+// part is the derivative with respect to the hidden states of encoder i, which are its columns among those of all. In SD3's embeddings
+// the tokens of T5 follow.
 func (w *textWay) part(i int) []float32 {
 	from := 0
 	for _, h := range w.out.hidden[:i] {
 		from += h.Shape[2]
 	}
-	of := w.out.hidden[i].Shape
+	of, all := w.out.hidden[i].Shape, w.slope.Hidden
 	out := make([]float32, 0, w.out.hidden[i].Elems())
-	all := w.slope.Hidden.F32()
-	width := len(all) / (of[0] * of[1])
-	for row := range of[0] * of[1] {
-		out = append(out, all[row*width+from:row*width+from+of[2]]...)
+	for n := range of[0] {
+		for token := range of[1] {
+			at := (n*all.Shape[1]+token)*all.Shape[2] + from
+			out = append(out, all.F32()[at:at+of[2]]...)
+		}
+	}
+	return out
+}
+
+// pooledPart is the derivative with respect to the pooled embedding of encoder i: its columns, or all where the others have none.
+func (w *textWay) pooledPart(i int) []float32 {
+	all := w.slope.Pooled
+	if !w.p.SD3 {
+		return all.F32()
+	}
+	from, width := 0, w.out.pooled[i].Shape[1]
+	for _, t := range w.out.pooled[:i] {
+		from += t.Shape[1]
+	}
+	out := make([]float32, 0, all.Shape[0]*width)
+	for n := range all.Shape[0] {
+		out = append(out, all.F32()[n*all.Shape[1]+from:n*all.Shape[1]+from+width]...)
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 // Trainable is an adapter of one network whose factors the caller changes.
 type Trainable struct {
 	Name    string       // of Options; scales go by it, in all networks that have the adapter
-	Network string       // component: unet, text_encoder, text_encoder_2
+	Network string       // component: unet or transformer, text_encoder, text_encoder_2
 	Layers  []lora.Layer // its modules, in the network's order
 	Factors []Factor     // A before B of each module
 	scale   string       // the input of the network
@@ -26,8 +26,8 @@ type Factor struct {
 }
 
 // inputName is what a network calls a trainable adapter. Names of factors tell the text encoders apart by it.
-func inputName(adapter, network string) string {
-	if network == lora.UNet {
+func (p *Pipeline) inputName(adapter, network string) string {
+	if network == p.Denoiser {
 		return adapter
 	}
 	return adapter + "_" + network
@@ -35,7 +35,7 @@ func inputName(adapter, network string) string {
 
 // trainableOf are the adapters that Options ask of a network.
 func (p *Pipeline) trainableOf(network string) []lora.Adapter {
-	if network == lora.UNet {
+	if network == p.Denoiser {
 		return p.trainable
 	}
 	return p.ofTexts
@@ -56,7 +56,7 @@ func (p *Pipeline) trainableInputs(network string, g *graph.Graph) ([]lora.Adapt
 	}
 	var out []lora.Adapter
 	for _, a := range p.trainableOf(network) {
-		a.Name, a.Exclude = inputName(a.Name, network), append(slices.Clone(a.Exclude), unread...)
+		a.Name, a.Exclude = p.inputName(a.Name, network), append(slices.Clone(a.Exclude), unread...)
 		out = append(out, a)
 	}
 	return out, nil
@@ -64,7 +64,7 @@ func (p *Pipeline) trainableInputs(network string, g *graph.Graph) ([]lora.Adapt
 
 // addTrainable makes the factors of an adapter that was injected.
 func (p *Pipeline) addTrainable(in *lora.Injection, network, name string) {
-	as := inputName(name, network)
+	as := p.inputName(name, network)
 	t := &Trainable{Name: name, Network: network, scale: lora.ScaleName(as)}
 	for _, l := range in.Layers {
 		if l.Adapter == as {
@@ -92,7 +92,7 @@ func (p *Pipeline) factorsOf(network string, adapters []string) []string {
 	return out
 }
 
-// Names of the derivatives with respect to text embeddings: those of the denoiser's inputs.
+// Names of the derivatives with respect to text embeddings: those of a U-Net's inputs.
 const (
 	HiddenStates = "encoder_hidden_states"
 	TextEmbeds   = "text_embeds"
@@ -101,7 +101,7 @@ const (
 // FactorOptions says which derivatives [Pipeline.FactorGradient] takes.
 type FactorOptions struct {
 	Adapters   []string // trainable ones; nil: all
-	Hidden     bool     // also with respect to the text embeddings, for XL the pooled ones, too
+	Hidden     bool     // also with respect to the text embeddings, and to the pooled ones where there are any
 	Checkpoint bool     // keep only the values between blocks for the way back, and compute the rest again
 }
 
@@ -115,7 +115,7 @@ func (p *Pipeline) FactorGradient(ctx context.Context, dst, x []float32, n, heig
 	if err != nil {
 		return nil, err
 	}
-	spec := graph.GradientSpec{Outputs: []string{p.ports.out}, Wrt: p.factorsOf(lora.UNet, o.Adapters), Checkpoint: o.Checkpoint}
+	spec := graph.GradientSpec{Outputs: []string{p.ports.out}, Wrt: p.factorsOf(p.Denoiser, o.Adapters), Checkpoint: o.Checkpoint}
 	if o.Hidden {
 		spec.Wrt = append(spec.Wrt, p.ports.hidden.Name)
 		if p.ports.pooled != nil {
@@ -131,6 +131,9 @@ func (p *Pipeline) FactorGradient(ctx context.Context, dst, x []float32, n, heig
 	}
 	out := make(map[string][]float32, len(back))
 	for name, t := range back {
+		if p.ports.pooled != nil && name == p.ports.pooled.Name {
+			name = TextEmbeds
+		}
 		out[name] = t.Float32s()
 	}
 	return out, nil
