@@ -67,23 +67,9 @@ func gather(body []byte) (*chatReply, error) {
 		if c.Usage.Prompt > 0 {
 			reply.Usage = c.Usage
 		}
-		for _, piece := range c.Choices {
-			if piece.Index < 0 || piece.Index > maxChoices {
-				return nil, errors.New("a choice has an index that makes no sense")
-			}
-			for len(all) <= piece.Index {
-				all = append(all, &gathered{})
-			}
-			g := all[piece.Index]
-			g.content.WriteString(string(piece.Delta.Content))
-			g.reasoning.WriteString(string(piece.Delta.Reasoning))
-			g.thought.WriteString(string(piece.Delta.ReasoningContent))
-			if piece.End != "" {
-				g.end = piece.End
-			}
-			if piece.Logprobs != nil {
-				g.tokens = append(g.tokens, piece.Logprobs.Content...)
-			}
+		var err error
+		if all, err = c.add(all); err != nil {
+			return nil, err
 		}
 	}
 	for _, g := range all {
@@ -94,6 +80,29 @@ func gather(body []byte) (*chatReply, error) {
 		reply.Choices = append(reply.Choices, c)
 	}
 	return reply, nil
+}
+
+// add puts the pieces of an event to the choices that they belong to.
+func (c *chunk) add(all []*gathered) ([]*gathered, error) {
+	for _, piece := range c.Choices {
+		if piece.Index < 0 || piece.Index > maxChoices {
+			return nil, errors.New("a choice has an index that makes no sense")
+		}
+		for len(all) <= piece.Index {
+			all = append(all, &gathered{})
+		}
+		g := all[piece.Index]
+		g.content.WriteString(string(piece.Delta.Content))
+		g.reasoning.WriteString(string(piece.Delta.Reasoning))
+		g.thought.WriteString(string(piece.Delta.ReasoningContent))
+		if piece.End != "" {
+			g.end = piece.End
+		}
+		if piece.Logprobs != nil {
+			g.tokens = append(g.tokens, piece.Logprobs.Content...)
+		}
+	}
+	return all, nil
 }
 
 // maxChoices bounds what a stream may make room for.

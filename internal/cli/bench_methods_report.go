@@ -27,18 +27,8 @@ func (b *methodsBench) report(ctx context.Context, contenders []minibench.Conten
 	if err := writeFile(at("methods.json"), append(data, '\n')); err != nil {
 		return err
 	}
-	var md bytes.Buffer
-	for _, w := range b.protocol.Guidance {
-		fmt.Fprintf(&md, "Guidance %v\n\n", w)
-		for _, t := range b.tables(reports, w) {
-			fmt.Fprintln(&md, markdown(t.Head, t.Rows))
-		}
-		for _, line := range b.agreement(reports, w) {
-			fmt.Fprintf(&md, "%s\n", line)
-		}
-		fmt.Fprintln(&md)
-	}
-	if err := writeFile(at("methods.md"), md.Bytes()); err != nil {
+	md := b.markdown(reports)
+	if err := writeFile(at("methods.md"), md); err != nil {
 		return err
 	}
 	page, err := b.page(ctx, contenders, reports)
@@ -65,6 +55,22 @@ func (b *methodsBench) report(ctx context.Context, contenders []minibench.Conten
 		}
 	}
 	return nil
+}
+
+// markdown is all tables.
+func (b *methodsBench) markdown(reports []minibench.MethodReport) []byte {
+	var md bytes.Buffer
+	for _, w := range b.protocol.Guidance {
+		fmt.Fprintf(&md, "Guidance %v\n\n", w)
+		for _, t := range b.tables(reports, w) {
+			fmt.Fprintln(&md, markdown(t.Head, t.Rows))
+		}
+		for _, line := range b.agreement(reports, w) {
+			fmt.Fprintf(&md, "%s\n", line)
+		}
+		fmt.Fprintln(&md)
+	}
+	return md.Bytes()
 }
 
 // tables are those of one guidance scale: what the pictures are worth, what sorts of prompts come out right, and what it cost.

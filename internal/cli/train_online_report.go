@@ -115,6 +115,20 @@ func (r *onlineRun) report(path string) error {
 	if r.best == 0 {
 		p.Subtitle = fmt.Sprintf("%s, %d rounds; none is better than the model without adapter", r.o.train.method, len(r.rounds)-1)
 	}
+	examples, err := r.examples()
+	if err != nil {
+		return err
+	}
+	p.Sections = append(p.Sections, r.figures(), report.Section{Title: "Pictures", Note: "From the same noise in every round.", Examples: examples})
+	var b bytes.Buffer
+	if err := p.WriteHTML(&b); err != nil {
+		return err
+	}
+	return writeFile(path, b.Bytes())
+}
+
+// figures are the scores of the rounds.
+func (r *onlineRun) figures() report.Section {
 	figures := report.Section{Title: "Held-out prompts", Note: "Mean change against the model without adapter, from the same noise, with 95 % bootstrap intervals over prompts. The first score is what labels the training pictures."}
 	table := &report.Table{Head: []string{"round"}}
 	for _, name := range r.rounds[0].scorers() {
@@ -139,16 +153,7 @@ func (r *onlineRun) report(path string) error {
 		table.Rows = append(table.Rows, row)
 	}
 	figures.Table = table
-	examples, err := r.examples()
-	if err != nil {
-		return err
-	}
-	p.Sections = append(p.Sections, figures, report.Section{Title: "Pictures", Note: "From the same noise in every round.", Examples: examples})
-	var b bytes.Buffer
-	if err := p.WriteHTML(&b); err != nil {
-		return err
-	}
-	return writeFile(path, b.Bytes())
+	return figures
 }
 
 // onlineShown is the number of prompts whose pictures are in the report.

@@ -101,6 +101,9 @@ func Against(mine, other []Scores) (over map[string]Difference, won map[string]F
 	over, won = map[string]Difference{}, map[string]Figure{}
 	a, b := MeanScores(mine), MeanScores(other)
 	for name, v := range a {
+		if len(v) < 2 {
+			continue // one prompt says nothing about others
+		}
 		d := metric.PairedBootstrap(len(v), resamples, 1, 0.95, metric.MeanOf(v), metric.MeanOf(b[name]))
 		over[name] = Difference{Figure{d.Value, d.Low, d.High}, d.P}
 	}
