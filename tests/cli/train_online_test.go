@@ -43,13 +43,13 @@ func TestTrainOnline_killAndResume(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d, one run takes %s", seed, whole)
 	r := rand.New(rand.NewPCG(seed, 0))
-	for n := 0; ; n++ {
+	for n := 0; ; n++ { // later runs have more time, should the machine have become slower than it was
 		if n == 60 {
 			t.Fatal("no run came to its end")
 		}
 		cmd, _, stderr := process(t, many, args...)
 		mustDo(t, cmd.Start())
-		timer := time.AfterFunc(time.Duration((0.05+0.5*r.Float64())*float64(whole)), func() { _ = cmd.Process.Kill() })
+		timer := time.AfterFunc(time.Duration((0.05+0.5*r.Float64())*float64(whole)*(1+float64(n)/10)), func() { _ = cmd.Process.Kill() })
 		err := cmd.Wait()
 		if !timer.Stop() && err != nil && cmd.ProcessState.ExitCode() != 5 {
 			continue
