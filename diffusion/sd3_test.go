@@ -1,6 +1,7 @@
 package diffusion
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"winnow/internal/ldm"
+	"winnow/internal/model"
 )
 
 // sd3Golden is tests/golden/pipelines/sd3.json.
@@ -143,5 +145,65 @@ func TestSD3_sequence(t *testing.T) {
 	defer p.Close()
 	if e, err := p.ldm.Encode(t.Context(), []string{"a star"}, false); err != nil || e.Hidden.Shape[1] != 32+77 {
 		t.Errorf("%v, %v", e.Hidden.Shape, err)
+	}
+}
+
+// Final latents under an adapter that diffusers wrote for the transformer and both CLIPs are diffusers', as are those of a model that
+// it was merged into.
+func TestSD3_lora(t *testing.T) {
+	data, err := os.ReadFile("../tests/golden/lora/sd3.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var about struct {
+		Prompt        string
+		Seed          uint64
+		Steps         int
+		GuidanceScale float64 `json:"guidance_scale"`
+		Latents       []byte
+	}
+	if err := json.Unmarshal(data, &about); err != nil {
+		t.Fatal(err)
+	}
+	want := make([]float32, len(about.Latents)/4)
+	if _, err := binary.Decode(about.Latents, binary.LittleEndian, want); err != nil {
+		t.Fatal(err)
+	}
+	file, merged := adapterFile("sd3", "diffusers"), filepath.Join(t.TempDir(), "merged")
+	res, err := ldm.Merge(t.Context(), model.DirFolder("../tests/tiny/sd3"), []ldm.AdapterFile{{Path: file, Scale: 1}}, merged, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Networks["transformer"] != 19 || res.Networks["text_encoder"] != 8 || res.Networks["text_encoder_2"] != 12 {
+		t.Errorf("merged %v", res.Networks)
+	}
+	for folder, opt := range map[string]*Options{"../tests/tiny/sd3": {LoRA: []LoRA{{File: file}}}, merged: nil} {
+		p, err := Open(t.Context(), folder, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images, err := p.Generate(t.Context(), Request{
+			Prompts: []string{about.Prompt}, Seed: about.Seed, Steps: about.Steps, GuidanceScale: about.GuidanceScale, Height: 32, Width: 32,
+		})
+		_ = p.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tolerance := 1e-5
+		if opt == nil { // weights are stored in float16
+			tolerance = 2e-3
+		}
+		e := relative(t, images[0].Latents, want)
+		t.Logf("%s: %.1e", folder, e)
+		if !(e <= tolerance) {
+			t.Errorf("%s: latents differ by %.2g relative", folder, e)
+		}
+	}
+}
+
+// Perturbed attention is told of U-Nets alone.
+func TestSD3_pag(t *testing.T) {
+	if _, err := Open(t.Context(), "../tests/tiny/sd3", &Options{PAGLayers: []string{"attn"}}); err == nil || !strings.Contains(err.Error(), "joint attention") {
+		t.Errorf("error %v", err)
 	}
 }

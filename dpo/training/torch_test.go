@@ -65,6 +65,7 @@ type recording struct {
 		Alpha   float64
 		// Scheduler takes the place of the folder's where it is given.
 		Scheduler json.RawMessage
+		Sequence  int // tokens of T5; SD3 only
 		Factors   [][2]any
 		Cases     []recordedCase
 	}
@@ -260,12 +261,19 @@ func TestStep_torch(t *testing.T) {
 		"sd15", "sd2", "sdxl", "sd15-text", "sdxl-text", "sd2-flow",
 		"sd15-paths", "sd2-paths", "sd2-flow-paths",
 		"sd15-ncp", "sd2-ncp", "sdxl-ncp",
+		"sd3", "sd3-text", "sd3-paths",
 	} {
 		r := openRecording(t, kind)
 		model, _, _ := strings.Cut(kind, "-")
 		dir := tiny(model)
 		if r.about.Scheduler != nil {
 			dir = withScheduler(t, model, r.about.Scheduler)
+		}
+		if r.about.Sequence > 0 {
+			own := fmt.Appendf(nil, `{"max_sequence_length": %d}`, r.about.Sequence)
+			if err := os.WriteFile(filepath.Join(dir, "winnow.json"), own, 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		for i := range r.about.Cases {
 			c := &r.about.Cases[i]

@@ -88,6 +88,9 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 		graphs[name] = m.File().Graph
 	}
 	if len(p.perturb) > 0 {
+		if p.SD3 {
+			return fmt.Errorf("%s: perturbed-attention guidance knows the self-attentions of U-Nets, not joint attention: choose another guidance", p.denoiser.Path())
+		}
 		var err error
 		if graphs[p.Denoiser], p.Perturbed, err = lora.Perturb(graphs[p.Denoiser], p.perturb); err != nil {
 			return err

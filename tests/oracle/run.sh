@@ -14,16 +14,19 @@ echo "== guided" >&2
 "$PYTHON" tests/oracle/guided.py
 "$PYTHON" tests/oracle/flow.py
 "$PYTHON" tests/oracle/flow_sde.py
+"$PYTHON" tests/oracle/sd3_pipeline.py
 echo "== lora" >&2
 "$PYTHON" tests/oracle/lora.py
 "$PYTHON" tests/oracle/lora_write.py
 "$PYTHON" tests/oracle/lora_text.py
+"$PYTHON" tests/oracle/lora_sd3.py
 echo "== training" >&2
 "$PYTHON" tests/oracle/training.py
 "$PYTHON" tests/oracle/training_flow.py
 "$PYTHON" tests/oracle/training_paths.py
 "$PYTHON" tests/oracle/training_pictures.py
 "$PYTHON" tests/oracle/training_ncp.py
+"$PYTHON" tests/oracle/training_sd3.py
 echo "== engine" >&2
 "$PYTHON" tests/oracle/engine.py
 echo "== contrib_models" >&2

@@ -24,6 +24,7 @@ from sentencepiece import sentencepiece_model_pb2
 from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
 
 KIND, SEED, FACTOR, CHANNELS, JOINT = "sd3", 1234, 4, 16, 48
+WORDS = pathlib.Path("tests/tiny/sd15/tokenizer")
 SPIECE = pathlib.Path("tests/golden/tokenizer/unigram/spiece.model.gz")
 STYLE = {"dynamo": False, "opset": 17, "store": "float16", "timestep": "float32 [batch]"}
 SCHEDULER = {"_class_name": "FlowMatchEulerDiscreteScheduler", "_diffusers_version": "0.29.0.dev0", "num_train_timesteps": 1000, "shift": 3.0}
@@ -54,8 +55,8 @@ def t5():
 
 def build():
     torch.manual_seed(14)
-    tok = pipelines.save_tokenizer(TINY / "sd15/tokenizer", TINY / KIND / "tokenizer", "<|endoftext|>")
-    tok2 = pipelines.save_tokenizer(TINY / "sd15/tokenizer", TINY / KIND / "tokenizer_2", "!")
+    tok = pipelines.save_tokenizer(WORDS, TINY / KIND / "tokenizer", "<|endoftext|>")
+    tok2 = pipelines.save_tokenizer(WORDS, TINY / KIND / "tokenizer_2", "!")
     text = CLIPTextModelWithProjection(pipelines.text_config(len(tok), 16, 2, "quick_gelu", 2, 8))
     text2 = CLIPTextModelWithProjection(pipelines.text_config(len(tok), 24, 3, "gelu", 2, 12))
     transformer = SD3Transformer2DModel(
@@ -132,6 +133,14 @@ def jobs(pipe):
     out["vae_encoder"] = (Call(pipe.vae, lambda m, x: m.encoder(x)), {"sample": torch.rand(2, 3, 32, 32, generator=g) * 2 - 1}, ["latent_parameters"],
                           {"sample": wide, "latent_parameters": {0: "batch", 2: "h", 3: "w"}})
     return out
+
+
+def same_as_committed(pipe):
+    """Holds the transformer against the committed file."""
+    module, inputs, outputs, _ = jobs(pipe)["transformer"]
+    session = onnxruntime.InferenceSession("tests/tiny/sd3/transformer/model.onnx")
+    got, want = session.run(outputs, {k: v.numpy() for k, v in inputs.items()})[0], module(*inputs.values()).detach().numpy()
+    assert abs(got - want).max() < 2e-6 * abs(want).max(), "the transformer built here is not the one in tests/tiny"
 
 
 @torch.no_grad()

@@ -91,6 +91,8 @@ CASES = {
 class Model:
     """A tiny pipeline: U-Net, text embeddings, schedule."""
 
+    shape = (4, 8, 8)  # of latents
+
     def __init__(self, kind):
         self.kind = kind = kind.split("-")[0]
         with tempfile.TemporaryDirectory() as tmp:
@@ -256,7 +258,7 @@ def draw(model, case, clean, g):
             b["level"] = torch.randint(1, case["levels"] + 1, (len(pairs),), generator=g).tolist()
         else:
             b["t"] = torch.randint(0, 1000, (len(pairs), case["draws"]), generator=g).tolist()
-            b["noise"] = torch.randn(len(pairs), case["draws"], 4, 8, 8, generator=g)
+            b["noise"] = torch.randn(len(pairs), case["draws"], *model.shape, generator=g)
             noises.append(b["noise"].flatten(0, 1))
         if "null" in case:
             b["null"] = case["null"][k]
@@ -421,7 +423,8 @@ def steady(model, case, init, clean, seed):
 
 def one(kind, model, cases, command="training.py", more={}):
     g = torch.Generator().manual_seed(SEED)
-    clean = [F.interpolate(torch.randn(PAIRS, 4, 4, 4, generator=g), size=(8, 8), mode="bilinear") + 0.3 * torch.randn(PAIRS, 4, 8, 8, generator=g)
+    clean = [F.interpolate(torch.randn(PAIRS, model.shape[0], 4, 4, generator=g), size=(8, 8), mode="bilinear")
+             + 0.3 * torch.randn(PAIRS, *model.shape, generator=g)
              for _ in range(2)]
     init = initial(model, cases)
     tensors = {"clean.chosen": clean[0], "clean.rejected": clean[1], "text.hidden": model.hidden}

@@ -91,12 +91,12 @@ def draw(model, case, clean, g):
     states, old = [], []
     with torch.no_grad():
         for prompt in prompts:
-            first = torch.randn(4, 8, 8, generator=g)
+            first = torch.randn(*model.shape, generator=g)
             for _ in range(case["paths"]):
-                x = [first if case["method"] == "d3po" else torch.randn(4, 8, 8, generator=g)]
+                x = [first if case["method"] == "d3po" else torch.randn(*model.shape, generator=g)]
                 for i in range(case["first"]):
                     mean, sigma = step_mean(model, case, net, x[i], prompt, i)
-                    x.append((mean + sigma * torch.randn(4, 8, 8, generator=g)).float())
+                    x.append((mean + sigma * torch.randn(*model.shape, generator=g)).float())
                 x += [x[-1]] * (case["sampler_steps"] - case["first"])  # nobody looks at the rest
                 states.append(torch.stack(x))
                 old.append([error(model, case, net, states[-1], prompt, i).item() for i in range(case["first"])])
@@ -169,8 +169,13 @@ def divergence(model, case, net, batch, prompts):
     return torch.stack(rows).mean()
 
 
-if __name__ == "__main__":
+def use():
+    """Makes training.py learn from paths."""
     training.draw, training.objective, training.deviation = draw, objective, deviation
+
+
+if __name__ == "__main__":
+    use()
     for kind in sys.argv[1:] or CASES:
         flow = "flow" in kind
         model = training_flow.Flow() if flow else training.Model(kind)
