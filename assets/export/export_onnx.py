@@ -247,19 +247,26 @@ def export_imagereward(out, vision, text, head, vocab_file, length=35):
 # --- diffusion pipelines ---------------------------------------------------------------------------------------------
 
 def export_diffusion(out, pipe):
-    """A diffusers Stable Diffusion 1, 2 or XL pipeline, in the layout of optimum."""
+    """A diffusers Stable Diffusion 1, 2, XL or 3 pipeline, in the layout of optimum."""
     os.makedirs(out, exist_ok=True)
     pipe.save_config(out)
     pipe.scheduler.save_pretrained(f"{out}/scheduler")
     for name in ("tokenizer", "tokenizer_2"):
         if getattr(pipe, name, None) is not None:
             save_tokenizer(f"{out}/{name}", getattr(pipe, name))
-    pipe.unet.set_default_attn_processor()
+    if getattr(pipe, "tokenizer_3", None) is not None:
+        pipe.tokenizer_3.save_pretrained(f"{out}/tokenizer_3")
     pipe.vae.set_default_attn_processor()
     for name in ("text_encoder", "text_encoder_2"):
         if getattr(pipe, name, None) is not None:
             export_text_encoder(out, name, getattr(pipe, name))
-    export_unet(out, pipe.unet)
+    if getattr(pipe, "text_encoder_3", None) is not None:
+        export_t5(out, pipe.text_encoder_3)
+    if getattr(pipe, "transformer", None) is not None:
+        export_transformer(out, pipe.transformer)
+    else:
+        pipe.unet.set_default_attn_processor()
+        export_unet(out, pipe.unet)
     export_vae(out, pipe.vae)
 
 
@@ -277,6 +284,25 @@ def export_text_encoder(out, name, model):
     ids = torch.ones(2, length, dtype=torch.int64)
     ids[:, -1] = 2
     export(Function(model, call), (ids,), f"{out}/{name}/model.onnx", ["input_ids"], outputs)
+
+
+def export_t5(out, model):
+    model.config.save_pretrained(f"{out}/text_encoder_3")
+    words = {0: "batch", 1: "sequence"}
+    export(Function(model, lambda m, ids: m(ids).last_hidden_state), (torch.ones(2, 9, dtype=torch.int64),), f"{out}/text_encoder_3/model.onnx",
+           ["input_ids"], ["last_hidden_state"], {"input_ids": words, "last_hidden_state": words})
+
+
+def export_transformer(out, transformer):
+    """The transformer of Stable Diffusion 3."""
+    transformer.save_config(f"{out}/transformer")
+    c = transformer.config
+    args = (torch.zeros(2, c.in_channels, c.sample_size, c.sample_size), torch.zeros(2, 154, c.joint_attention_dim), torch.zeros(2, c.pooled_projection_dim),
+            torch.ones(2))
+    axes = {"hidden_states": {0: "batch", 2: "height", 3: "width"}, "encoder_hidden_states": {0: "batch", 1: "sequence"},
+            "pooled_projections": {0: "batch"}, "timestep": {0: "steps"}, "out_hidden_states": {0: "batch", 2: "height", 3: "width"}}
+    names = ["hidden_states", "encoder_hidden_states", "pooled_projections", "timestep"]
+    export(Function(transformer, lambda m, *a: m(*a, return_dict=False)[0]), args, f"{out}/transformer/model.onnx", names, ["out_hidden_states"], axes)
 
 
 def export_unet(out, unet):

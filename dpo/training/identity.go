@@ -20,8 +20,9 @@ const (
 )
 
 // identify hashes the files of a model folder that decide about latents, embeddings and predictions: their contents, not their times, so
-// that a copy of a model is the same model. Links are followed, as caches of model hubs are made of them.
-func identify(fsys fs.FS) ([]byte, error) {
+// that a copy of a model is the same model. Links are followed, as caches of model hubs are made of them. t5 is the number of T5's tokens,
+// which winnow.json may set; 0 for models without.
+func identify(fsys fs.FS, t5 int) ([]byte, error) {
 	h := sha256.New()
 	for _, name := range []string{
 		"model_index.json", "scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae_decoder", "vae_encoder",
@@ -30,6 +31,9 @@ func identify(fsys fs.FS) ([]byte, error) {
 		if err := identifyOne(h, fsys, name, 8); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
+	}
+	if t5 > 0 {
+		fmt.Fprintf(h, "t5 %d\n", t5)
 	}
 	return h.Sum(nil), nil
 }

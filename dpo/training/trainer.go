@@ -150,7 +150,7 @@ func (t *Trainer) ready(ctx context.Context, from model.Folder) error {
 	if !t.method.OwnPictures() && !t.ldm.CanEncode() {
 		return fmt.Errorf("%s is missing: training on pictures needs the VAE's encoder; export it, too (assets/export/export_onnx.py does), or train a method that makes its own pictures, such as ddpo", from.Path("vae_encoder/model.onnx"))
 	}
-	if t.identity, err = identify(from.FS()); err != nil {
+	if t.identity, err = identify(from.FS(), t.ldm.T5Tokens()); err != nil {
 		return fmt.Errorf("%s: %w", from.Path(""), err)
 	}
 	t.origin = append(slices.Clone(t.identity), executorName(t.config.Executor)...)

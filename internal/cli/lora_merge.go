@@ -32,7 +32,7 @@ func (a *app) loraMergeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "merge --model DIR --lora FILE[=SCALE] --output DIR",
 		Short: "Write a model folder with LoRA in its weights",
-		Long: `Merge copies a model folder and adds adapters to the weights of its U-Net and text
+		Long: `Merge copies a model folder and adds adapters to the weights of its denoiser and text
 encoders. Weights keep their type and place, so float16 weights are rounded after the
 sum; everything else of the ONNX files stays as it is. The folder appears whole or not
 at all.`,

@@ -117,7 +117,7 @@ func writeLatents(path string, images []diffusion.Image, channels, factor int) e
 	return safetensors.Write(path, map[string]tensor.Tensor{"latents": t}, map[string]string{"winnow_version": p.Version})
 }
 
-// readEmbeds reads --prompt-embeds. The pooled ones are for XL models.
+// readEmbeds reads --prompt-embeds. The pooled ones are for XL and SD3 models.
 func readEmbeds(path string) (*diffusion.PromptEmbeds, int, error) {
 	f, err := safetensors.Read(path)
 	if err != nil {

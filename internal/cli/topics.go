@@ -270,8 +270,11 @@ before it starts, with the node and operator that stand in the way.
 
 const filesText = `Models      A folder in diffusers' ONNX layout (model_index.json, scheduler,
             tokenizer, text_encoder, unet, vae_decoder), or "mini", which is
-            embedded. Nothing is downloaded.
-LoRA        --lora and its kin take safetensors files of adapters of the U-Net and the text
+            embedded. Nothing is downloaded. Stable Diffusion 1, 2, XL and 3; of 3 with
+            transformer in place of unet, text_encoder_2, and text_encoder_3 (T5) with
+            tokenizer_3 or without. winnow.json may set steps, guidance_scale, height,
+            width, reward, and max_sequence_length, the tokens that T5 reads (256).
+LoRA        --lora and its kin take safetensors files of adapters of the denoiser and the text
             encoders, or folders with pytorch_lora_weights.safetensors or
             adapter_model.safetensors: keys of diffusers (old and new), PEFT, ComfyUI, and
             kohya's scripts with either naming of blocks; text encoders with and without

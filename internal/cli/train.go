@@ -44,9 +44,9 @@ func (a *app) trainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "train METHOD",
 		Short: "Train a LoRA on preferences",
-		Long: `Train fits a LoRA of the model's U-Net, and with --train-text-encoder of its text encoders,
-to preferences, and writes it in kohya's and in diffusers' layout, with checkpoints, metrics
-and previews beside it. Most methods learn from pairs: --data takes every set that "winnow data"
+		Long: `Train fits a LoRA of the model's denoiser, and with --train-text-encoder of its text encoders,
+to preferences, and writes it in kohya's and in diffusers' layout (of Stable Diffusion 3 in the
+latter alone), with checkpoints, metrics and previews beside it. Most methods learn from pairs: --data takes every set that "winnow data"
 reads, such as the output of "winnow label". Of these seppo and spin look at the chosen pictures
 alone, and set pictures of the policy's own earlier states against them. Methods tailorpo, spo, d3po,
 ddpo and flow-grpo make their own pictures for --prompts and ask --reward. Methods ncp and ncp-sft
@@ -123,7 +123,7 @@ func (o *trainOptions) adapterFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.t.Rank, "rank", 8, "rank of the LoRA")
 	f.Float64Var(&o.t.Alpha, "lora-alpha", 0, "scale of the LoRA times its rank (default: the rank)")
 	f.StringSliceVar(&o.t.Targets, "target-modules", []string{"to_q", "to_k", "to_v", "to_out.0"}, "modules that are adapted, by the ends of their names, or all-linear")
-	f.StringToIntVar(&o.ranks, "rank-pattern", nil, "ranks of single modules of the U-Net by their whole names, as in mid_block.attentions.0.proj_in=4")
+	f.StringToIntVar(&o.ranks, "rank-pattern", nil, "ranks of single modules of the denoiser by their whole names, as in mid_block.attentions.0.proj_in=4")
 	f.BoolVar(&o.t.TrainText, "train-text-encoder", false, "also train a LoRA of the text encoders, of the same rank; slower, as nothing of theirs is cached")
 	f.StringSliceVar(&o.t.TextTargets, "text-encoder-target-modules", []string{"q_proj", "k_proj", "v_proj", "out_proj"}, "modules of the text encoders that are adapted")
 	f.StringVar(&o.t.Init, "init-lora-weights", "kaiming", "kaiming (PEFT's default), gaussian (diffusers' scripts) or orthogonal (PEFT's; even ranks)")

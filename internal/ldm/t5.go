@@ -66,6 +66,9 @@ func (p *Pipeline) loadT5(opt *model.Options) error {
 	return p.openT5(opt)
 }
 
+// T5Tokens is how many tokens of text embeddings are T5's or the zeros' in their place; 0 for models that have none.
+func (p *Pipeline) T5Tokens() int { return p.t5.limit }
+
 func (p *Pipeline) openT5(opt *model.Options) error {
 	sub, err := fs.Sub(p.Folder.FS(), "tokenizer_3")
 	if err != nil {

@@ -48,7 +48,7 @@ func (f *File) Guess() Base {
 		}
 		return Base{}
 	}
-	if len(f.Networks[TextEncoder2]) > 0 {
+	if len(f.Networks[TextEncoder2]) > 0 && len(f.Networks[Transformer]) == 0 {
 		return SDXL
 	}
 	return Base{}

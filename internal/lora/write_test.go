@@ -276,3 +276,39 @@ func TestWrite_refusals(t *testing.T) {
 		}
 	}
 }
+
+// Adapters of a transformer and CLIPs have the names of diffusers' save_lora_weights, in both files, and claim no base model of U-Nets.
+func TestWrite_transformer(t *testing.T) {
+	f := &File{Networks: map[string][]Factors{
+		Transformer:  adapted([]string{"transformer_blocks.0.attn.to_q", "transformer_blocks.0.attn.add_k_proj", "transformer_blocks.0.attn.to_out.0"}, false),
+		TextEncoder2: adapted([]string{"text_model.encoder.layers.0.self_attn.q_proj"}, false),
+	}}
+	if b := f.Guess(); b != (Base{}) {
+		t.Errorf("taken for %s", b.Name)
+	}
+	dir := t.TempDir()
+	paths, err := WriteAll(dir, "a", f, WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		got, s, err := Open(path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Layout != Diffusers || len(got.Networks[Transformer]) != 3 || len(got.Networks[TextEncoder2]) != 1 {
+			t.Errorf("%s: layout %s, networks %v", path, s.Layout, got.Names())
+		}
+		for _, key := range []string{
+			"transformer.transformer_blocks.0.attn.to_q.lora_A.weight", "transformer.transformer_blocks.0.attn.add_k_proj.lora_B.weight",
+			"transformer.transformer_blocks.0.attn.to_out.0.lora_A.weight",
+		} {
+			if !slices.Contains(s.Keys, key) {
+				t.Errorf("%s lacks %s", path, key)
+			}
+		}
+	}
+	if err := Write(filepath.Join(dir, "k.safetensors"), f, WriteOptions{Layout: Kohya}); err == nil || !strings.Contains(err.Error(), "write the layout diffusers") {
+		t.Errorf("kohya's layout: %v", err)
+	}
+}

@@ -1,8 +1,8 @@
 """Checks assets/export/export_onnx.py on diffusion pipelines, from a diffusers folder to pictures.
 
-    OMP_NUM_THREADS=1 python tests/oracle/export_diffusion.py [sd15] [sd2] [sdxl]
+    OMP_NUM_THREADS=1 python tests/oracle/export_diffusion.py [sd15] [sd2] [sdxl] [sd3]
 
-For each kind it makes the tiny pipeline of tests/oracle/pipelines.py in a temporary folder, saves it as diffusers does,
+For each kind it makes the tiny pipeline of tests/oracle/pipelines.py or sd3_pipeline.py in a temporary folder, saves it as diffusers does,
 exports that folder, lets `winnow generate` draw with the export, and compares final latents and picture with what
 diffusers makes from the same seed. It writes nothing into the repository and fails if latents differ by more than 1e-4 of
 the largest, or pixels by more than one level.
@@ -15,6 +15,7 @@ import tempfile
 
 import numpy as np
 import pipelines
+import sd3_pipeline
 import torch
 from PIL import Image
 from safetensors.torch import load_file
@@ -32,7 +33,7 @@ def expected(pipe, case):
     steps, seed, h, w, negative, scale = case
     latents = pipe(pipelines.PROMPT, negative_prompt=negative or None, num_inference_steps=steps, guidance_scale=scale, height=h, width=w,
                    generator=torch.Generator().manual_seed(seed), output_type="latent").images
-    picture = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample[0]
+    picture = pipe.vae.decode(latents / pipe.vae.config.scaling_factor + (pipe.vae.config.shift_factor or 0)).sample[0]
     return latents.numpy(), ((picture.permute(1, 2, 0) / 2 + 0.5).clamp(0, 1).numpy() * 255).round()
 
 
@@ -49,9 +50,10 @@ def drawn(winnow, model, work, case):
 
 
 def check(kind, winnow, work):
-    pipelines.TINY = work / "made"
+    pipelines.TINY = sd3_pipeline.TINY = work / "made"
     (pipelines.TINY / kind / "scheduler").mkdir(parents=True)
-    pipe = pipelines.build(kind, ROOT / "tests/tiny/sd15/tokenizer")
+    with torch.no_grad():
+        pipe = sd3_pipeline.build() if kind == "sd3" else pipelines.build(kind, ROOT / "tests/tiny/sd15/tokenizer")
     pipe.save_pretrained(work / "saved")
     subprocess.run([sys.executable, ROOT / "assets/export/export_onnx.py", "diffusion", work / "saved", work / "onnx"], check=True, capture_output=True)
     good = True
@@ -66,7 +68,7 @@ def check(kind, winnow, work):
 
 
 def main():
-    kinds = sys.argv[1:] or ["sd15", "sd2", "sdxl"]
+    kinds = sys.argv[1:] or ["sd15", "sd2", "sdxl", "sd3"]
     with tempfile.TemporaryDirectory() as tmp:
         tmp = pathlib.Path(tmp)
         subprocess.run(["go", "build", "-o", tmp / "winnow", "./cmd/winnow"], check=True, cwd=ROOT)
