@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,8 +14,7 @@ import (
 )
 
 // Every method that does not look into a U-Net learns LoRAs of the transformer (levels of pure noise have no weight by their signal), and
-// those of preference begin where
-// policy and reference agree.
+// those of preference begin where policy and reference agree.
 func TestSD3_methods(t *testing.T) {
 	pairs := writePairs(t, 8)
 	for _, m := range dpo.Methods() {
@@ -88,5 +88,36 @@ func TestSD3_settings(t *testing.T) {
 	c.Size.Width = 36
 	if _, err := Open(t.Context(), dir, cache, c); err == nil || !strings.Contains(err.Error(), "multiples of 8") {
 		t.Errorf("half a token: %v", err)
+	}
+}
+
+// Zeros in the place of a T5 that is left out are not kept, and come back.
+func TestSD3_cachedText(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(tiny("sd3"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"text_encoder_3", "tokenizer_3"} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr := begun(t, dir, writePairs(t, 2), Config{Method: "flow-dpo", BatchSize: 2, Steps: 1, Size: Size{32, 32}})
+	want, err := tr.ldm.Encode(t.Context(), []string{"a star"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // made, and taken from the cache
+		got, err := tr.embed(t.Context(), []string{"a star"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got.Hidden.Shape, want.Hidden.Shape) || !slices.Equal(got.Hidden.F32(), want.Hidden.F32()) || !slices.Equal(got.Pooled.F32(), want.Pooled.F32()) {
+			t.Error("other embeddings than the pipeline's")
+		}
+	}
+	key := keyOf(tr.origin, []byte("text"), []byte("a star"))
+	if _, ok, err := tr.cache.Get(t.Context(), key, 32*48+20); !ok || err != nil {
+		t.Errorf("the cache holds no row of CLIP's 32 tokens: %v", err)
 	}
 }

@@ -236,6 +236,8 @@ func (t *Trainer) embed(ctx context.Context, prompts []string) (ldm.Embeds, erro
 
 func (t *Trainer) embedOne(ctx context.Context, prompt string) (ldm.Embeds, error) {
 	n, m := product(t.hidden), product(t.pooled)
+	full := n // without the zeros at its end, which are megabytes where a large T5 is left out
+	n -= t.ldm.EmptyTokens() * t.hidden[1]
 	key := keyOf(t.origin, []byte("text"), []byte(prompt))
 	v, ok, err := t.cache.Get(ctx, key, n+m)
 	if err != nil {
@@ -246,7 +248,7 @@ func (t *Trainer) embedOne(ctx context.Context, prompt string) (ldm.Embeds, erro
 		if err != nil {
 			return ldm.Embeds{}, err
 		}
-		v = append(v[:0:0], e.Hidden.F32()...)
+		v = append(v[:0:0], e.Hidden.F32()[:n]...)
 		if m > 0 {
 			v = append(v, e.Pooled.F32()...)
 		}
@@ -254,7 +256,12 @@ func (t *Trainer) embedOne(ctx context.Context, prompt string) (ldm.Embeds, erro
 			return ldm.Embeds{}, err
 		}
 	}
-	e := ldm.Embeds{Hidden: tensor.FromF32(v[:n], append([]int{1}, t.hidden...)...)}
+	hidden := v[:n]
+	if full > n {
+		hidden = make([]float32, full)
+		copy(hidden, v[:n])
+	}
+	e := ldm.Embeds{Hidden: tensor.FromF32(hidden, append([]int{1}, t.hidden...)...)}
 	if m > 0 {
 		e.Pooled = tensor.FromF32(v[n:], append([]int{1}, t.pooled...)...)
 	}

@@ -69,6 +69,14 @@ func (p *Pipeline) loadT5(opt *model.Options) error {
 // T5Tokens is how many tokens of text embeddings are T5's or the zeros' in their place; 0 for models that have none.
 func (p *Pipeline) T5Tokens() int { return p.t5.limit }
 
+// EmptyTokens is how many of the last tokens of all text embeddings are zeros in T5's place.
+func (p *Pipeline) EmptyTokens() int {
+	if p.t5.net != nil {
+		return 0
+	}
+	return p.t5.limit
+}
+
 func (p *Pipeline) openT5(opt *model.Options) error {
 	sub, err := fs.Sub(p.Folder.FS(), "tokenizer_3")
 	if err != nil {

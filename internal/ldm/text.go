@@ -60,6 +60,9 @@ func (p *Pipeline) loadText(opt *model.Options) error {
 			return err
 		}
 		p.maxTokens = append(p.maxTokens, limit)
+		if _, err := p.textNames(i); err != nil {
+			return err
+		}
 	}
 	return nil
 }
