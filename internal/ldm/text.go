@@ -60,6 +60,8 @@ func (p *Pipeline) loadText(opt *model.Options) error {
 			return err
 		}
 		p.maxTokens = append(p.maxTokens, limit)
+	}
+	for i := range p.texts {
 		if _, err := p.textNames(i); err != nil {
 			return err
 		}
