@@ -75,7 +75,8 @@ func (b *methodsBench) markdown(reports []minibench.MethodReport) []byte {
 
 // tables are those of one guidance scale: what the pictures are worth, what sorts of prompts come out right, and what it cost.
 func (b *methodsBench) tables(reports []minibench.MethodReport, w float64) []*report.Table {
-	figures := &report.Table{Head: []string{"method", "checker", "over base", "over dpo", "trained reward", "over base", "over dpo", "wins over base", "wins over dpo"}}
+	figures := &report.Table{Head: []string{"method", "checker", "over base", "over dpo", "wins over base", "wins over dpo"}}
+	trained := &report.Table{Head: []string{"method", "trained reward", "over base", "over dpo"}}
 	kinds := &report.Table{Head: []string{"method"}}
 	cost := &report.Table{Head: []string{"method", "winnow train", "chosen of the trials", "updates", "U-Net evaluations", "processor seconds", "memory, MiB"}}
 	for _, r := range reports {
@@ -83,9 +84,9 @@ func (b *methodsBench) tables(reports []minibench.MethodReport, w float64) []*re
 			continue
 		}
 		figures.Rows = append(figures.Rows, []string{
-			r.Name, fmt.Sprint(r.Figures["score"]), signed(r.OverBase, "score"), signed(r.OverDPO, "score"),
-			fmt.Sprint(r.Figures["reward"]), signed(r.OverBase, "reward"), signed(r.OverDPO, "reward"), won(r.WinsBase), won(r.WinsDPO),
+			r.Name, fmt.Sprint(r.Figures["score"]), signed(r.OverBase, "score"), signed(r.OverDPO, "score"), won(r.WinsBase), won(r.WinsDPO),
 		})
+		trained.Rows = append(trained.Rows, []string{r.Name, fmt.Sprint(r.Figures["reward"]), signed(r.OverBase, "reward"), signed(r.OverDPO, "reward")})
 		row := []string{r.Name}
 		if len(kinds.Head) == 1 {
 			kinds.Head = append(kinds.Head, append([]string{"strict, all"}, r.Kinds()...)...)
@@ -104,7 +105,7 @@ func (b *methodsBench) tables(reports []minibench.MethodReport, w float64) []*re
 			})
 		}
 	}
-	return []*report.Table{figures, kinds, cost}
+	return []*report.Table{figures, trained, kinds, cost}
 }
 
 func signed(d map[string]minibench.Difference, name string) string {
@@ -167,19 +168,15 @@ func (b *methodsBench) page(ctx context.Context, contenders []minibench.Contende
 	}
 	for _, w := range b.protocol.Guidance {
 		tables := b.tables(reports, w)
-		s := report.Section{Title: fmt.Sprintf("Guidance %v", w), Note: strings.Join(b.agreement(reports, w), "\n"), Table: tables[0]}
-		for _, v := range []struct{ title, name string }{{"exact checker, over the base", "score"}, {"trained reward, over the base", "reward"}} {
-			chart := report.IntervalChart{Title: v.title, Unit: "mean difference", Level: "base"}
-			for _, r := range reports {
-				if d, ok := r.OverBase[v.name]; ok && r.Guidance == w {
-					chart.Items = append(chart.Items, report.IntervalItem{Label: r.Name, Value: d.Mean, Low: d.Low, High: d.High})
-				}
-			}
-			s.Charts = append(s.Charts, chart)
-		}
-		p.Sections = append(p.Sections, s, report.Section{Title: fmt.Sprintf("Sorts of prompts, guidance %v", w), Table: tables[1]})
+		note := strings.ReplaceAll(strings.Join(b.agreement(reports, w), " "), "- ", "")
+		p.Sections = append(
+			p.Sections,
+			report.Section{Title: fmt.Sprintf("Exact checker, guidance %v", w), Note: note, Table: tables[0], Charts: gains(reports, w, "score")},
+			report.Section{Title: fmt.Sprintf("Trained reward, guidance %v", w), Table: tables[1], Charts: gains(reports, w, "reward")},
+			report.Section{Title: fmt.Sprintf("Sorts of prompts, guidance %v", w), Table: tables[2]},
+		)
 		if w == b.protocol.Guidance[0] {
-			p.Sections = append(p.Sections, report.Section{Title: "Cost", Table: tables[2]})
+			p.Sections = append(p.Sections, report.Section{Title: "Cost", Table: tables[3]})
 		}
 	}
 	examples, err := b.samples(ctx, contenders)
@@ -190,6 +187,17 @@ func (b *methodsBench) page(ctx context.Context, contenders []minibench.Contende
 	var out bytes.Buffer
 	err = p.WriteHTML(&out)
 	return out.Bytes(), err
+}
+
+// gains is a chart of differences to the base.
+func gains(reports []minibench.MethodReport, w float64, figure string) []report.Chart {
+	chart := report.IntervalChart{Title: "over the base", Unit: "mean difference", Level: "base"}
+	for _, r := range reports {
+		if d, ok := r.OverBase[figure]; ok && r.Guidance == w {
+			chart.Items = append(chart.Items, report.IntervalItem{Label: r.Name, Value: d.Mean, Low: d.Low, High: d.High})
+		}
+	}
+	return []report.Chart{chart}
 }
 
 // samples draws the first held-out prompts with every contender.
