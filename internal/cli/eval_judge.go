@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"slices"
 	"sync"
 
 	"winnow/datasets"
@@ -185,15 +186,25 @@ func (r *winRateRun) byJudge(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, j.Close()) }()
 	task := r.app.progress().Start(o.name()+" compares pictures", len(r.prompts))
 	defer task.Stop()
+	if r.html != "" && o.reason {
+		r.explained = explainedBy(j, o)
+	}
 	g := &judging{app: r.app, concurrency: o.concurrency}
 	table := make([]evaluation.Contest, len(r.prompts))
 	for first := 0; first < len(r.prompts); first += judgeBatch {
 		n := min(judgeBatch, len(r.prompts)-first)
+		said := make([][]report.Account, n)
 		err := g.each(ctx, n, func(i int) string { return fmt.Sprintf("%s, line %d", r.promptFile, r.prompts[first+i].Line) },
-			func(ctx context.Context, i int) error { return r.judgePrompt(ctx, j, first+i, &table[first+i]) },
+			func(ctx context.Context, i int) (err error) {
+				said[i], err = r.judgePrompt(ctx, j, first+i, &table[first+i])
+				return err
+			},
 			func(int) {})
 		if err != nil {
 			return err
+		}
+		for _, a := range slices.Concat(said...) {
+			r.explained.add(a)
 		}
 		task.Set(first + n)
 	}
@@ -201,23 +212,26 @@ func (r *winRateRun) byJudge(ctx context.Context) (err error) {
 	return nil
 }
 
-func (r *winRateRun) judgePrompt(ctx context.Context, j *vlmjudge.Judge, i int, out *evaluation.Contest) error {
+// judgePrompt lets the judge compare the pictures of a prompt. What it said is for the page.
+func (r *winRateRun) judgePrompt(ctx context.Context, j *vlmjudge.Judge, i int, out *evaluation.Contest) (said []report.Account, err error) {
 	p, files := r.prompts[i], [2][]string{r.a.files[i], r.b.files[i]}
 	out.Prompt, out.Category = p.Text, p.Category
 	for k := range min(len(files[0]), len(files[1])) {
 		var pair [2]image.Image
 		for s := range pair {
-			var err error
 			if pair[s], err = decodeFile(files[s][k]); err != nil {
-				return err
+				return said, err
 			}
 		}
 		c, err := j.Compare(ctx, p.Text, pair[0], pair[1])
 		if err != nil {
 			out.A, out.B = []float64{math.NaN()}, []float64{math.NaN()}
-			return err
+			return said, err
 		}
 		out.A, out.B = append(out.A, c.LogitMean), append(out.B, 1-c.LogitMean)
+		if r.explained != nil && i < accountsShown {
+			said = append(said, r.explained.pair(p.Text, [2]string{files[0][k], files[1][k]}, [2]image.Image{thumb(pair[0]), thumb(pair[1])}, c))
+		}
 	}
-	return nil
+	return said, nil
 }

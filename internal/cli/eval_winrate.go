@@ -82,6 +82,8 @@ type winRateRun struct {
 	a, b   side
 	names  []string // of the scorers
 	tables [][]evaluation.Contest
+
+	explained *explained // what the judge said, for the page; nil: none does
 }
 
 func (a *app) winRate(ctx context.Context, o *winRateOptions) (err error) {

@@ -48,6 +48,9 @@ func (r *winRateRun) report(ctx context.Context, results []evaluation.WinRate) e
 		}
 		p.Sections = append(p.Sections, s)
 	}
+	if e := r.explained; e != nil {
+		p.Sections = append(p.Sections, report.Section{Title: "What the judge said", Note: e.note(), Accounts: e.accounts})
+	}
 	return writePage(r.html, p)
 }
 

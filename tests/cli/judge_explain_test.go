@@ -48,10 +48,11 @@ func TestJudge_explain(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"compare": {[]string{"judge", "compare", "--prompt", "red", "a/0.png", "a/5.png"}, []string{"prefers A", "prefers B", "B shown first: image 1 is B, image 2 is A", "pair.reason.v1"}},
-		"score":   {[]string{"judge", "score", "--prompt", "red", "--question", "marks", "a/0.png"}, []string{"answers 4", "expected mark, from 1 to 5", "mark.reason.v1"}},
-		"rank":    {[]string{"judge", "rank", "--prompt", "red", "a/0.png", "a/5.png"}, []string{"What the judge said", "prefers B", "Each pair was asked about in both orders"}},
-		"eval":    {[]string{"eval", "auto", "--data", "set.jsonl"}, []string{"What the judge said", "prefers B"}},
+		"compare":  {[]string{"judge", "compare", "--prompt", "red", "a/0.png", "a/5.png"}, []string{"prefers A", "prefers B", "B shown first: image 1 is B, image 2 is A", "pair.reason.v1"}},
+		"score":    {[]string{"judge", "score", "--prompt", "red", "--question", "marks", "a/0.png"}, []string{"answers 4", "expected mark, from 1 to 5", "mark.reason.v1"}},
+		"rank":     {[]string{"judge", "rank", "--prompt", "red", "a/0.png", "a/5.png"}, []string{"What the judge said", "prefers B", "Each pair was asked about in both orders"}},
+		"eval":     {[]string{"eval", "auto", "--data", "set.jsonl"}, []string{"What the judge said", "prefers B"}},
+		"win-rate": {[]string{"eval", "win-rate", "--a", "a", "--b", "b", "--prompts", "prompts.txt"}, []string{"What the judge said", "prefers B"}},
 	} {
 		lines, _ := runLines(t, 0, append(c.args, judge...)...)
 		page, err := os.ReadFile("r.html")
