@@ -8,7 +8,7 @@ import (
 
 // Both executors give the same final latents, for the embedded model and for folders whose weights stay in their files.
 func TestGenerate_executors(t *testing.T) {
-	for name, model := range map[string]string{"mini": Mini, "sd15": "../tests/tiny/sd15", "sdxl": "../tests/tiny/sdxl"} {
+	for name, model := range map[string]string{"mini": Mini, "sd15": "../tests/tiny/sd15", "sdxl": "../tests/tiny/sdxl", "sd3": "../tests/tiny/sd3"} {
 		t.Run(name, func(t *testing.T) {
 			orttest.Executor(t) // skips without a library
 			theirs, err := Open(t.Context(), model, &Options{Executor: "onnxruntime", Threads: 1})
