@@ -17,6 +17,9 @@ func (p *Pipeline) loadFeatures(*model.Options) error {
 	if !p.seeing {
 		return nil
 	}
+	if p.SD3 {
+		return fmt.Errorf("%s: features are those of the middle of a U-Net, and this is a transformer: take a method that measures latents, such as flow-dpo", p.denoiser.Path())
+	}
 	part, out, err := lora.MidBlock(p.denoiser.File().Graph)
 	switch {
 	case errors.Is(err, lora.ErrNoMidBlock):

@@ -64,3 +64,17 @@ func TestCheckPrompts_sd3(t *testing.T) {
 		t.Errorf("%v, %v", e.Hidden.Shape, err)
 	}
 }
+
+// What looks into a U-Net is refused by name.
+func TestOpen_sd3Options(t *testing.T) {
+	folder := model.DirFolder("../../tests/tiny/sd3")
+	for want, opt := range map[string]Options{"features": {Features: true}, "perturbed-attention": {Perturb: []string{"attn"}}} {
+		p, err := Open(t.Context(), folder, opt)
+		if err == nil {
+			_ = p.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v", want, err)
+		}
+	}
+}
