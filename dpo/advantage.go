@@ -4,8 +4,10 @@ import "math"
 
 // What rewards of a prompt are measured by, in numbers that published code agrees on.
 const (
-	// BufferedRewards is how many of a prompt's last rewards DDPO keeps, and EnoughRewards how many make statistics of its own.
-	BufferedRewards, EnoughRewards = 32, 16
+	// BufferedRewards is how many of a prompt's last rewards DDPO keeps.
+	BufferedRewards = 32
+	// EnoughRewards is how many of them make statistics of their own.
+	EnoughRewards = 16
 	// MaxAdvantage bounds advantages on either side.
 	MaxAdvantage = 5
 )

@@ -68,11 +68,12 @@ func Run(t *testing.T, command func(port string) *exec.Cmd) string {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Wait() }()
 	t.Cleanup(func() {
-		server.Process.Signal(os.Interrupt)
+		_ = server.Process.Signal(os.Interrupt) // one that has ended is no matter
 		select {
-		case <-ended:
+		case err := <-ended:
+			t.Logf("the server ended: %v", err)
 		case <-time.After(time.Minute):
-			server.Process.Kill()
+			_ = server.Process.Kill()
 		}
 		log.Close()
 	})
