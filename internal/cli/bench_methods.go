@@ -81,22 +81,13 @@ func (a *app) benchMethods(ctx context.Context, o *benchMethodsOptions) (err err
 		return err
 	}
 	if err := b.pool(ctx); err != nil {
-		return b.stopped(ctx, err)
+		return a.stopped(ctx, o.output, err)
 	}
 	contenders, err := b.run(ctx)
 	if err != nil {
-		return b.stopped(ctx, err)
+		return a.stopped(ctx, o.output, err)
 	}
 	return b.report(ctx, contenders)
-}
-
-// stopped says that what is done is kept.
-func (b *methodsBench) stopped(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	b.a.warn("what is done is kept in %s; the same command goes on from there", b.o.output)
-	return ctx.Err()
 }
 
 // open reads the protocol.
@@ -135,7 +126,7 @@ func (b *methodsBench) open() error {
 
 // claim keeps the protocol in the folder, and refuses one with another: runs of two protocols do not compare. Methods may be added.
 func (b *methodsBench) claim() error {
-	path := filepath.Join(b.o.output, "protocol.yaml")
+	path := b.at("protocol.yaml")
 	before, err := os.ReadFile(path)
 	if err != nil {
 		return writeFile(path, b.data)

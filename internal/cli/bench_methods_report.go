@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image"
 	"path/filepath"
 	"strings"
 
@@ -23,19 +22,17 @@ func (b *methodsBench) report(ctx context.Context, contenders []minibench.Conten
 	if err != nil {
 		return err
 	}
-	at := func(name string) string { return filepath.Join(b.o.output, name) }
-	if err := writeFile(at("methods.json"), append(data, '\n')); err != nil {
+	if err := writeFile(b.at("methods.json"), append(data, '\n')); err != nil {
 		return err
 	}
-	md := b.markdown(reports)
-	if err := writeFile(at("methods.md"), md); err != nil {
+	if err := writeFile(b.at("methods.md"), b.markdown(reports)); err != nil {
 		return err
 	}
 	page, err := b.page(ctx, contenders, reports)
 	if err != nil {
 		return err
 	}
-	if err := writeFile(at("methods.html"), page); err != nil {
+	if err := writeFile(b.at("methods.html"), page); err != nil {
 		return err
 	}
 	if b.a.json {
@@ -50,7 +47,7 @@ func (b *methodsBench) report(ctx context.Context, contenders []minibench.Conten
 		return nil
 	}
 	for _, name := range []string{"methods.md", "methods.json", "methods.html"} {
-		if _, err := fmt.Fprintln(b.a.stdout, at(name)); err != nil {
+		if _, err := fmt.Fprintln(b.a.stdout, b.at(name)); err != nil {
 			return err
 		}
 	}
@@ -66,7 +63,7 @@ func (b *methodsBench) markdown(reports []minibench.MethodReport) []byte {
 			fmt.Fprintln(&md, markdown(t.Head, t.Rows))
 		}
 		for _, line := range b.agreement(reports, w) {
-			fmt.Fprintf(&md, "%s\n", line)
+			fmt.Fprintf(&md, "- %s\n", line)
 		}
 		fmt.Fprintln(&md)
 	}
@@ -147,7 +144,7 @@ func (b *methodsBench) agreement(reports []minibench.MethodReport, w float64) []
 		if len(v.names) > 0 {
 			list = strings.Join(v.names, ", ")
 		}
-		out = append(out, fmt.Sprintf("- %s: %s.", v.what, list))
+		out = append(out, fmt.Sprintf("%s: %s.", v.what, list))
 	}
 	return out
 }
@@ -168,7 +165,7 @@ func (b *methodsBench) page(ctx context.Context, contenders []minibench.Contende
 	}
 	for _, w := range b.protocol.Guidance {
 		tables := b.tables(reports, w)
-		note := strings.ReplaceAll(strings.Join(b.agreement(reports, w), " "), "- ", "")
+		note := strings.Join(b.agreement(reports, w), " ")
 		p.Sections = append(
 			p.Sections,
 			report.Section{Title: fmt.Sprintf("Exact checker, guidance %v", w), Note: note, Table: tables[0], Charts: gains(reports, w, "score")},
@@ -219,23 +216,18 @@ func (b *methodsBench) samples(ctx context.Context, contenders []minibench.Conte
 }
 
 func (b *methodsBench) sample(ctx context.Context, c minibench.Contender, prompts []miniworld.Prompt, into []report.Example) (err error) {
-	o := &benchAlignOptions{benchOptions: benchOptions{model: diffusion.Mini, threads: b.o.threads}, alpha: 0.5}
-	model := o.side(b.a, c.Name, [][]diffusion.LoRA{nil}, false)
+	run := ""
 	if c.Name != minibench.BaseName {
-		run := filepath.Join(b.o.output, c.Name, fmt.Sprintf("seed-%d", b.protocol.Seeds[0]), "run")
-		if model, err = o.aligned(b.a, c.Name+"="+run); err != nil {
-			return err
-		}
+		run = filepath.Join(b.o.output, c.Name, fmt.Sprintf("seed-%d", b.protocol.Seeds[0]), "run")
 	}
-	p, err := model.Open[0](ctx)
+	model, p, err := b.side(ctx, c.Name, run, b.o.threads)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	req := model.Request(b.protocol.Guidance[0])
 	return minibench.Draw(ctx, p, prompts, minibench.Options{Steps: b.protocol.Steps, Seed: noiseSeed, Request: &req}, func(i int, im diffusion.Image, r miniworld.Result) error {
-		var img image.Image = im.NRGBA
-		into[i].Pictures = append(into[i].Pictures, report.Picture{Label: c.Name, Image: img, Lines: []string{fmt.Sprintf("checker %.2f", r.Score)}, Good: r.Strict})
+		into[i].Pictures = append(into[i].Pictures, report.Picture{Label: c.Name, Image: im.NRGBA, Lines: []string{fmt.Sprintf("checker %.2f", r.Score)}, Good: r.Strict})
 		return nil
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -107,7 +108,7 @@ func (b *methodsBench) do(ctx context.Context, what string, tasks []*task) error
 	defer bar.Stop()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(b.o.jobs)
-	done := make(chan struct{}, len(tasks))
+	var done atomic.Int64
 	for _, t := range tasks {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
@@ -116,8 +117,7 @@ func (b *methodsBench) do(ctx context.Context, what string, tasks []*task) error
 			if err := b.one(ctx, t); err != nil {
 				return fmt.Errorf("%s: %w", t.folder, err)
 			}
-			done <- struct{}{}
-			bar.Set(len(done))
+			bar.Set(int(done.Add(1)))
 			return nil
 		})
 	}
@@ -151,7 +151,7 @@ func (b *methodsBench) one(ctx context.Context, t *task) error {
 	return writeFile(kept, append(data, '\n'))
 }
 
-// run is the folder of a task's training.
+// adapter is the folder of a task's training.
 func (t *task) adapter() string { return filepath.Join(t.folder, "run") }
 
 // train finds out what an update costs and trains as many as the budget holds.
@@ -267,14 +267,11 @@ func (b *methodsBench) judge(ctx context.Context, t *task) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, reward.Close()) }()
-	o := &benchAlignOptions{benchOptions: benchOptions{model: diffusion.Mini, threads: threads}, alpha: 0.5}
-	model := o.side(b.a, minibench.BaseName, [][]diffusion.LoRA{nil}, false)
+	run := ""
 	if t.method.Name != "" {
-		if model, err = o.aligned(b.a, t.method.Name+"="+t.adapter()); err != nil {
-			return err
-		}
+		run = t.adapter()
 	}
-	p, err := model.Open[0](ctx)
+	model, p, err := b.side(ctx, t.method.Name, run, threads)
 	if err != nil {
 		return err
 	}
@@ -289,4 +286,16 @@ func (b *methodsBench) judge(ctx context.Context, t *task) (err error) {
 		t.run.Scores[minibench.ScaleName(w)] = s
 	}
 	return nil
+}
+
+// side opens the embedded model with the adapter of a training; run "" is the base.
+func (b *methodsBench) side(ctx context.Context, name, run string, threads int) (model minibench.Aligned, p *diffusion.Pipeline, err error) {
+	o := &benchAlignOptions{benchOptions: benchOptions{model: diffusion.Mini, threads: threads}, alpha: 0.5}
+	if run == "" {
+		model = o.side(b.a, minibench.BaseName, [][]diffusion.LoRA{nil}, false)
+	} else if model, err = o.aligned(b.a, name+"="+run); err != nil {
+		return model, nil, err
+	}
+	p, err = model.Open[0](ctx)
+	return model, p, err
 }

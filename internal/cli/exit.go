@@ -53,6 +53,15 @@ type belowError struct{ why string }
 
 func (e *belowError) Error() string { return e.why }
 
+// stopped is the end of a run that goes on where it was; whoever interrupted it is told so.
+func (a *app) stopped(ctx context.Context, folder string, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	a.warn("what is done is kept in %s; the same command goes on from there", folder)
+	return ctx.Err()
+}
+
 // explain gives the exit code and the message of an error.
 func explain(ctx context.Context, err error) (int, string) {
 	var (

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"winnow/datasets"
 	"winnow/internal/evaluation"
 	"winnow/internal/online"
 )
@@ -29,17 +28,13 @@ type heldOut struct {
 // look makes the held-out pictures of a round and scores them, or reads what was found before.
 func (r *onlineRun) look(ctx context.Context, round int) (heldOut, error) {
 	h := heldOut{Round: round, Scores: map[string][]float64{}}
-	prompts, err := r.heldPrompts()
-	if err != nil {
-		return h, err
-	}
-	pictures, err := r.heldPictures(prompts, round)
+	pictures, err := r.heldPictures(round)
 	if err != nil {
 		return h, err
 	}
 	kept := filepath.Join(r.o.output, "heldout", fmt.Sprintf("round-%d.json", round))
 	if data, err := os.ReadFile(kept); err == nil {
-		if err := json.Unmarshal(data, &h); err != nil || len(h.Names) == 0 || len(h.Scores[h.Trained]) != len(prompts) {
+		if err := json.Unmarshal(data, &h); err != nil || len(h.Names) == 0 || len(h.Scores[h.Trained]) != len(r.held) {
 			return h, fmt.Errorf("%s: is not what a round left there; remove it", kept)
 		}
 		h.files = pictures.files()
@@ -48,11 +43,11 @@ func (r *onlineRun) look(ctx context.Context, round int) (heldOut, error) {
 	if h.files, err = pictures.make(ctx); err != nil {
 		return h, err
 	}
-	if err := r.scoreHeld(ctx, prompts, &h); err != nil {
+	if err := r.scoreHeld(ctx, &h); err != nil {
 		return h, err
 	}
 	if r.o.label.judged() {
-		if err := r.judgeHeld(ctx, prompts, &h); err != nil {
+		if err := r.judgeHeld(ctx, &h); err != nil {
 			return h, err
 		}
 	}
@@ -63,16 +58,8 @@ func (r *onlineRun) look(ctx context.Context, round int) (heldOut, error) {
 	return h, writeFile(kept, append(bytes.TrimSpace(data), '\n'))
 }
 
-func (r *onlineRun) heldPrompts() ([]datasets.Prompt, error) {
-	prompts, err := readPrompts(r.o.heldOut, "")
-	if n := r.o.heldLimit; err == nil && n > 0 && n < len(prompts) {
-		prompts = prompts[:n]
-	}
-	return prompts, err
-}
-
 // heldPictures are the pictures of a round: one for each prompt, from the same noise in all rounds.
-func (r *onlineRun) heldPictures(prompts []datasets.Prompt, round int) (*pictureFolder, error) {
+func (r *onlineRun) heldPictures(round int) (*pictureFolder, error) {
 	o := &generateOptions{}
 	c := &cobra.Command{Use: "generate"}
 	o.flags(c)
@@ -92,14 +79,14 @@ func (r *onlineRun) heldPictures(prompts []datasets.Prompt, round int) (*picture
 	// Prompts have a noise of their own each; that of training pictures lies elsewhere.
 	seed := func(prompt int) uint64 { return 1<<62 + r.o.seed<<32 + uint64(prompt) }
 	return &pictureFolder{
-		app: r.a, o: o, folder: filepath.Join(r.o.output, "heldout", fmt.Sprintf("round-%d", round)), prompts: prompts, seed: seed, flag: "--output",
+		app: r.a, o: o, folder: filepath.Join(r.o.output, "heldout", fmt.Sprintf("round-%d", round)), prompts: r.held, seed: seed, flag: "--output",
 	}, nil
 }
 
 // scoreHeld scores by the rewards: that of the labels, and those that are held out.
-func (r *onlineRun) scoreHeld(ctx context.Context, prompts []datasets.Prompt, h *heldOut) (err error) {
+func (r *onlineRun) scoreHeld(ctx context.Context, h *heldOut) (err error) {
 	o := r.o
-	p := pictureRun{app: r.a, prompts: prompts, pictureOptions: &pictureOptions{promptFile: o.heldOut, rewardOptions: o.label.rewardOptions}}
+	p := pictureRun{app: r.a, prompts: r.held, pictureOptions: &pictureOptions{promptFile: o.heldOut, rewardOptions: o.label.rewardOptions}}
 	p.asked, p.cache = judgeOptions{}, nil
 	p.models = append(append([]string{}, o.label.models...), o.heldModels...)
 	if !o.label.judged() {
@@ -116,7 +103,7 @@ func (r *onlineRun) scoreHeld(ctx context.Context, prompts []datasets.Prompt, h 
 		values := make([]float64, len(all))
 		for i, v := range all {
 			if values[i] = v[0]; math.IsNaN(values[i]) {
-				return fmt.Errorf("%s, line %d: its picture has no score by %s", o.heldOut, prompts[i].Line, name)
+				return fmt.Errorf("%s, line %d: its picture has no score by %s", o.heldOut, r.held[i].Line, name)
 			}
 		}
 		if at < labels {
@@ -132,9 +119,9 @@ func (r *onlineRun) scoreHeld(ctx context.Context, prompts []datasets.Prompt, h 
 
 // judgeHeld lets the judge of the labels compare a round's pictures with those of the model without adapter: the score of a prompt is the
 // probability that the round's is better, ½ where both rounds are the same.
-func (r *onlineRun) judgeHeld(ctx context.Context, prompts []datasets.Prompt, h *heldOut) error {
+func (r *onlineRun) judgeHeld(ctx context.Context, h *heldOut) error {
 	h.Trained = "wins by " + r.o.label.asked.name()
-	values := make([]float64, len(prompts))
+	values := make([]float64, len(r.held))
 	h.Scores[h.Trained] = values
 	if h.Round == 0 {
 		for i := range values {
@@ -143,7 +130,7 @@ func (r *onlineRun) judgeHeld(ctx context.Context, prompts []datasets.Prompt, h 
 		return nil
 	}
 	w := winRateRun{
-		pictureRun: pictureRun{app: r.a, prompts: prompts, pictureOptions: &pictureOptions{promptFile: r.o.heldOut, rewardOptions: r.o.label.rewardOptions}},
+		pictureRun: pictureRun{app: r.a, prompts: r.held, pictureOptions: &pictureOptions{promptFile: r.o.heldOut, rewardOptions: r.o.label.rewardOptions}},
 		o:          &winRateOptions{}, a: side{files: h.files}, b: side{files: r.rounds[0].files},
 	}
 	if err := w.byJudge(ctx); err != nil {

@@ -161,12 +161,8 @@ const onlineShown = 8
 
 // examples are the pictures of some prompts, round by round.
 func (r *onlineRun) examples() ([]report.Example, error) {
-	prompts, err := r.heldPrompts()
-	if err != nil {
-		return nil, err
-	}
 	var out []report.Example
-	for i, p := range prompts[:min(onlineShown, len(prompts))] {
+	for i, p := range r.held[:min(onlineShown, len(r.held))] {
 		e := report.Example{Caption: p.Text}
 		for k, h := range r.rounds {
 			img, err := shownFile(h.files[i][0])

@@ -23,9 +23,10 @@ import (
 type onlineRun struct {
 	a       *app
 	o       *onlineOptions
-	prompts []datasets.Prompt
-	rounds  []heldOut // of every round so far, the model without adapter first
-	stopped string    // why the rounds ended early
+	prompts []datasets.Prompt // that are learnt from
+	held    []datasets.Prompt // that are looked at
+	rounds  []heldOut         // of every round so far, the model without adapter first
+	stopped string            // why the rounds ended early
 	best    int
 	began   time.Time
 }
@@ -53,28 +54,27 @@ func (a *app) online(ctx context.Context, o *onlineOptions) (err error) {
 		return err
 	}
 	if err := r.all(ctx); err != nil {
-		if ctx.Err() != nil {
-			a.warn("what is done is kept in %s; the same command goes on from there", o.output)
-			return ctx.Err()
-		}
-		return err
+		return a.stopped(ctx, o.output, err)
 	}
 	return r.finish()
 }
 
-// apart refuses held-out prompts that are learnt from.
-func (r *onlineRun) apart() error {
+// apart reads the held-out prompts, and refuses those that are learnt from.
+func (r *onlineRun) apart() (err error) {
 	line := map[string]int{}
 	for _, p := range r.prompts {
 		line[strings.TrimSpace(p.Text)] = p.Line
 	}
-	for p, err := range datasets.Prompts(r.o.heldOut) {
-		if err != nil {
-			return err
-		}
+	if r.held, err = readPrompts(r.o.heldOut, ""); err != nil {
+		return err
+	}
+	for _, p := range r.held {
 		if at, ok := line[strings.TrimSpace(p.Text)]; ok {
 			return &datasets.RowError{File: r.o.heldOut, Line: p.Line, Column: "prompt", Err: fmt.Errorf("is line %d of %s, too; a prompt that is learnt from shows nothing", at, r.o.prompts)}
 		}
+	}
+	if n := r.o.heldLimit; n > 0 && n < len(r.held) {
+		r.held = r.held[:n]
 	}
 	return nil
 }
