@@ -20,7 +20,9 @@ import (
 
 	"winnow/diffusion"
 	"winnow/dpo"
+	"winnow/dpo/training"
 	"winnow/internal/atomicfile"
+	"winnow/internal/lockfile"
 	"winnow/internal/minibench"
 	"winnow/internal/monitor"
 	"winnow/rewards"
@@ -161,6 +163,11 @@ func (b *methodsBench) train(ctx context.Context, t *task) error {
 		return err
 	}
 	probe := filepath.Join(t.folder, "probe")
+	for _, folder := range []string{probe, t.adapter()} {
+		if err := free(ctx, folder); err != nil {
+			return err
+		}
+	}
 	defer os.RemoveAll(probe)
 	if _, err := b.winnow(ctx, t, config, probe, b.protocol.Probe); err != nil {
 		return err
@@ -213,6 +220,25 @@ func (b *methodsBench) winnow(ctx context.Context, t *task, config, output strin
 		return nil, fmt.Errorf("winnow %s: %w: %s", strings.Join(args, " "), err, lastLines(out.String(), 5))
 	}
 	return c.ProcessState, nil
+}
+
+// free waits until no training is at work in a folder: that of a comparison that was killed lives on until it is done.
+func free(ctx context.Context, folder string) error {
+	for exists(folder) {
+		held, err := training.LockOutput(folder)
+		if err == nil {
+			return held.Release()
+		}
+		if by := (*lockfile.HeldError)(nil); !errors.As(err, &by) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // copyFile copies a file whole.
