@@ -40,9 +40,9 @@ func (p *Pipeline) newRun(ctx context.Context, req Request) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := sched.Plan(req.Steps, &sampling.PlanOptions{Eta: req.Eta})
+	plan, err := planOf(req, sched)
 	if err != nil {
-		return nil, badValue("steps", req.Steps, err.Error())
+		return nil, err
 	}
 	cond, uncond, err := p.embed(ctx, req)
 	if err != nil {
@@ -55,6 +55,22 @@ func (p *Pipeline) newRun(ctx context.Context, req Request) (*run, error) {
 	return &run{p: p, req: req, plan: plan, cond: cond, uncond: uncond, steps: steps}, nil
 }
 
+// planOf makes the sampler's tables for a request.
+func planOf(req Request, sched *sampling.Scheduler) (*sampling.Plan, error) {
+	config := sched.Config()
+	if req.FlowNoise > 0 && config.PredictionType != sampling.FlowPrediction {
+		return nil, badValue("flow-noise", req.FlowNoise, fmt.Sprintf("is for flow-euler, and this is %s; it has --eta, or noise of its own", config.Class))
+	}
+	plan, err := sched.Plan(req.Steps, &sampling.PlanOptions{Eta: req.Eta, FlowNoise: req.FlowNoise})
+	if err != nil && req.FlowNoise > 0 {
+		return nil, badValue("flow-noise", req.FlowNoise, err.Error())
+	}
+	if err != nil {
+		return nil, badValue("steps", req.Steps, err.Error())
+	}
+	return plan, nil
+}
+
 // NFE is the number of evaluations of the network that one plain picture of a request costs.
 func (p *Pipeline) NFE(req Request) (int, error) {
 	req = p.withDefaults(req)
@@ -65,9 +81,9 @@ func (p *Pipeline) NFE(req Request) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	plan, err := sched.Plan(req.Steps, &sampling.PlanOptions{Eta: req.Eta})
+	plan, err := planOf(req, sched)
 	if err != nil {
-		return 0, badValue("steps", req.Steps, err.Error())
+		return 0, err
 	}
 	steps, err := stepsOf(req, plan)
 	if err != nil {

@@ -33,6 +33,7 @@ func TestGenerate_badRequests(t *testing.T) {
 		"guidance-scale":   func(r *Request) { r.GuidanceScale = -1 },
 		"guidance-rescale": func(r *Request) { r.GuidanceRescale = 1.5 },
 		"eta":              func(r *Request) { r.Eta = math.NaN() },
+		"flow-noise":       func(r *Request) { r.FlowNoise = 0.7 },
 		"height":           func(r *Request) { r.Height = 60 },
 		"width":            func(r *Request) { r.Width = 1 << 20 },
 		"num-images":       func(r *Request) { r.Count = -2 },

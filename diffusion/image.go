@@ -31,7 +31,7 @@ func (r *run) params(i int) Params {
 	cfg := r.plan.Scheduler().Config()
 	return Params{
 		Prompt: r.req.Prompts[i/r.req.Count], PromptSuffix: r.req.PromptSuffix, NegativePrompt: r.req.NegativePrompt, Model: r.p.name,
-		Scheduler: cfg.Class, Sigmas: r.req.Sigmas, Eta: r.req.Eta, Steps: r.req.Steps,
+		Scheduler: cfg.Class, Sigmas: r.req.Sigmas, Eta: r.req.Eta, FlowNoise: r.req.FlowNoise, Steps: r.req.Steps,
 		GuidanceScale: r.req.GuidanceScale, GuidanceRescale: r.req.GuidanceRescale,
 		Guidance: r.req.rule(), GuidanceInterval: r.req.interval(), CHATSAlpha: r.req.alpha(), NullPrompt: r.req.NullPrompt, LoRA: r.p.Adapters(),
 		PAGScale: r.req.PAGScale, PAGLayers: r.req.pagLayers(r.p.pagLayers),

@@ -25,6 +25,7 @@ type Request struct {
 	Scheduler      string   // diffusers class name or short name such as "euler-a"; "" keeps the model's own
 	Sigmas         string   // "", "karras", "exponential" or "beta"
 	Eta            float64  // DDIM's share of noise, 0 to 1
+	FlowNoise      float64  // of flow-euler, 0 or more: see sampling.PlanOptions
 
 	// Guidance is the rule that makes one prediction of two: "" or "cfg", classifier-free guidance; "chats", the rule of CHATS
 	// (arXiv 2502.12579), whose scale s is one less than that of the others; "auto", guidance by a weaker network; "pag",
@@ -81,6 +82,7 @@ type Params struct {
 	Scheduler       string  `json:"scheduler"` // diffusers class name
 	Sigmas          string  `json:"sigmas,omitempty"`
 	Eta             float64 `json:"eta,omitempty"`
+	FlowNoise       float64 `json:"flow_noise,omitempty"`
 	Steps           int     `json:"steps"`
 	GuidanceScale   float64 `json:"guidance_scale"`
 	GuidanceRescale float64 `json:"guidance_rescale,omitempty"`
@@ -167,6 +169,8 @@ func (p *Pipeline) check(r Request) error {
 		return badValue("guidance-rescale", r.GuidanceRescale, "want 0 to 1")
 	case r.Eta < 0 || r.Eta > 1 || math.IsNaN(r.Eta):
 		return badValue("eta", r.Eta, "want 0 to 1")
+	case r.FlowNoise < 0 || math.IsNaN(r.FlowNoise) || math.IsInf(r.FlowNoise, 0):
+		return badValue("flow-noise", r.FlowNoise, "want 0, for none, or more; Flow-GRPO has 0.7")
 	case r.Height < f || r.Height%f != 0 || r.Height > maxSide:
 		return badValue("height", r.Height, fmt.Sprintf("want a multiple of %d from %d to %d", f, f, maxSide))
 	case r.Width < f || r.Width%f != 0 || r.Width > maxSide:

@@ -1,9 +1,12 @@
 package diffusion
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"image"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +15,7 @@ import (
 
 	"winnow/internal/ldm"
 	"winnow/internal/model"
+	"winnow/sampling"
 )
 
 // sd3Golden is tests/golden/pipelines/sd3.json.
@@ -205,5 +209,53 @@ func TestSD3_lora(t *testing.T) {
 func TestSD3_pag(t *testing.T) {
 	if _, err := Open(t.Context(), "../tests/tiny/sd3", &Options{PAGLayers: []string{"attn"}}); err == nil || !strings.Contains(err.Error(), "joint attention") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Noise of a flow's steps is drawn, as much as is asked for, and stands beside the picture; the network is asked as often.
+func TestSD3_flowNoise(t *testing.T) {
+	p := openTiny(t, "sd3")
+	draw := func(noise float64) Image {
+		t.Helper()
+		all, err := p.Generate(t.Context(), Request{Prompts: []string{"a star"}, Steps: 4, GuidanceScale: 1, Seed: 3, FlowNoise: noise})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all[0]
+	}
+	plain, little, much, again := draw(0), draw(1e-5), draw(0.7), draw(0.7)
+	if d := relative(t, little.Latents, plain.Latents); d == 0 || d > 1e-3 {
+		t.Errorf("a little noise changes latents by %.2g relative", d)
+	}
+	if d := relative(t, much.Latents, plain.Latents); d < 0.05 {
+		t.Errorf("noise of 0.7 changes latents by %.2g relative", d)
+	}
+	if !slices.Equal(much.Latents, again.Latents) || much.Params.FlowNoise != 0.7 || much.Params.NFE != plain.Params.NFE {
+		t.Errorf("%+v", much.Params)
+	}
+	var bad *RequestError
+	if _, err := p.Generate(t.Context(), Request{Prompts: []string{"a star"}, Steps: 4, FlowNoise: 1e6}); !errors.As(err, &bad) || bad.Field != "flow-noise" {
+		t.Errorf("too much noise: %v", err)
+	}
+}
+
+// Searches that branch by the noise of steps do so by a flow's, and say where it is missing.
+func TestSD3_searchByNoise(t *testing.T) {
+	p := openTiny(t, "sd3")
+	sr := miniSearch(24)
+	sr.Name, sr.Method, sr.Steps, sr.GuidanceScale = "svdd", sampling.SVDD(sampling.SVDDOptions{Children: 2}), 4, 1
+	sr.Verify = func(_ context.Context, _ string, pictures []image.Image) ([]float64, error) {
+		out := make([]float64, len(pictures))
+		for i, im := range pictures {
+			out[i] = float64(im.(*image.NRGBA).Pix[0])
+		}
+		return out, nil
+	}
+	if _, err := p.Search(t.Context(), sr); err == nil || !strings.Contains(err.Error(), "flow-euler with a flow noise above 0") {
+		t.Errorf("without noise: %v", err)
+	}
+	sr.FlowNoise = 0.7
+	if got, err := p.Search(t.Context(), sr); err != nil || got.Found.Calls < 2 || got.Params.FlowNoise != 0.7 {
+		t.Errorf("%+v, %v", got.Found, err)
 	}
 }

@@ -52,8 +52,8 @@ func RewardGuidance(g Gradients, o GuidanceOptions) Method {
 			return err
 		}
 		if o.Size == GuideVariance && !s.noisy(0, s.Plan.Len()) {
-			return fmt.Errorf("sampling: guidance of size variance follows the noise that steps add, and %s adds none; "+
-				"take euler-a, ddpm, dpmpp-2m-sde, or ddim with an eta above 0, or another size", s.Plan.scheduler.config.Class)
+			return fmt.Errorf("sampling: guidance of size variance follows the noise that steps add, and %s adds none; take %s, or another size",
+				s.Plan.scheduler.config.Class, s.withNoise())
 		}
 		if o.Recurrences > 0 && s.Plan.scheduler.config.Class == classPNDM {
 			return errors.New("sampling: guidance by a reward does steps again, which PNDM cannot, whose first two calls make one step; take another sampler")

@@ -111,8 +111,16 @@ func (s *Search) needNoise(method string) error {
 	if s.noisy(0, s.Plan.Len()) {
 		return nil
 	}
-	return fmt.Errorf("sampling: %s branches by the noise that steps add, and %s adds none in these %d; "+
-		"take euler-a, ddpm, dpmpp-2m-sde, or ddim with an eta above 0", method, s.Plan.scheduler.config.Class, s.Plan.Len())
+	return fmt.Errorf("sampling: %s branches by the noise that steps add, and %s adds none in these %d; take %s",
+		method, s.Plan.scheduler.config.Class, s.Plan.Len(), s.withNoise())
+}
+
+// withNoise names samplers of this kind of model whose steps add noise.
+func (s *Search) withNoise() string {
+	if s.Plan.scheduler.config.Class == classFlow {
+		return "flow-euler with a flow noise above 0, as 0.7"
+	}
+	return "euler-a, ddpm, dpmpp-2m-sde, or ddim with an eta above 0"
 }
 
 // endRun is Finish for a run that need not have made the plain picture of the seed as its first: Found.First then stays as it is,

@@ -18,25 +18,25 @@ import (
 
 // generateOptions is the command line of generate.
 type generateOptions struct {
-	prompts                []string
-	promptFile             string
-	model, negative        string
-	scheduler, sigmas      string
-	steps, height, width   int
-	guidance, rescale, eta float64
-	guide                  guidanceOptions
-	seed                   uint64
-	count, batch, threads  int
-	output, html           string
-	latents, saveLatents   string
-	embeds                 string
-	truncate, rank, noRank bool
-	reward, rewardModel    []string
-	alarm                  float64
-	search                 searchOptions
-	condition              conditionFlags
-	by                     rewardOptions // the flags that the pictures' model has too stand above
-	config, saveConfig     string
+	prompts                           []string
+	promptFile                        string
+	model, negative                   string
+	scheduler, sigmas                 string
+	steps, height, width              int
+	guidance, rescale, eta, flowNoise float64
+	guide                             guidanceOptions
+	seed                              uint64
+	count, batch, threads             int
+	output, html                      string
+	latents, saveLatents              string
+	embeds                            string
+	truncate, rank, noRank            bool
+	reward, rewardModel               []string
+	alarm                             float64
+	search                            searchOptions
+	condition                         conditionFlags
+	by                                rewardOptions // the flags that the pictures' model has too stand above
+	config, saveConfig                string
 	executorOptions
 	changed func(flag string) bool
 }
@@ -119,6 +119,7 @@ func (o *generateOptions) settingFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.scheduler, "scheduler", "", "ddim, ddpm, euler, euler-a, dpmpp-2m, flow-euler, … or a diffusers class name (default: the model's)")
 	f.StringVar(&o.sigmas, "sigmas", "", "noise levels: karras, exponential or beta (default: the scheduler's)")
 	f.Float64Var(&o.eta, "eta", 0, "share of fresh noise of ddim, 0 to 1")
+	f.Float64Var(&o.flowNoise, "flow-noise", 0, "fresh noise of flow-euler: 0, or as much as Flow-GRPO's 0.7")
 	f.IntVar(&o.height, "height", 0, "pixels (default: the model's)")
 	f.IntVar(&o.width, "width", 0, "pixels (default: the model's)")
 }
@@ -204,7 +205,7 @@ func (o *generateOptions) request() diffusion.Request {
 	return o.guide.apply(diffusion.Request{
 		PromptSuffix: o.condition.suffix, NegativePrompt: o.negative, Height: o.height, Width: o.width, Steps: o.steps,
 		GuidanceScale: o.guidance, GuidanceRescale: o.rescale, Seed: o.seed, Count: o.count, BatchSize: o.batch,
-		Scheduler: o.scheduler, Sigmas: o.sigmas, Eta: o.eta, Truncate: o.truncate,
+		Scheduler: o.scheduler, Sigmas: o.sigmas, Eta: o.eta, FlowNoise: o.flowNoise, Truncate: o.truncate,
 	})
 }
 
@@ -241,6 +242,7 @@ func (o *generateOptions) settings(d diffusion.Defaults) yaml.MapSlice {
 	add("scheduler", scheduler, true)
 	add("sigmas", o.sigmas, o.sigmas != "")
 	add("eta", o.eta, o.eta != 0)
+	add("flow-noise", o.flowNoise, o.flowNoise != 0)
 	add("height", pick(o.height, d.Height), true)
 	add("width", pick(o.width, d.Width), true)
 	add("seed", o.seed, true)
