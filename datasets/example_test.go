@@ -15,7 +15,7 @@ func ExampleOpen() {
 	path := filepath.Join(os.TempDir(), "winnow-example.jsonl")
 	defer os.Remove(path)
 	rows := `{"prompt":"a fox","images":["a.png","b.png","c.png"],"rank":[2,1,2]}
-{"prompt":"an owl","images":["d.png"],"label":1}
+{"prompt":"an owl","images":["d.png","e.png","f.png"],"label":1}
 `
 	if err := os.WriteFile(path, []byte(rows), 0o600); err != nil {
 		log.Fatal(err)
@@ -42,5 +42,5 @@ func ExampleOpen() {
 	// a fox a.png b.png 0
 	// a fox a.png c.png 0.5
 	// a fox b.png c.png 1
-	// line 2, column images: 1 pictures; a pair has 2
+	// line 2, column images: 3 pictures; a pair has 2
 }

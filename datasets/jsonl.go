@@ -14,6 +14,7 @@ import (
 //	{"prompt": "…", "chosen": "a.png", "rejected": "b.png"}                                     a pair; swapped by its hash
 //	{"prompt": "…", "image_0": "a.png", "image_1": "b.png", "label_0": 0.5}                     a pair
 //	{"prompt": "…", "image": "a.png"}                                                           one picture
+//	{"prompt": "…", "image": "a.png", "label": 1}                                               one picture that is liked; 0: that is not
 //	{"prompt": "…"}                                                                             a prompt
 //
 // scores may stand beside any pictures, one number each (the chosen one first, where there is one); null is no score.
@@ -205,13 +206,19 @@ func (row *jsonlInput) pictures(r *Record, in *input) error {
 		return missing("images")
 	case len(r.Images) == 0:
 		return nil
-	case row.Kind == "pair" || row.Kind == "" && (row.Label.set || row.Label0 != nil):
+	case row.Kind == "pair" || row.Kind == "" && len(r.Images) > 1 && (row.Label.set || row.Label0 != nil):
 		if len(row.Images) != 2 {
 			return columnf("images", "%d pictures; a pair has 2", len(row.Images))
 		}
 		return row.pair(r, in, "images", &row.Images[0], "images", &row.Images[1])
 	}
 	r.Kind = KindGroup
+	if row.Label.set {
+		if len(r.Images) > 1 {
+			return columnf("label", "is one of a pair or of one picture, and this is a group of %d", len(r.Images))
+		}
+		r.Label = hardLabel(row.Label.value)
+	}
 	if row.Rank != nil {
 		if len(row.Rank) != len(r.Images) {
 			return columnf("rank", "%d ranks for %d pictures", len(row.Rank), len(r.Images))

@@ -301,6 +301,42 @@ func TestPickaPicWriter_groups(t *testing.T) {
 	}
 }
 
+// A picture that was labelled by itself stays one, and is no comparison; a group has no label.
+func TestSingles_roundTrip(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "a.jsonl"), filepath.Join(dir, "b.jsonl")
+	rows := `{"prompt":"a","image":"a.png","label":1}
+{"prompt":"b","images":["b.png"],"label":0.2}
+{"prompt":"c","image":"c.png"}
+{"prompt":"d","kind":"group","images":["d.png","e.png"],"label":1}
+`
+	if err := os.WriteFile(from, []byte(rows), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first, broken := readAll(t, from, "", nil)
+	if len(broken) != 1 || !strings.Contains(broken[0].Error(), "line 4, column \"label\": is one of a pair or of one picture, and this is a group of 2") {
+		t.Errorf("broken: %v", broken)
+	}
+	for i := range first {
+		first[i].Images[0].Data = []byte("picture")
+	}
+	if failed := write(t, to, "jsonl", first); len(failed) != 0 {
+		t.Fatal(failed)
+	}
+	again, broken := readAll(t, to, "", nil)
+	if len(broken) != 0 || len(again) != 3 {
+		t.Fatalf("%d records, broken %v", len(again), broken)
+	}
+	for i, want := range []float64{1, 0, nan()} {
+		for p := range again[i].Pairs() {
+			t.Errorf("row %d compares: %+v", i, p)
+		}
+		if r := again[i]; r.Kind != KindGroup || !same(r.Label, want) {
+			t.Errorf("row %d: %+v, want label %v", i, r, want)
+		}
+	}
+}
+
 // Scores and shares come back from both formats that are written.
 func TestScores_roundTrip(t *testing.T) {
 	picture := func(name string) Image { return Image{Data: []byte("picture " + name), UID: name, Model: "mini"} }

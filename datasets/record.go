@@ -43,7 +43,8 @@ type Record struct {
 	// where the format has none.
 	Scores []float64
 
-	// Label is what a pair says of Images[0]: 1 preferred, 0 the other is preferred, 0.5 a tie, NaN not decided.
+	// Label is what a pair says of Images[0]: 1 preferred, 0 the other is preferred, 0.5 a tie, NaN not decided. Of a group of one picture it
+	// says whether that is liked: 1 it is, 0 it is not.
 	Label float64
 	// Soft is the share of votes for Images[0], 0 to 1. It equals Label where votes are not told apart.
 	Soft float64

@@ -67,7 +67,7 @@ func (w *jsonlWriter) Write(r *Record) error {
 	if r.ID != "" {
 		row.ID, _ = json.Marshal(r.ID)
 	}
-	if r.Kind == KindPair {
+	if r.Kind == KindPair || len(r.Images) == 1 && !math.IsNaN(r.Label) {
 		row.Label, row.Soft = optional{true, r.Label}, known(r.Soft)
 	}
 	if r.Weight != 1 {

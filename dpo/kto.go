@@ -1,7 +1,7 @@
 package dpo
 
-// methodKTO learns from the pictures of pairs as if they had never been compared: chosen ones are desirable and rejected ones are not.
-// [DiffusionKTO] is for pictures without pairs.
+// methodKTO learns from pictures that are desirable or not: the chosen and the rejected ones of pairs, and those that were labelled by
+// themselves, of which a trainer gives it one of each sort as if they were a pair.
 func methodKTO() Method {
 	return method(Method{
 		Name: "kto", Title: "Diffusion-KTO",

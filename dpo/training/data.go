@@ -17,6 +17,7 @@ import (
 // Pair is one comparison to learn from.
 type Pair struct {
 	Prompt           string
+	Other            string     // prompt of the rejected picture where the two were never compared, see single; "": Prompt
 	Chosen, Rejected Key        // moments of the latents in the cache; Rejected is zero where the method looks at chosen pictures only
 	Mirrored         [2]Key     // those of both pictures mirrored, with Config.RandomFlip
 	Label            float64    // probability that the chosen one is the better, ½ to 1
@@ -32,6 +33,8 @@ type Data struct {
 	Sizes []Size // buckets
 
 	Rows     int     // read, good and bad
+	Singles  int     // of Rows, those of single pictures, which Pairs are made of
+	Alone    int     // single pictures without one of the other sort of their size
 	Unchosen int     // pairs that Config.Selection has left out
 	Skipped  []error // bad rows, each a *datasets.RowError, with Config.SkipBadRows
 	Ties     int     // rows that prefer neither
@@ -49,6 +52,7 @@ type loader struct {
 	sizes   []Size
 	wanted  []picture
 	pending map[Key]bool
+	singles []single
 }
 
 // picture is one that waits for the VAE.
@@ -73,6 +77,10 @@ func (t *Trainer) Load(ctx context.Context, paths []string, progress func(rows i
 	}
 	if err := l.encode(ctx); err != nil {
 		return l.data, err
+	}
+	l.match()
+	if len(l.data.Pairs) == 0 && l.data.Singles > 0 {
+		return l.data, fmt.Errorf("%s: all %d pictures are liked, or none is: %s learns from both sorts", strings.Join(paths, ", "), l.data.Singles, t.method.Name)
 	}
 	if len(l.data.Pairs) == 0 {
 		return l.data, fmt.Errorf("%s: no pair to learn from: %d rows, %d ties, %d bad; want rows in which one picture of a prompt is preferred to another",
@@ -133,6 +141,16 @@ func (l *loader) record(ctx context.Context, path string, format datasets.Format
 	if err := l.t.CheckPrompt(rec.Prompt); err != nil {
 		return wrong("prompt", "%w", err)
 	}
+	ofPicture := func(i int, err error) error {
+		var broken *pictureError
+		if errors.As(err, &broken) {
+			return wrong(column(format, i), "picture %s: %w", rec.Images[i].Name(), broken.err)
+		}
+		return err
+	}
+	if l.isSingle(rec) {
+		return ofPicture(0, l.single(ctx, rec))
+	}
 	found, size := 0, -1
 	for p := range l.pairs(rec) {
 		if !l.t.loss.Groups {
@@ -146,19 +164,8 @@ func (l *loader) record(ctx context.Context, path string, format datasets.Format
 			continue
 		}
 		found++
-		if label == 0.5 {
-			l.data.Ties++
-			continue
-		}
-		chosen, rejected := p.A, p.B
-		if label < 0.5 {
-			chosen, rejected, label = rejected, chosen, 1-label
-		}
-		var broken *pictureError
-		if bad, err := l.pair(ctx, rec, chosen, rejected, label, &size); errors.As(err, &broken) {
-			return wrong(column(format, bad), "picture %s: %w", rec.Images[bad].Name(), broken.err)
-		} else if err != nil {
-			return err
+		if bad, err := l.compared(ctx, rec, p, label, &size); err != nil {
+			return ofPicture(bad, err)
 		}
 	}
 	if found == 0 {
@@ -198,6 +205,18 @@ type pictureError struct{ err error }
 
 func (e *pictureError) Error() string { return e.err.Error() }
 func (e *pictureError) Unwrap() error { return e.err }
+
+// compared adds a comparison of a row, or counts a tie; the rest is as with pair.
+func (l *loader) compared(ctx context.Context, rec *datasets.Record, p datasets.Pair, label float64, size *int) (bad int, err error) {
+	switch {
+	case label == 0.5:
+		l.data.Ties++
+		return 0, nil
+	case label < 0.5:
+		return l.pair(ctx, rec, p.B, p.A, 1-label, size)
+	}
+	return l.pair(ctx, rec, p.A, p.B, label, size)
+}
 
 // pair adds two pictures of a row; in case of an error it names the one that it is about. size is −1, or that of the row's other pictures.
 func (l *loader) pair(ctx context.Context, rec *datasets.Record, chosen, rejected int, label float64, size *int) (bad int, err error) {

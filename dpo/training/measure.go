@@ -46,6 +46,7 @@ type denoising struct {
 	groups []int
 	weight []float64 // of each row's errors, nil: 1
 	keys   []Key
+	others []string    // prompts of the rejected pictures, where they are others
 	dot    bool        // Terms.Dot is wanted
 	own    []anchor    // in place of the run's reference; nil: that one
 	refs   []refOutput // of the references, where drifts are wanted

@@ -64,6 +64,13 @@ func (t *Trainer) choose(ctx context.Context, d *Data) error {
 	if s.Clear == 0 && s.Unsure == 0 {
 		return nil
 	}
+	if d.Singles > 0 {
+		flag, value := "keep-clear", s.Clear
+		if s.Unsure > 0 {
+			flag, value = "keep-unsure", s.Unsure
+		}
+		return setting(flag, value, "chooses among comparisons, and %d pictures were labelled by themselves; leave it out", d.Singles)
+	}
 	chosen, rejected, err := t.selectionErrors(ctx, d, &anchor{weight: 1})
 	if err != nil {
 		return err

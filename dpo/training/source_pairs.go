@@ -1,6 +1,7 @@
 package training
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"winnow/dpo"
 )
@@ -78,7 +80,8 @@ func (s *pairs) fingerprint() string {
 type drawn struct {
 	pair             *Pair
 	prompt           string
-	group            int // pairs of a batch with the same number are of one row
+	other            string // prompt of the rejected picture
+	group            int    // pairs of a batch with the same number are of one row
 	mirrored         bool
 	chosen, rejected []float32 // clean latents
 	rng              *rand.Rand
@@ -88,9 +91,9 @@ type drawn struct {
 func (s *pairs) draw(ctx context.Context, i, epoch int) (drawn, error) {
 	p := &s.data.Pairs[i]
 	n := s.t.latents(s.data.Sizes[p.Size])
-	d := drawn{pair: p, prompt: p.Prompt, rng: stream(s.t.config.Seed, "noise", p.ID[:], epoch)}
+	d := drawn{pair: p, prompt: p.Prompt, other: cmp.Or(p.Other, p.Prompt), rng: stream(s.t.config.Seed, "noise", p.ID[:], epoch)}
 	if stream(s.t.config.Seed, "drop", p.ID[:], epoch).Float64() < s.t.config.Dropout {
-		d.prompt = ""
+		d.prompt, d.other = "", ""
 	}
 	keys := [2]Key{p.Chosen, p.Rejected}
 	if s.t.config.RandomFlip && stream(s.t.config.Seed, "flip", p.ID[:], epoch).Float64() < 0.5 {
@@ -111,7 +114,7 @@ func (s *pairs) batch(ctx context.Context, i int) (sample, error) {
 	places, groups, epoch := s.pick(i)
 	size := s.data.Sizes[s.data.Pairs[places[0]].Size]
 	b := newDenoising(t, size, len(places)*t.draws)
-	var prompts []string
+	var prompts, others []string
 	var steps []float32 // noises of the steps that features are looked at behind
 	for i, place := range places {
 		d, err := s.draw(ctx, place, epoch)
@@ -126,9 +129,12 @@ func (s *pairs) batch(ctx context.Context, i int) (sample, error) {
 			if err := b.add(t, d, at...); err != nil {
 				return nil, err
 			}
-			prompts = append(prompts, d.prompt)
+			prompts, others = append(prompts, d.prompt), append(others, d.other)
 			b.keys = append(b.keys, s.key(d, epoch, k))
 		}
+	}
+	if !slices.Equal(prompts, others) {
+		b.others = others
 	}
 	out, err := b.finish(ctx, t, size, prompts, s.null(i))
 	if err != nil || !t.method.Features {
@@ -246,8 +252,15 @@ func (b *denoising) finish(ctx context.Context, t *Trainer, size Size, prompts [
 	if err != nil {
 		return nil, err
 	}
+	others := prompts
 	if b.both {
 		other := e
+		if b.others != nil {
+			others = b.others
+			if other, err = t.embed(ctx, others); err != nil {
+				return nil, err
+			}
+		}
 		if null {
 			other = t.null.Pick(make([]int, len(prompts)))
 			for i, k := range b.keys {
@@ -262,7 +275,7 @@ func (b *denoising) finish(ctx context.Context, t *Trainer, size Size, prompts [
 	if t.config.TrainText {
 		b.in.text = readings(prompts)
 		if b.both {
-			b.in.text = append(b.in.text, readings(prompts)...)
+			b.in.text = append(b.in.text, readings(others)...)
 			for i := range prompts {
 				b.in.text[len(prompts)+i].zeros = null
 			}

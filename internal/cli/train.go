@@ -50,7 +50,8 @@ latter alone), with checkpoints, metrics and previews beside it. Most methods le
 reads, such as the output of "winnow label". Of these seppo and spin look at the chosen pictures
 alone, and set pictures of the policy's own earlier states against them. Methods tailorpo, spo, d3po,
 ddpo and flow-grpo make their own pictures for --prompts and ask --reward. Methods ncp and ncp-sft
-measure by features of the frozen U-Net in place of latents. --list shows all methods with their
+measure by features of the frozen U-Net in place of latents. Method kto also learns from pictures
+that were labelled by themselves: JSON lines of "prompt", "image" and "label", 1 or 0. --list shows all methods with their
 papers and what a unit of beta is, and all losses that --loss takes, with their formulas.
 
 The same command goes on after a stop with --resume-from-checkpoint latest, bit for bit; where
@@ -66,6 +67,7 @@ out and counted with --skip-bad-rows, and the exit code is 3 then. Ties are alwa
   winnow train dpo --data pairs.parquet --output aligned --resume-from-checkpoint latest
   winnow train --config cmd/winnow/configs/mini-dpo.yaml --data pairs.parquet --output aligned
   winnow train ddpo --prompts prompts.txt --reward checker --output aligned --sibling-steps 10
+  winnow train kto --data liked.jsonl --output aligned --max-train-steps 400
   winnow train tailorpo --prompts prompts.txt --output aligned --learning-rate 5e-4
   winnow generate --lora aligned/aligned.safetensors "a red circle above a blue square"`,
 		RunE: func(c *cobra.Command, args []string) error {

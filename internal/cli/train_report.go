@@ -85,6 +85,10 @@ func (r *trainRun) facts() []report.Fact {
 	out := []report.Fact{{Name: "sets", Value: strings.Join(r.o.data, ", ")}}
 	out = add(out, "pairs", len(d.Pairs))
 	out = add(out, "rows", d.Rows)
+	if d.Singles > 0 {
+		out = add(out, "of them pictures labelled by themselves", d.Singles)
+		out = add(out, "of these without one of the other label", d.Alone)
+	}
 	out = add(out, "ties left out", d.Ties)
 	out = add(out, "pictures in the middle of a ranking", d.Middle)
 	return add(out, "broken rows left out", len(d.Skipped))

@@ -269,6 +269,12 @@ func (r *trainRun) announce() {
 	}
 	if d := r.data; d != nil {
 		fmt.Fprintf(&b, "; %d pairs", len(d.Pairs))
+		if d.Singles > 0 {
+			fmt.Fprintf(&b, ", %d pictures labelled by themselves among them", d.Singles-d.Alone)
+		}
+		if d.Alone > 0 {
+			fmt.Fprintf(&b, ", %d pictures without one of the other label left out", d.Alone)
+		}
 		if d.Ties > 0 {
 			fmt.Fprintf(&b, ", %d ties left out", d.Ties)
 		}
