@@ -88,14 +88,9 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 		graphs[name] = m.File().Graph
 	}
 	if len(p.perturb) > 0 {
-		if p.SD3 {
-			return fmt.Errorf("%s: perturbed-attention guidance knows the self-attentions of U-Nets, not joint attention: choose another guidance", p.denoiser.Path())
-		}
-		var err error
-		if graphs[p.Denoiser], p.Perturbed, err = lora.Perturb(graphs[p.Denoiser], p.perturb); err != nil {
+		if err := p.perturbAttention(graphs); err != nil {
 			return err
 		}
-		p.denoiser.SetGraph(graphs[p.Denoiser])
 	}
 	into := map[string][]lora.Adapter{}
 	if err := p.readAdapters(graphs, into); err != nil {
@@ -123,26 +118,42 @@ func (p *Pipeline) loadAdapters(*model.Options) error {
 	}
 	p.factors = map[string]map[string]tensor.Tensor{p.Denoiser: {}}
 	for _, network := range p.adaptableNames() {
-		adapters := into[network]
-		if len(adapters) == 0 {
+		if len(into[network]) == 0 {
 			continue
 		}
-		injected, err := lora.Inject(graphs[network], adapters...)
+		injected, err := lora.Inject(graphs[network], into[network]...)
 		if err != nil {
 			return err
 		}
-		p.factors[network] = map[string]tensor.Tensor{}
-		for i, a := range p.Adapters {
-			if w := a.Networks[network]; w != nil {
-				maps.Copy(p.factors[network], w.Inputs(injected, adapterName(i)))
-			}
-		}
-		for _, a := range p.trainableOf(network) {
-			p.addTrainable(injected, network, a.Name)
-		}
+		p.fillAdapters(injected, network)
 		networks[network].SetGraph(injected.Graph)
 	}
 	return nil
+}
+
+// perturbAttention gives the denoiser's graph the input that perturbed-attention guidance switches self-attentions off by.
+func (p *Pipeline) perturbAttention(graphs map[string]*graph.Graph) (err error) {
+	if p.SD3 {
+		return fmt.Errorf("%s: perturbed-attention guidance knows the self-attentions of U-Nets, not joint attention: choose another guidance", p.denoiser.Path())
+	}
+	if graphs[p.Denoiser], p.Perturbed, err = lora.Perturb(graphs[p.Denoiser], p.perturb); err != nil {
+		return err
+	}
+	p.denoiser.SetGraph(graphs[p.Denoiser])
+	return nil
+}
+
+// fillAdapters keeps the factors of adapters that were read, and makes those of trainable ones.
+func (p *Pipeline) fillAdapters(injected *lora.Injection, network string) {
+	p.factors[network] = map[string]tensor.Tensor{}
+	for i, a := range p.Adapters {
+		if w := a.Networks[network]; w != nil {
+			maps.Copy(p.factors[network], w.Inputs(injected, adapterName(i)))
+		}
+	}
+	for _, a := range p.trainableOf(network) {
+		p.addTrainable(injected, network, a.Name)
+	}
 }
 
 // adapterName is what the graphs call adapter i.
