@@ -124,7 +124,8 @@ func (b *methodsBench) open() error {
 	return err
 }
 
-// claim keeps the protocol in the folder, and refuses one with another: runs of two protocols do not compare. Methods may be added.
+// claim keeps the protocol in the folder, and refuses one with another: runs of two protocols do not compare. Methods
+// may be added and changed.
 func (b *methodsBench) claim() error {
 	path := b.at("protocol.yaml")
 	before, err := os.ReadFile(path)
@@ -174,17 +175,20 @@ func (b *methodsBench) pool(ctx context.Context) error {
 		return err
 	}
 	groups := yaml.MapSlice{{Key: "pairs", Value: "group"}}
-	for name, flags := range map[string]yaml.MapSlice{methodsPairs: b.protocol.Label, methodsGroups: groups} {
-		if exists(b.at(name)) {
+	for _, set := range []struct {
+		name  string
+		flags yaml.MapSlice
+	}{{methodsPairs, b.protocol.Label}, {methodsGroups, groups}} {
+		if exists(b.at(set.name)) {
 			continue
 		}
-		config := b.at(strings.TrimSuffix(name, ".jsonl") + ".yaml")
-		if err := saveConfig(config, append(slices.Clone(b.protocol.Make), flags...)); err != nil {
+		config := b.at(strings.TrimSuffix(set.name, ".jsonl") + ".yaml")
+		if err := saveConfig(config, append(slices.Clone(b.protocol.Make), set.flags...)); err != nil {
 			return err
 		}
 		if err := b.a.part(ctx, []string{
 			"label", "--config", config, "--prompts", b.at(methodsPrompts), "--reward", b.protocol.Reward, "--threads", fmt.Sprint(b.o.threads),
-			"--pictures", b.at("pictures"), "--cache", b.at("scores.sqlite"), "--output", b.at(name),
+			"--pictures", b.at("pictures"), "--cache", b.at("scores.sqlite"), "--output", b.at(set.name),
 		}); err != nil {
 			return err
 		}

@@ -129,12 +129,16 @@ func (b *methodsBench) do(ctx context.Context, what string, tasks []*task) error
 // one does a task, or reads what it left.
 func (b *methodsBench) one(ctx context.Context, t *task) error {
 	kept := filepath.Join(t.folder, "figures.json")
+	settings := b.settings(t)
 	if data, err := os.ReadFile(kept); err == nil {
 		if err := json.Unmarshal(data, &t.run); err != nil || len(t.run.Scores) == 0 {
 			return fmt.Errorf("%s: is not what a training left there; remove it", kept)
 		}
-		return nil
+		if t.run.Settings == settings {
+			return nil
+		}
 	}
+	t.run = minibench.MethodRun{Settings: settings}
 	if err := os.MkdirAll(t.folder, 0o777); err != nil {
 		return err
 	}
@@ -151,6 +155,14 @@ func (b *methodsBench) one(ctx context.Context, t *task) error {
 		return err
 	}
 	return writeFile(kept, append(data, '\n'))
+}
+
+// settings say all that a protocol's entry has to say about a training: where an entry was changed, its figures are made anew.
+func (b *methodsBench) settings(t *task) string {
+	if t.method.Name == "" {
+		return ""
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s", t.method.Method, t.method.Data, words(b.protocol.Settings(t.method, t.trial))))
 }
 
 // adapter is the folder of a task's training.

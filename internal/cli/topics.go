@@ -180,7 +180,7 @@ is the picture of the seed.
 		}
 	}
 	b.WriteString(`
-[noise]     needs a sampler that adds noise: --eta 1, or --scheduler euler-a
+[noise]     needs a sampler that adds noise: --eta 1, --scheduler euler-a, or --flow-noise 0.7
 [gradient]  needs a reward that runs here; judges and the checker have no gradient
 
 Below a method stand its settings, for --search-option NAME=VALUE; the package
@@ -305,6 +305,8 @@ Images      PNG, JPEG, GIF (first frame), WebP, BMP, TIFF; found by content, not
 Pairs       "winnow label" writes the columns of Pick-a-Pic v2 and behind them score_0,
             score_1 (by the reward, or the judge's strength) and soft_label_0; in JSON lines
             "scores", "label" and "soft". label_0 is 1, 0 or 0.5, also beside soft labels.
+            A line of one "image" may have a "label" of its own, 1 for liked and 0 for not:
+            "winnow train kto" learns from such.
 PNG written Pictures carry their settings: "parameters" in the form of the common
             web interfaces and "winnow" as JSON.
 Tensors     --latents, --save-latents and --prompt-embeds are safetensors files:

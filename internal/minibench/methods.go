@@ -9,6 +9,7 @@ import (
 
 // MethodRun is one training and what its adapter does, as it is kept beside the run.
 type MethodRun struct {
+	Settings    string  `json:"settings,omitempty"` // method, data and flags; none: the base
 	Updates     int     `json:"updates"`
 	Evaluations float64 `json:"unet_evaluations"` // that the training asked for
 	Seconds     float64 `json:"processor_seconds"`

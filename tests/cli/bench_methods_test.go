@@ -70,14 +70,28 @@ func TestBenchMethods(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	before, err := os.Stat(filepath.Join(dir, "out", "dpo", "seed-1", "figures.json"))
-	mustDo(t, err)
+	made := func(folder string) time.Time {
+		info, err := os.Stat(filepath.Join(dir, "out", folder, "figures.json"))
+		mustDo(t, err)
+		return info.ModTime()
+	}
+	before := made("dpo/seed-1")
 	again, second, stderr := process(t, dir, args...)
 	if err := again.Run(); err != nil || second.String() != stdout.String() {
 		t.Errorf("%v: %s", err, stderr)
 	}
-	if after, err := os.Stat(filepath.Join(dir, "out", "dpo", "seed-1", "figures.json")); err != nil || !after.ModTime().Equal(before.ModTime()) {
+	if !made("dpo/seed-1").Equal(before) {
 		t.Error("a training was done again")
+	}
+	// Other settings of one trial: that is trained anew, and nothing that did not change.
+	kept, changed := made("listwise/trial-1"), made("listwise/trial-2")
+	mustDo(t, os.WriteFile(filepath.Join(dir, "p.yaml"), []byte(strings.Replace(tinyProtocol, "{beta-dpo: 800}]}\n  - {name: ddpo", "{beta-dpo: 900}]}\n  - {name: ddpo", 1)), 0o600))
+	edited, _, stderr := process(t, dir, args...)
+	if err := edited.Run(); err != nil {
+		t.Errorf("%v: %s", err, stderr)
+	}
+	if !made("dpo/seed-1").Equal(before) || !made("listwise/trial-1").Equal(kept) || made("listwise/trial-2").Equal(changed) {
+		t.Error("a changed setting: not what changed was trained anew")
 	}
 	mustDo(t, os.WriteFile(filepath.Join(dir, "p.yaml"), []byte(strings.Replace(tinyProtocol, "evaluations: 60", "evaluations: 80", 1)), 0o600))
 	other, _, stderr := process(t, dir, args...)
