@@ -37,8 +37,8 @@ by the reward that labelled, and in wins over the base and over Diffusion-DPO, w
 bootstrap intervals over prompts.
 
 The protocol fixes how settings are chosen: as many trials for every method, trained with
-seed 0 and compared by the reward that labels on validation prompts. The chosen setting is
-trained with the protocol's seeds; the held-out prompts and the checker decide about nothing.
+seed 0 and compared by the reward that labels on validation prompts, over all guidance scales.
+The chosen setting is trained with the protocol's seeds; the held-out prompts and the checker decide about nothing.
 
 Every training is a process of its own: its processor time and memory are its own. A run
 that was stopped goes on where it was. --output gets methods.md, methods.json and

@@ -84,11 +84,15 @@ func (b *methodsBench) run(ctx context.Context) ([]minibench.Contender, error) {
 	return contenders, nil
 }
 
-// best is the trial whose pictures the labelling reward likes most, at the first guidance scale; of equals the earlier one.
+// best is the trial whose pictures the labelling reward likes most, over all guidance scales; of equals the earlier one.
 func (b *methodsBench) best(trials []*task) int {
 	at, top := 0, math.Inf(-1)
 	for i, t := range trials {
-		if v := t.run.MeanOf(b.protocol.Guidance[0], "reward"); v > top {
+		var v float64
+		for _, w := range b.protocol.Guidance {
+			v += t.run.MeanOf(w, "reward")
+		}
+		if v > top {
 			at, top = i, v
 		}
 	}
@@ -184,19 +188,21 @@ func (b *methodsBench) train(ctx context.Context, t *task) error {
 	if _, err := b.winnow(ctx, t, config, probe, b.protocol.Probe); err != nil {
 		return err
 	}
-	each, err := evaluationsOf(probe)
+	tried, err := costOf(probe)
 	if err != nil {
 		return err
 	}
-	t.run.Updates = max(1, int(math.Round(float64(b.protocol.Evaluations)/(each/float64(b.protocol.Probe)))))
+	t.run.Updates = max(1, int(math.Round(float64(b.protocol.Evaluations)/(tried.evaluations/float64(b.protocol.Probe)))))
 	state, err := b.winnow(ctx, t, config, t.adapter(), t.run.Updates)
 	if err != nil {
 		return err
 	}
-	if t.run.Evaluations, err = evaluationsOf(t.adapter()); err != nil {
+	done, err := costOf(t.adapter())
+	if err != nil {
 		return err
 	}
-	t.run.Seconds, t.run.Memory = (state.UserTime() + state.SystemTime()).Seconds(), mostHeld(state)
+	t.run.Evaluations, t.run.Memory = done.evaluations, done.memory
+	t.run.Seconds = (state.UserTime() + state.SystemTime()).Seconds()
 	return nil
 }
 
@@ -272,21 +278,30 @@ func lastLines(text string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// evaluationsOf sums up what the updates of a training asked for.
-func evaluationsOf(run string) (float64, error) {
+// cost is what a training says of itself.
+type cost struct {
+	evaluations float64 // of the U-Net, all that its updates asked for
+	memory      float64 // most that it held, in bytes; what the system knows of a process begins with what its parent held
+}
+
+func costOf(run string) (cost, error) {
 	rows, err := monitor.Read(run)
 	if err != nil {
-		return 0, err
+		return cost{}, err
 	}
+	var out cost
 	_, values := monitor.Series(rows, monitor.Evaluations)
-	var sum float64
 	for _, v := range values {
-		sum += v
+		out.evaluations += v
 	}
-	if sum == 0 {
-		return 0, errors.New("the training says nothing about its evaluations of the U-Net")
+	if out.evaluations == 0 {
+		return cost{}, errors.New("the training says nothing about its evaluations of the U-Net")
 	}
-	return sum, nil
+	_, values = monitor.Series(rows, monitor.Memory)
+	for _, v := range values {
+		out.memory = max(out.memory, v)
+	}
+	return out, nil
 }
 
 // judge draws pictures and scores them: of validation prompts in the search, of held-out ones in the comparison.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 )
 
 // memory is the size of main memory and what programs can still get, in bytes; 0 when it is not known.
@@ -29,12 +28,4 @@ func memory() (total, free uint64) {
 		}
 	}
 	return total, free
-}
-
-// mostHeld is the most memory that a process held, in bytes; 0 when it is not known.
-func mostHeld(p *os.ProcessState) float64 {
-	if u, ok := p.SysUsage().(*syscall.Rusage); ok {
-		return float64(u.Maxrss) * 1024
-	}
-	return 0
 }
