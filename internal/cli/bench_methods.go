@@ -137,7 +137,7 @@ func (b *methodsBench) claim() error {
 		return usagef("%s: %w; remove it", path, err)
 	}
 	now := *b.protocol
-	now.Methods, was.Methods = nil, nil
+	now.Methods, was.Methods, now.Orders, was.Orders = nil, nil, nil, nil
 	if fmt.Sprint(now) != fmt.Sprint(*was) {
 		return usagef("%s holds trainings by another protocol; name another --output", b.o.output)
 	}

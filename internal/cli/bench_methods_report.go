@@ -15,39 +15,57 @@ import (
 	"winnow/internal/report"
 )
 
+// methodsReport is methods.json.
+type methodsReport struct {
+	Methods []minibench.MethodReport `json:"methods"`
+	Orders  []minibench.OrderReport  `json:"orders"`
+}
+
 // report writes the tables.
 func (b *methodsBench) report(ctx context.Context, contenders []minibench.Contender) error {
-	reports := minibench.CompareMethods(contenders, b.protocol.Guidance)
-	data, err := json.MarshalIndent(reports, "", " ")
+	r := methodsReport{
+		minibench.CompareMethods(contenders, b.protocol.Guidance), minibench.CompareOrders(contenders, b.protocol.Orders, b.protocol.Guidance, "score"),
+	}
+	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
-	if err := writeFile(b.at("methods.json"), append(data, '\n')); err != nil {
-		return err
-	}
-	if err := writeFile(b.at("methods.md"), b.markdown(reports)); err != nil {
-		return err
-	}
-	page, err := b.page(ctx, contenders, reports)
+	page, err := b.page(ctx, contenders, r)
 	if err != nil {
 		return err
 	}
-	if err := writeFile(b.at("methods.html"), page); err != nil {
-		return err
+	files := []string{b.at("methods.md"), b.at("methods.json"), b.at("methods.html")}
+	for i, content := range [][]byte{b.markdown(r), append(data, '\n'), page} {
+		if err := writeFile(files[i], content); err != nil {
+			return err
+		}
 	}
 	if b.a.json {
-		for _, r := range reports {
-			if err := b.a.line(struct {
-				Type string `json:"type"`
-				minibench.MethodReport
-			}{"method_figures", r}); err != nil {
-				return err
-			}
-		}
-		return nil
+		return b.lines(r)
 	}
-	for _, name := range []string{"methods.md", "methods.json", "methods.html"} {
-		if _, err := fmt.Fprintln(b.a.stdout, b.at(name)); err != nil {
+	for _, name := range files {
+		if _, err := fmt.Fprintln(b.a.stdout, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines are what --json prints.
+func (b *methodsBench) lines(r methodsReport) error {
+	for _, m := range r.Methods {
+		if err := b.a.line(struct {
+			Type string `json:"type"`
+			minibench.MethodReport
+		}{"method_figures", m}); err != nil {
+			return err
+		}
+	}
+	for _, o := range r.Orders {
+		if err := b.a.line(struct {
+			Type string `json:"type"`
+			minibench.OrderReport
+		}{"method_order", o}); err != nil {
 			return err
 		}
 	}
@@ -55,19 +73,31 @@ func (b *methodsBench) report(ctx context.Context, contenders []minibench.Conten
 }
 
 // markdown is all tables.
-func (b *methodsBench) markdown(reports []minibench.MethodReport) []byte {
+func (b *methodsBench) markdown(r methodsReport) []byte {
 	var md bytes.Buffer
 	for _, w := range b.protocol.Guidance {
 		fmt.Fprintf(&md, "Guidance %v\n\n", w)
-		for _, t := range b.tables(reports, w) {
+		for _, t := range append(b.tables(r.Methods, w), orderTable(r.Orders, w)) {
 			fmt.Fprintln(&md, markdown(t.Head, t.Rows))
 		}
-		for _, line := range b.agreement(reports, w) {
-			fmt.Fprintf(&md, "- %s\n", line)
-		}
-		fmt.Fprintln(&md)
 	}
 	return md.Bytes()
+}
+
+// orderTable holds the orders of papers against the one that was found, by the checker.
+func orderTable(orders []minibench.OrderReport, w float64) *report.Table {
+	t := &report.Table{Head: []string{"paper", "by", "worst to best there", "here", minibench.Found, minibench.Open, minibench.Contrary}}
+	for _, o := range orders {
+		if o.Guidance != w {
+			continue
+		}
+		row := []string{o.Paper, o.By, strings.Join(o.Names, " < "), strings.Join(o.Here, " < ")}
+		for _, verdict := range t.Head[4:] {
+			row = append(row, strings.Join(o.With(verdict), ", "))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
 }
 
 // tables are those of one guidance scale: what the pictures are worth, what sorts of prompts come out right, and what it cost.
@@ -128,32 +158,11 @@ func prefixed(prefix string, names []string) []string {
 	return out
 }
 
-// agreement says in words what became of the papers' claims against Diffusion-DPO, by the checker.
-func (b *methodsBench) agreement(reports []minibench.MethodReport, w float64) []string {
-	holds, open, refuted := minibench.Agreement(reports, w, "score")
-	var out []string
-	for _, v := range []struct {
-		what  string
-		names []string
-	}{
-		{"Claimed against Diffusion-DPO and found here by the checker", holds},
-		{"Claimed, and neither found nor excluded", open},
-		{"Claimed, and the contrary found", refuted},
-	} {
-		list := "none"
-		if len(v.names) > 0 {
-			list = strings.Join(v.names, ", ")
-		}
-		out = append(out, fmt.Sprintf("%s: %s.", v.what, list))
-	}
-	return out
-}
-
 // methodsShown is the number of prompts whose pictures are on the page.
 const methodsShown = 6
 
 // page is the HTML page, with pictures of the first seed.
-func (b *methodsBench) page(ctx context.Context, contenders []minibench.Contender, reports []minibench.MethodReport) ([]byte, error) {
+func (b *methodsBench) page(ctx context.Context, contenders []minibench.Contender, r methodsReport) ([]byte, error) {
 	p := &report.Page{
 		Title:    "Training methods at equal cost",
 		Subtitle: fmt.Sprintf("%d evaluations of the U-Net each, %d trials, %d seeds, %d held-out prompts of the mini world", b.protocol.Evaluations, b.protocol.Trials, len(b.protocol.Seeds), b.protocol.HeldOut),
@@ -164,13 +173,16 @@ func (b *methodsBench) page(ctx context.Context, contenders []minibench.Contende
 		Footer: "winnow " + diffusion.Version(),
 	}
 	for _, w := range b.protocol.Guidance {
-		tables := b.tables(reports, w)
-		note := strings.Join(b.agreement(reports, w), " ")
+		tables := b.tables(r.Methods, w)
 		p.Sections = append(
 			p.Sections,
-			report.Section{Title: fmt.Sprintf("Exact checker, guidance %v", w), Note: note, Table: tables[0], Charts: gains(reports, w, "score")},
-			report.Section{Title: fmt.Sprintf("Trained reward, guidance %v", w), Table: tables[1], Charts: gains(reports, w, "reward")},
+			report.Section{Title: fmt.Sprintf("Exact checker, guidance %v", w), Table: tables[0], Charts: gains(r.Methods, w, "score")},
+			report.Section{Title: fmt.Sprintf("Trained reward, guidance %v", w), Table: tables[1], Charts: gains(r.Methods, w, "reward")},
 			report.Section{Title: fmt.Sprintf("Sorts of prompts, guidance %v", w), Table: tables[2]},
+			report.Section{
+				Title: fmt.Sprintf("Orders that papers find, guidance %v", w),
+				Note:  "By the checker: found, where the interval of the difference lies above zero; contrary, below; else open.", Table: orderTable(r.Orders, w),
+			},
 		)
 		if w == b.protocol.Guidance[0] {
 			p.Sections = append(p.Sections, report.Section{Title: "Cost", Table: tables[3]})

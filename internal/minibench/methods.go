@@ -22,7 +22,6 @@ type MethodRun struct {
 type MethodReport struct {
 	Name     string  `json:"name"`
 	Method   string  `json:"method"`
-	Claim    string  `json:"claim"`
 	Guidance float64 `json:"guidance_scale"`
 	Prompts  int     `json:"prompts"`
 	Seeds    int     `json:"seeds"`
@@ -69,7 +68,7 @@ func CompareMethods(contenders []Contender, guidance []float64) []MethodReport {
 		}
 		for i, c := range contenders {
 			r := MethodReport{
-				Name: c.Name, Method: c.Method, Claim: c.Claim, Guidance: w, Seeds: len(c.Runs), Trial: c.Trial, Setting: c.Setting,
+				Name: c.Name, Method: c.Method, Guidance: w, Seeds: len(c.Runs), Trial: c.Trial, Setting: c.Setting,
 				Prompts: len(scores[i][0]["score"]), Figures: map[string]Figure{},
 			}
 			for name, v := range MeanScores(scores[i]) {
@@ -102,30 +101,6 @@ func (r *MethodReport) cost(runs []MethodRun) {
 		r.Seconds += run.Seconds / n
 		r.Memory = max(r.Memory, run.Memory)
 	}
-}
-
-// Agreement says how the order of methods that the papers claim fits what was found at one guidance scale by one figure: a claim holds where
-// the difference to Diffusion-DPO has the claimed sign, and is refuted where its whole interval has the other one.
-func Agreement(reports []MethodReport, guidance float64, figure string) (holds, open, refuted []string) {
-	for _, r := range reports {
-		d, ok := r.OverDPO[figure]
-		if !ok || r.Guidance != guidance || r.Claim == ClaimNone || r.Claim == "" {
-			continue
-		}
-		low, high := d.Low, d.High
-		if r.Claim == ClaimBelow {
-			low, high = -high, -low
-		}
-		switch {
-		case low > 0:
-			holds = append(holds, r.Name)
-		case high < 0:
-			refuted = append(refuted, r.Name)
-		default:
-			open = append(open, r.Name)
-		}
-	}
-	return holds, open, refuted
 }
 
 // Kinds are the sorts of prompts that scores have figures of, without the prefix.

@@ -26,8 +26,10 @@ label: {pairs: all}
 train: {rank: 2, learning-rate: 1e-3}
 trials: 2
 methods:
-  - {name: dpo, method: dpo, claim: none, set: {beta-dpo: 400}, trials: [{rank: 4}, {beta-dpo: 800}]}
-  - {name: ipo, method: dpo, claim: above, data: groups, set: {loss: ipo}, trials: [{}, {learning-rate: 2e-3}]}
+  - {name: dpo, method: dpo, set: {beta-dpo: 400}, trials: [{rank: 4}, {beta-dpo: 800}]}
+  - {name: ipo, method: dpo, data: groups, set: {loss: ipo}, trials: [{}, {learning-rate: 2e-3}]}
+orders:
+  - {paper: "Somebody, 2024", by: PickScore, order: [base, dpo, ipo]}
 `
 
 func TestReadProtocol(t *testing.T) {
@@ -52,7 +54,10 @@ func TestReadProtocol(t *testing.T) {
 	for change, want := range map[[2]string]string{
 		{"trials: 2", "trials: 3"}:                        "there are 2, want 3 as for every method",
 		{"seeds: [1, 2]", "seeds: [0, 1]"}:                "0 is that of the search",
-		{"claim: above", "claim: best"}:                   "want above, below or none",
+		{"[base, dpo, ipo]", "[base, kto]"}:               "kto is no method of this protocol",
+		{"[base, dpo, ipo]", "[dpo]"}:                     "want at least two",
+		{"[base, dpo, ipo]", "[dpo, ipo, dpo]"}:           "dpo comes twice",
+		{"by: PickScore, ", ""}:                           "by what it compares",
 		{"name: ipo", "name: dpo"}:                        "comes twice",
 		{"name: ipo", "name: ../x"}:                       "want small letters",
 		{"data: groups", "data: films"}:                   "want pairs or groups",
@@ -81,8 +86,8 @@ func TestReadProtocol_shipped(t *testing.T) {
 }
 
 // contender has runs whose scores lie shift above those of the base, with some noise.
-func contender(name, claim string, shift float64) Contender {
-	c := Contender{ProtocolMethod: ProtocolMethod{Name: name, Claim: claim}}
+func contender(name string, shift float64) Contender {
+	c := Contender{ProtocolMethod: ProtocolMethod{Name: name}}
 	for seed := range uint64(3) {
 		base, own := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, uint64(len(name))))
 		s := Scores{}
@@ -98,8 +103,7 @@ func contender(name, claim string, shift float64) Contender {
 
 func TestCompareMethods(t *testing.T) {
 	reports := CompareMethods([]Contender{
-		contender(BaseName, "", 0), contender(DPOName, ClaimNone, .5), contender("better", ClaimAbove, .8), contender("worse", ClaimAbove, .2),
-		contender("lower", ClaimBelow, .1), contender("as good", ClaimAbove, .5), contender("unclaimed", ClaimNone, 3),
+		contender(BaseName, 0), contender(DPOName, .5), contender("better", .8), contender("worse", .2),
 	}, []float64{1})
 	by := map[string]MethodReport{}
 	for _, r := range reports {
@@ -118,15 +122,35 @@ func TestCompareMethods(t *testing.T) {
 	if kinds := r.Kinds(); !slices.Equal(kinds, []string{"single"}) {
 		t.Error(kinds)
 	}
-	holds, open, refuted := Agreement(reports, 1, "score")
-	if !slices.Equal(holds, []string{"better", "lower"}) || !slices.Equal(open, []string{"as good"}) || !slices.Equal(refuted, []string{"worse"}) {
-		t.Errorf("%v, %v, %v", holds, open, refuted)
-	}
 	if m := r.OverBase["score"].Mean; math.Abs(by["better"].Figures["score"].Mean-by[BaseName].Figures["score"].Mean-m) > 1e-9 {
 		t.Error("differences are not those of the means")
 	}
-	run := contender("x", "", 1).Runs[0]
+	run := contender("x", 1).Runs[0]
 	if got := run.MeanOf(1, "reward"); math.IsNaN(got) || !math.IsNaN(run.MeanOf(3, "reward")) {
 		t.Errorf("%v", got)
+	}
+}
+
+// Every pair of an order has a verdict by its interval; what did not take part is left out.
+func TestCompareOrders(t *testing.T) {
+	contenders := []Contender{contender(BaseName, 0), contender(DPOName, .5), contender("better", .8), contender("worse", .2), contender("as good", .5)}
+	orders := []Order{
+		{"a", "people", []string{BaseName, DPOName, "missing", "better"}},
+		{"b", "PickScore", []string{DPOName, "worse", "as good"}},
+		{"c", "PickScore", []string{"missing", DPOName}},
+	}
+	got := CompareOrders(contenders, orders, []float64{1}, "score")
+	if len(got) != 2 || len(orders[0].Names) != 4 {
+		t.Fatalf("%+v", got)
+	}
+	if a := got[0]; len(a.With(Found)) != 3 || a.With(Contrary) != nil || !slices.Equal(a.Here, []string{BaseName, DPOName, "better"}) || a.Guidance != 1 {
+		t.Errorf("%+v", a)
+	}
+	b := got[1]
+	if !slices.Equal(b.With(Found), []string{"as good > worse"}) || !slices.Equal(b.With(Contrary), []string{"worse > dpo"}) || !slices.Equal(b.With(Open), []string{"as good > dpo"}) {
+		t.Errorf("%+v", b)
+	}
+	if b.Here[0] != "worse" || math.Abs(b.Claims[0].Difference.Mean+.3) > .03 {
+		t.Errorf("%+v", b)
 	}
 }

@@ -31,6 +31,7 @@ type Protocol struct {
 	Trials int           `yaml:"trials"` // configurations that are tried of each method
 
 	Methods []ProtocolMethod `yaml:"methods"`
+	Orders  []Order          `yaml:"orders"` // what papers find
 }
 
 // ProtocolMethod is one row of the comparison.
@@ -38,7 +39,6 @@ type ProtocolMethod struct {
 	Name   string          `yaml:"name"`
 	Method string          `yaml:"method"` // of winnow train
 	Data   string          `yaml:"data"`   // pairs, which "" means, or groups: the same pictures as rankings
-	Claim  string          `yaml:"claim"`  // what its paper says of it and Diffusion-DPO: above, below or none
 	Set    yaml.MapSlice   `yaml:"set"`    // flags of its trainings
 	Trials []yaml.MapSlice `yaml:"trials"` // what they differ in
 }
@@ -47,13 +47,6 @@ type ProtocolMethod struct {
 const (
 	DataPairs  = "pairs"
 	DataGroups = "groups"
-)
-
-// What Claim may say.
-const (
-	ClaimAbove = "above" // better than Diffusion-DPO
-	ClaimBelow = "below"
-	ClaimNone  = "none" // the paper compares with something else, or has no diffusion model
 )
 
 // ReadProtocol reads a protocol and refuses one that would not compare like with like.
@@ -102,6 +95,11 @@ func (p *Protocol) check() error {
 		}
 		seen[m.Name] = true
 	}
+	for i := range p.Orders {
+		if err := p.Orders[i].check(func(name string) bool { return seen[name] }); err != nil {
+			errs = append(errs, fmt.Errorf("order %d (%s): %w", i+1, p.Orders[i].Paper, err))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -115,8 +113,6 @@ func (m *ProtocolMethod) check(trials int) error {
 		return errors.New("method: name one of winnow train --list")
 	case len(m.Trials) != trials:
 		return fmt.Errorf("trials: there are %d, want %d as for every method", len(m.Trials), trials)
-	case !slices.Contains([]string{ClaimAbove, ClaimBelow, ClaimNone}, m.Claim):
-		return fmt.Errorf("claim: want %s, %s or %s", ClaimAbove, ClaimBelow, ClaimNone)
 	}
 	return nil
 }

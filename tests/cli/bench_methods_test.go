@@ -28,9 +28,11 @@ label: {pairs: all, pairs-per-prompt: 2}
 train: {rank: 2, learning-rate: 1e-3, train-batch-size: 2}
 trials: 2
 methods:
-  - {name: dpo, method: dpo, claim: none, trials: [{beta-dpo: 200}, {beta-dpo: 800}]}
-  - {name: listwise, method: dpo, claim: none, data: groups, set: {loss: listwise}, trials: [{beta-dpo: 200}, {beta-dpo: 800}]}
-  - {name: ddpo, method: ddpo, claim: below, set: {sibling-steps: 3, sibling-guidance: 1, path-count: 2, train-batch-size: 1}, trials: [{}, {learning-rate: 2e-3}]}
+  - {name: dpo, method: dpo, trials: [{beta-dpo: 200}, {beta-dpo: 800}]}
+  - {name: listwise, method: dpo, data: groups, set: {loss: listwise}, trials: [{beta-dpo: 200}, {beta-dpo: 800}]}
+  - {name: ddpo, method: ddpo, set: {sibling-steps: 3, sibling-guidance: 1, path-count: 2, train-batch-size: 1}, trials: [{}, {learning-rate: 2e-3}]}
+orders:
+  - {paper: "Somebody, 2024", by: PickScore, order: [base, ddpo, dpo]}
 `
 
 // A comparison of three methods, killed in the middle, goes on and ends with its tables; a second look trains nothing.
@@ -48,12 +50,19 @@ func TestBenchMethods(t *testing.T) {
 		t.Fatalf("%v: %s", err, stderr)
 	}
 	var seen []string
+	var orders []minibench.OrderReport
 	for line := range strings.Lines(stdout.String()) {
 		var r struct {
 			Type string
 			minibench.MethodReport
 		}
 		mustDo(t, json.Unmarshal([]byte(line), &r))
+		if r.Type == "method_order" {
+			var o minibench.OrderReport
+			mustDo(t, json.Unmarshal([]byte(line), &o))
+			orders = append(orders, o)
+			continue
+		}
 		seen = append(seen, r.Name)
 		if r.Type != "method_figures" || r.Prompts != 4 || r.Seeds != 2 {
 			t.Errorf("%s", line)
@@ -64,6 +73,9 @@ func TestBenchMethods(t *testing.T) {
 	}
 	if strings.Join(seen, " ") != "base dpo listwise ddpo" {
 		t.Errorf("%v", seen)
+	}
+	if len(orders) != 1 || len(orders[0].Here) != 3 || len(orders[0].Claims) != 3 || orders[0].Paper != "Somebody, 2024" {
+		t.Errorf("%+v", orders)
 	}
 	for _, name := range []string{"methods.md", "methods.json", "methods.html"} {
 		if info, err := os.Stat(filepath.Join(dir, "out", name)); err != nil || info.Size() < 500 {
