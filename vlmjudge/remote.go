@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"log/slog"
 	"math"
 	"strings"
 	"sync"
@@ -21,6 +22,8 @@ type RemoteOptions struct {
 	Timeout time.Duration // of one attempt; 0: 2 minutes
 	Retries int           // attempts after the first, for faults that may pass; 0: 5, negative: none
 	Batch   int           // pictures in one request; 0: 16
+	// Logger is warned of a server that is down or back; attempts that are made again are of level info. nil: none.
+	Logger *slog.Logger
 
 	wait time.Duration
 }
@@ -61,7 +64,7 @@ func OpenRemote(ctx context.Context, o RemoteOptions) (*Remote, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Remote{url: u.String(), key: o.Key, batch: o.Batch, client: newClient(o.Key, o.Timeout, o.Retries, o.wait, newGate(1, 0, 2*time.Minute, o.wait, nil))}
+	r := &Remote{url: u.String(), key: o.Key, batch: o.Batch, client: newClient(o.Key, o.Timeout, o.Retries, o.wait, newGate(1, 0, 2*time.Minute, o.wait, o.Logger))}
 	if _, err := r.Score(ctx, probePrompt, []image.Image{greySquare()}); err != nil {
 		r.Close()
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -145,5 +146,32 @@ func TestOpenRemote_errors(t *testing.T) {
 	}
 	if _, err := OpenRemote(t.Context(), RemoteOptions{URL: down.URL, Batch: -1}); err == nil {
 		t.Error("a negative batch was taken")
+	}
+}
+
+// A reward server that goes down for a while is waited for, and people are told of both.
+func TestRemote_outage(t *testing.T) {
+	var count atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if n := count.Add(1); n > 1 && n <= 14 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, `{"scores":[7]}`)
+	}))
+	t.Cleanup(server.Close)
+	h := heard{notes: true}
+	r, err := OpenRemote(t.Context(), RemoteOptions{URL: server.URL, Retries: 20, Logger: slog.New(&h), wait: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	scores, err := r.Score(t.Context(), "x", widths(30))
+	if err != nil || !slices.Equal(scores, []float64{7}) {
+		t.Fatalf("%v, %v", scores, err)
+	}
+	all := strings.Join(h.all(), "\n")
+	if !strings.Contains(all, "failed 10 times in a row") || !strings.Contains(all, "back after") || len(h.all()) < 12 {
+		t.Errorf("told:\n%s", all)
 	}
 }

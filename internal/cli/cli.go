@@ -112,7 +112,7 @@ trained model and reward are inside.
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.json, "json", false, "print one JSON object per line, errors included")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
-	flags.BoolVarP(&a.verbose, "verbose", "v", false, "also say what a judge's server was asked again, and what it does not take")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "also say what a judge's or reward's server was asked again, and what it does not take")
 	root.AddCommand(
 		a.quickstartCommand(), a.generateCommand(), a.rankCommand(), a.judgeCommand(), a.scoreCommand(), a.serveCommand(), a.labelCommand(), a.trainCommand(), a.evalCommand(), a.referenceCommand(), a.dataCommand(),
 		a.loraCommand(), a.modelCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand(),

@@ -138,7 +138,7 @@ func (o *rewardOptions) options() *rewards.Options {
 func (o *rewardOptions) open(ctx context.Context, choices []string) (*rewards.Mix, error) {
 	opt := o.options()
 	if o.address != "" {
-		opt.Remote = &vlmjudge.RemoteOptions{URL: o.address, Key: os.Getenv("WINNOW_API_KEY")}
+		opt.Remote = &vlmjudge.RemoteOptions{URL: o.address, Key: os.Getenv("WINNOW_API_KEY"), Logger: o.asked.log}
 	}
 	return rewards.OpenMix(ctx, choices, o.models, o.transform, opt)
 }
