@@ -75,12 +75,16 @@ func (b *methodsBench) lines(r methodsReport) error {
 // markdown is all tables.
 func (b *methodsBench) markdown(r methodsReport) []byte {
 	var md bytes.Buffer
+	var costs *report.Table // are the same at all scales
 	for _, w := range b.protocol.Guidance {
-		fmt.Fprintf(&md, "Guidance %v\n\n", w)
-		for _, t := range append(b.tables(r.Methods, w), orderTable(r.Orders, w)) {
+		fmt.Fprintf(&md, "## Guidance %v\n\n", w)
+		tables := b.tables(r.Methods, w)
+		costs = tables[3]
+		for _, t := range append(tables[:3], orderTable(r.Orders, w)) {
 			fmt.Fprintln(&md, markdown(t.Head, t.Rows))
 		}
 	}
+	fmt.Fprintf(&md, "## Cost\n\n%s\n", markdown(costs.Head, costs.Rows))
 	return md.Bytes()
 }
 
