@@ -168,6 +168,9 @@ func (l *loader) record(ctx context.Context, path string, format datasets.Format
 			return ofPicture(bad, err)
 		}
 	}
+	if found == 0 && len(rec.Images) == 1 && !math.IsNaN(rec.Label) {
+		return wrong("images", "is one picture with a label of its own, and %s compares two; kto learns from such", l.t.method.Name)
+	}
 	if found == 0 {
 		return wrong("", "is no comparison of pictures: it holds %d pictures, and ranks none of them above another", len(rec.Images))
 	}

@@ -126,7 +126,7 @@ func TestSingles_refused(t *testing.T) {
 	}{
 		{Config{Method: "kto"}, []float64{1, 1}, "all 2 pictures are liked, or none is"},
 		{Config{Method: "kto", Selection: Selection{Clear: 0.5}}, []float64{1, 0}, "2 pictures were labelled by themselves"},
-		{Config{Method: "dpo"}, []float64{1, 0}, "is no comparison of pictures"},
+		{Config{Method: "dpo"}, []float64{1, 0}, "is one picture with a label of its own, and dpo compares two; kto"},
 	} {
 		c.config.BatchSize = 1
 		tr := open(t, c.config)
