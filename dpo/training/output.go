@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"winnow/dpo"
+	"winnow/internal/atomicfile"
 	"winnow/internal/lockfile"
 	"winnow/internal/monitor"
 )
@@ -20,7 +21,8 @@ import (
 // lockFile is the file of an output folder that a run holds locked.
 const lockFile = ".lock"
 
-// LockOutput makes an output folder if need be, and keeps other runs out of it until it is released or the process ends, however that ends.
+// LockOutput makes an output folder if need be, and keeps other runs out of it until it is released or the process ends, however that ends. What
+// a killed run was just writing is removed.
 func LockOutput(output string) (*lockfile.Lock, error) {
 	if err := mkdir(output); err != nil {
 		return nil, fmt.Errorf("cannot make the folder %s: %w", output, bare(err))
@@ -31,7 +33,13 @@ func LockOutput(output string) (*lockfile.Lock, error) {
 	if errors.As(err, &held) {
 		return nil, fmt.Errorf("--output %s: another run is at work there (%w); wait for it or stop it, or name another folder", output, err)
 	}
-	return l, err
+	if err != nil {
+		return nil, err
+	}
+	if err := atomicfile.Sweep(output); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot remove what a killed run left in %s: %w", output, bare(err)), l.Release())
+	}
+	return l, nil
 }
 
 // Checkpoints lists the checkpoints of an output folder by step, oldest first.
