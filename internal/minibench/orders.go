@@ -37,7 +37,7 @@ type OrderReport struct {
 	Claims   []Claim  `json:"claims"`     // every pair of Names
 }
 
-// Claims that have a verdict, as "better > worse".
+// With lists the claims that have a verdict, as "better > worse".
 func (r *OrderReport) With(verdict string) []string {
 	var out []string
 	for _, c := range r.Claims {
