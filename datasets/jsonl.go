@@ -206,18 +206,18 @@ func (row *jsonlInput) pictures(r *Record, in *input) error {
 		return missing("images")
 	case len(r.Images) == 0:
 		return nil
-	case row.Kind == "pair" || row.Kind == "" && len(r.Images) > 1 && (row.Label.set || row.Label0 != nil):
+	case row.Kind == "pair" || row.Kind == "" && (row.Label0 != nil || row.Label.set && len(r.Images) > 1):
 		if len(row.Images) != 2 {
 			return columnf("images", "%d pictures; a pair has 2", len(row.Images))
 		}
 		return row.pair(r, in, "images", &row.Images[0], "images", &row.Images[1])
 	}
 	r.Kind = KindGroup
-	if row.Label.set {
+	if label := row.Label; label.set && !math.IsNaN(label.value) {
 		if len(r.Images) > 1 {
 			return columnf("label", "is one of a pair or of one picture, and this is a group of %d", len(r.Images))
 		}
-		r.Label = hardLabel(row.Label.value)
+		r.Label = hardLabel(label.value)
 	}
 	if row.Rank != nil {
 		if len(row.Rank) != len(r.Images) {

@@ -309,12 +309,14 @@ func TestSingles_roundTrip(t *testing.T) {
 {"prompt":"b","images":["b.png"],"label":0.2}
 {"prompt":"c","image":"c.png"}
 {"prompt":"d","kind":"group","images":["d.png","e.png"],"label":1}
+{"prompt":"e","image":"e.png","label_0":1}
 `
 	if err := os.WriteFile(from, []byte(rows), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	first, broken := readAll(t, from, "", nil)
-	if len(broken) != 1 || !strings.Contains(broken[0].Error(), "line 4, column \"label\": is one of a pair or of one picture, and this is a group of 2") {
+	if len(broken) != 2 || !strings.Contains(broken[0].Error(), "line 4, column \"label\": is one of a pair or of one picture, and this is a group of 2") ||
+		!strings.Contains(broken[1].Error(), "line 5, column \"images\": 1 pictures; a pair has 2") {
 		t.Errorf("broken: %v", broken)
 	}
 	for i := range first {

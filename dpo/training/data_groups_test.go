@@ -1,11 +1,8 @@
 package training
 
 import (
-	"encoding/json"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -15,23 +12,16 @@ import (
 // writeGroups makes rows of ranked pictures.
 func writeGroups(t *testing.T, ranks ...[]any) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "groups.jsonl")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	r := rand.New(rand.NewPCG(7, 8))
+	var rows []any
 	for i, rank := range ranks {
 		var images, scores []any
 		for k := range rank {
 			images, scores = append(images, map[string]any{"data": encodePNG(t, miniworld.RandomScene(r).Render())}), append(scores, 10*i+k)
 		}
-		if err := json.NewEncoder(f).Encode(map[string]any{"prompt": "a red circle", "images": images, "rank": rank, "scores": scores}); err != nil {
-			t.Fatal(err)
-		}
+		rows = append(rows, map[string]any{"prompt": "a red circle", "images": images, "rank": rank, "scores": scores})
 	}
-	return path
+	return writeRows(t, rows...)
 }
 
 // A loss that ranks has each picture of a row once, the best with the worst and inwards, and the pairs of a row in one batch.

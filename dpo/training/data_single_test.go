@@ -1,11 +1,8 @@
 package training
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,22 +22,6 @@ func writeSingles(t *testing.T, labels ...float64) string {
 		})
 	}
 	return writeRows(t, rows...)
-}
-
-func writeRows(t *testing.T, rows ...any) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "rows.jsonl")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, row := range rows {
-		if err := json.NewEncoder(f).Encode(row); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return path
 }
 
 // Every picture is in a pair with one of the other sort, those of the rarer sort in as many more as it takes, and never twice in the same.

@@ -27,28 +27,37 @@ func encodePNG(t testing.TB, img image.Image) []byte {
 	return b.Bytes()
 }
 
-// writePairs makes pairs of rendered scenes: what the caption says, and another scene.
-func writePairs(t testing.TB, n int) string {
+// writeRows makes a set of JSON lines.
+func writeRows(t testing.TB, rows ...any) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "pairs.jsonl")
+	path := filepath.Join(t.TempDir(), "rows.jsonl")
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	r := rand.New(rand.NewPCG(7, 8))
-	for range n {
-		right, wrong := miniworld.RandomScene(r), miniworld.RandomScene(r)
-		row := map[string]any{
-			"prompt": miniworld.Describe(right, r).Caption(r),
-			"images": []any{map[string]any{"data": encodePNG(t, wrong.Render())}, map[string]any{"data": encodePNG(t, right.Render())}},
-			"label":  0, "soft": 0.2,
-		}
+	for _, row := range rows {
 		if err := json.NewEncoder(f).Encode(row); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return path
+}
+
+// writePairs makes pairs of rendered scenes: what the caption says, and another scene.
+func writePairs(t testing.TB, n int) string {
+	t.Helper()
+	r := rand.New(rand.NewPCG(7, 8))
+	var rows []any
+	for range n {
+		right, wrong := miniworld.RandomScene(r), miniworld.RandomScene(r)
+		rows = append(rows, map[string]any{
+			"prompt": miniworld.Describe(right, r).Caption(r),
+			"images": []any{map[string]any{"data": encodePNG(t, wrong.Render())}, map[string]any{"data": encodePNG(t, right.Render())}},
+			"label":  0, "soft": 0.2,
+		})
+	}
+	return writeRows(t, rows...)
 }
 
 func open(t testing.TB, c Config) *Trainer {

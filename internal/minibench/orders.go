@@ -1,6 +1,7 @@
 package minibench
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,15 +67,7 @@ func CompareOrders(contenders []Contender, orders []Order, guidance []float64, f
 				continue
 			}
 			r := OrderReport{Order: o, Guidance: w, Here: slices.Clone(o.Names)}
-			slices.SortStableFunc(r.Here, func(a, b string) int {
-				switch {
-				case means[a] < means[b]:
-					return -1
-				case means[a] > means[b]:
-					return 1
-				}
-				return 0
-			})
+			slices.SortStableFunc(r.Here, func(a, b string) int { return cmp.Compare(means[a], means[b]) })
 			for i, worse := range o.Names {
 				for _, better := range o.Names[i+1:] {
 					d, _ := Against(scores[better], scores[worse])
